@@ -1,0 +1,1 @@
+"""Payload formats to PCM, and rendering for export."""

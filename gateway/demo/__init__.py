@@ -1,0 +1,1 @@
+"""A real SIPREC recording client and small speech files, for the demonstration and the tests."""

@@ -1,0 +1,1 @@
+"""The shell: the only sockets, processes, timers and clocks."""

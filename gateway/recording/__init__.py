@@ -1,0 +1,1 @@
+"""The engine and a call's life; pure."""

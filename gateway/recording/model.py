@@ -1,0 +1,125 @@
+"""Facts about calls, shared by the engine, the registry, the storage and the command line.
+
+Call times are integers in units of 1/8000 s (125 us) from the start of the call, the call clock.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+UNITS_PER_SECOND = 8000
+UNIT_NS = 125_000
+
+
+class Personal(str):
+    """Text about a person (number, name, extension); prints as redacted, compares as text."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "REDACTED"
+
+    def __str__(self) -> str:
+        return "REDACTED"
+
+    def __format__(self, spec: str) -> str:
+        return format("REDACTED", spec)
+
+    def reveal(self) -> str:
+        """The plain text, for sealing, matching and showing to a person who may see it."""
+        return str.__str__(self)
+
+
+class Role(StrEnum):
+    EXTERNAL = "external"
+    AGENT = "agent"
+
+
+class Direction(StrEnum):
+    INBOUND = "inbound"
+    OUTBOUND = "outbound"
+    INTERNAL = "internal"
+    UNKNOWN = "unknown"
+
+
+class CallState(StrEnum):
+    RECORDING = "recording"
+    RECORDED = "recorded"
+    PARTIAL = "partial"
+    NOT_RECORDED = "not_recorded"
+
+
+class RecordingState(StrEnum):
+    RECORDING = "recording"  # being written
+    COMPLETE = "complete"  # every part ends with its last-segment mark
+    RECOVERED = "recovered"  # at least one part was torn by a crash; its authentic prefix is kept
+
+
+@dataclass(frozen=True, slots=True)
+class Participant:
+    role: Role
+    number: Personal | None = None
+    name: Personal | None = None
+    extension: Personal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LegReport:
+    """What arrived on one leg so far."""
+
+    role: Role
+    codec: str  # the codec last received, by its RTP name: PCMA, PCMU
+    packets: int = 0  # distinct media packets received
+    lost: int = 0  # sequence numbers passed over and never received
+    late: int = 0  # packets that came after their place was committed
+    duplicated: int = 0
+    media_units: int = 0  # length of the audio received, in units of the call clock
+
+
+@dataclass(frozen=True, slots=True)
+class Redaction:
+    """An interval of the call clock in which nothing of the named legs is kept."""
+
+    start: int
+    end: int
+    legs: tuple[Role, ...]
+    cause: str  # dtmf, pause, ...
+    actor: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One sealed file of a recording."""
+
+    number: int
+    bytes: int
+    sha256: str  # of the ciphertext, hexadecimal
+    torn: bool = False  # ends without its last-segment mark, as a crash left it
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingFacts:
+    """One segment's stored audio."""
+
+    id: str
+    segment_id: str
+    state: RecordingState
+    parts: tuple[Part, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CallFacts:
+    """Everything known of one call. `participants` is personal: sealed wherever it is stored."""
+
+    id: str
+    state: CallState
+    reason: str  # why the call is in this state, one sentence without personal data
+    started_ns: int  # UTC, nanoseconds since 1970
+    ended_ns: int | None
+    direction: Direction
+    participants: tuple[Participant, ...] = ()
+    legs: tuple[LegReport, ...] = ()
+    redactions: tuple[Redaction, ...] = ()
+    recordings: tuple[RecordingFacts, ...] = ()
+    notes: tuple[str, ...] = ()  # what was not understood or went wrong; no personal data

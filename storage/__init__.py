@@ -1,0 +1,1 @@
+"""Container, sealing, keys, vault, index, recovery and verification."""
