@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
 
 
 class SettingsError(Exception):
@@ -165,8 +166,7 @@ def parse(table: dict[str, object], source: str, folder: Path) -> Settings:
     return _rooted(settings, folder)
 
 
-def _sentence(source: str, fault: object) -> str:
-    assert isinstance(fault, dict)
+def _sentence(source: str, fault: ErrorDetails) -> str:
     place = ".".join(str(step) for step in fault["loc"])
     found = "" if fault["type"] in ("missing", "extra_forbidden") else f", found {fault['input']!r}"
     return f"{source}: {place or 'settings'}: {fault['msg']}{found}"
