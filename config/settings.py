@@ -25,6 +25,7 @@ class Section(BaseModel):
 
 
 Port = Annotated[int, Field(ge=1, le=65535)]
+KeyName = Literal["vault_public", "vault_private", "node", "lookup"]
 
 
 class SipSettings(Section):
@@ -134,7 +135,7 @@ class Settings(Section):
     metrics: MetricsSettings = MetricsSettings()
     log: LogSettings = LogSettings()
 
-    def key_path(self, name: Literal["vault_public", "vault_private", "node", "lookup"]) -> Path:
+    def key_path(self, name: KeyName) -> Path:
         """Where a key file lies, by its setting or in the storage folder."""
         chosen: Path | None = getattr(self.keys, name)
         defaults = {
