@@ -13,7 +13,9 @@ def test_every_code_decodes_as_ffmpeg_does(law: Law, demuxer: str) -> None:
     codes = bytes(range(256))
     judge = subprocess.run(
         ["ffmpeg", "-v", "error", "-f", demuxer, "-ar", "8000", "-i", "-", "-f", "s16le", "-"],
-        input=codes, capture_output=True, check=True,
+        input=codes,
+        capture_output=True,
+        check=True,
     )
     assert law.decode(codes).tolist() == np.frombuffer(judge.stdout, "<i2").tolist()
 
