@@ -17,6 +17,8 @@ from gateway.rtp.packets import Ints
 DEADBAND_NS = 8_000_000
 # A delay that grows by more than this, and stays, is a jump of the sender's timestamps.
 JUMP_NS = 100_000_000
+# It stays when no packet of as long a time from then on was quicker.
+PROOF_NS = 1_000_000_000
 # So is one that falls by more than this at once: less may be a packet that was long under way.
 FALL_NS = 500_000_000
 # Fastest that the anchor moves later: clocks differ by up to 200 ppm; slower than a growing queue.
@@ -69,7 +71,8 @@ class LegClock:
             self._anchor = max(int(delays.min()), self._started_ns - int(arrivals[0] - delays[0]))
             self._moved_at = int(arrivals[0])
         ahead = np.minimum.accumulate(delays[::-1])[::-1]  # the least delay from each packet on
-        jumped = np.flatnonzero(ahead[: len(placed)] > self._anchor + JUMP_NS)
+        proven = arrivals <= arrivals.max() - PROOF_NS
+        jumped = np.flatnonzero((ahead > self._anchor + JUMP_NS)[: len(placed)] & proven[: len(placed)])
         if len(jumped):
             at = int(jumped[0])
             placed[:at] = self._anchor
