@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from enum import Enum, auto
+from enum import IntEnum
 from random import Random
 from typing import NamedTuple
 
@@ -27,8 +26,8 @@ EVENT_ENDS = 3  # RFC 4733 section 2.5.1.4: the last packet of an event is sent 
 Indices = npt.NDArray[np.int64]
 
 
-class _Fate(Enum):
-    FIRST, COPY, LOST = auto(), auto(), auto()
+class _Fate(IntEnum):
+    FIRST, COPY, LOST = range(3)
 
 
 class _Waiting(NamedTuple):
@@ -50,9 +49,9 @@ class Stream:
         self._identify(leg.ssrc, leg.sequence, leg.timestamp)
         self._change = self._count if leg.ssrc_change_at is None else self._index(leg.ssrc_change_at)
         self._built = 0
-        self._waiting: list[_Waiting] = []
+        self._waiting: list[_Waiting] = []  # the last leaves first
         self._sent: list[Sent] = []
-        self._counts = dict.fromkeys(_Fate, 0)
+        self._counts = [0] * len(_Fate)
         self.failed = 0
 
     @property
@@ -63,20 +62,19 @@ class Stream:
         """The datagrams that leave by `now`, in seconds after the media began."""
         while self._built < self._count and self._built * self._interval <= now:
             self._build()
-        if not self._waiting or self._waiting[0].sent.at > now:
-            return []
-        cut = bisect_right(self._waiting, now, key=lambda waiting: waiting.sent.at)
-        passed, self._waiting = self._waiting[:cut], self._waiting[cut:]
-        for waiting in passed:
-            self._counts[waiting.fate] += 1
-        leaving = [waiting.sent for waiting in passed if waiting.fate is not _Fate.LOST]
-        if self._plan.keep:
-            self._sent += leaving
-        return [sent.datagram for sent in leaving]
+        leaving: list[bytes] = []
+        while self._waiting and self._waiting[-1].sent.at <= now:
+            fate, sent = self._waiting.pop()
+            self._counts[fate] += 1
+            if fate is not _Fate.LOST:
+                leaving.append(sent.datagram)
+                if self._plan.keep:
+                    self._sent.append(sent)
+        return leaving
 
     def sent(self) -> LegSent:
         """What has left so far."""
-        first, copied, lost = (self._counts[fate] for fate in _Fate)
+        first, copied, lost = self._counts
         return LegSent(self._leg.label, first, lost, copied, self.failed, tuple(self._sent))
 
     def _index(self, seconds: float) -> int:
@@ -150,7 +148,7 @@ class Stream:
             self._waiting.append(_Waiting(fate, Sent(float(leave[row]), *packet)))
             if twice[row] and not lost[row]:
                 self._waiting.append(_Waiting(_Fate.COPY, Sent(float(again[row]), *packet)))
-        self._waiting.sort(key=lambda waiting: waiting.sent.at)
+        self._waiting.sort(key=lambda waiting: waiting.sent.at, reverse=True)
 
     def _delays(self, network: Network, size: int) -> npt.NDArray[np.float64]:
         jitter = self._noise.random(size) * network.jitter_ms
