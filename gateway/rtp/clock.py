@@ -15,8 +15,12 @@ from gateway.rtp.packets import Ints
 
 # How far the anchor may stray before it moves: two legs that stray apart stay within 20 ms.
 DEADBAND_NS = 8_000_000
-# A delay that changes by more than this, and stays, is a jump of the sender's timestamps.
+# A delay that grows by more than this, and stays, is a jump of the sender's timestamps.
 JUMP_NS = 100_000_000
+# It stays when no packet of as long a time from then on was quicker.
+PROOF_NS = 1_000_000_000
+# So is one that falls by more than this at once: less may be a packet that was long under way.
+FALL_NS = 500_000_000
 # Fastest that the anchor moves later: clocks differ by up to 200 ppm; slower than a growing queue.
 SLOPE_PPM = 250
 HISTORY = 10  # commits whose minimum is remembered: five seconds at two commits a second
@@ -25,7 +29,8 @@ HISTORY = 10  # commits whose minimum is remembered: five seconds at two commits
 class LegClock:
     """Gives each packet of one leg the delay by which its RTP time becomes arrival time."""
 
-    def __init__(self) -> None:
+    def __init__(self, started_ns: int) -> None:
+        self._started_ns = started_ns  # of the call: nothing is placed before it
         self._anchor: int | None = None  # ns
         self._moved_at = 0  # ns, arrival at which the anchor last moved
         self._minima: deque[int] = deque(maxlen=HISTORY)
@@ -55,18 +60,19 @@ class LegClock:
         """Index of the first packet from `start` on that is earlier than any queue can explain."""
         least = np.minimum.accumulate(delays[start:])
         before = least[:-1] if self._anchor is None else np.minimum(least[:-1], self._anchor)
-        breaks = np.flatnonzero(delays[start + 1 :] < before - JUMP_NS)
-        if self._anchor is not None and delays[start] < self._anchor - JUMP_NS:
+        breaks = np.flatnonzero(delays[start + 1 :] < before - FALL_NS)
+        if self._anchor is not None and delays[start] < self._anchor - FALL_NS:
             self.restart()
         return start + 1 + int(breaks[0]) if len(breaks) else len(delays)
 
     def _follow_run(self, delays: Ints, arrivals: Ints, placed: Ints) -> None:
         """Place one run by its anchor; the anchor moves where the delay has jumped for good, or strayed."""
         if self._anchor is None:
-            self._anchor = int(delays.min())
+            self._anchor = max(int(delays.min()), self._started_ns - int(arrivals[0] - delays[0]))
             self._moved_at = int(arrivals[0])
         ahead = np.minimum.accumulate(delays[::-1])[::-1]  # the least delay from each packet on
-        jumped = np.flatnonzero(ahead[: len(placed)] > self._anchor + JUMP_NS)
+        proven = arrivals <= arrivals.max() - PROOF_NS
+        jumped = np.flatnonzero((ahead > self._anchor + JUMP_NS)[: len(placed)] & proven[: len(placed)])
         if len(jumped):
             at = int(jumped[0])
             placed[:at] = self._anchor

@@ -9,7 +9,7 @@ stream starts, changes or outgrows its ring is looked at by itself.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -70,14 +70,12 @@ class LegTable:
         self._shapes: list[Shape] = []
         self._free = list(reversed(range(capacity)))
         self._about: dict[int, _Formats] = {}
-        zeros = lambda: np.zeros(capacity, np.int64)  # noqa: E731
         self.ssrc = np.full(capacity, NO_STREAM, np.int64)
         self.highest = np.full(capacity, -1, np.int64)  # slot
-        self.committed = zeros()  # the next slot to commit
-        self.last_arrival = zeros()  # ns
-        self.packets, self.lost, self.late, self.duplicated = zeros(), zeros(), zeros(), zeros()
-        self._sequence, self._timestamp, self._media = zeros(), zeros(), zeros()  # of `highest`
-        self._shape, self._base, self._cells, self._width = zeros(), zeros(), zeros(), zeros()
+        self.committed, self.last_arrival = _columns(capacity, 2)  # the next slot to commit; ns
+        self.packets, self.lost, self.late, self.duplicated = _columns(capacity, 4)
+        self._sequence, self._timestamp, self._media = _columns(capacity, 3)  # of `highest`
+        self._shape, self._base, self._cells, self._width = _columns(capacity, 4)
         self._kinds = np.zeros((capacity, 128), np.uint8)
 
     def open(self, codecs: Mapping[int, Codec], events: frozenset[int]) -> int:
@@ -160,9 +158,7 @@ class LegTable:
         recalled = stray is not None and _related(stray.packets, ssrc, sequence)
         if not recalled and np.count_nonzero(related) < 2:
             faults["stray"] += len(packets)
-            about.stray = _Stray(
-                _at_row(last, 0), slots[last.rows].copy()
-            )
+            about.stray = _Stray(_at_row(last, 0), slots[last.rows].copy())
             return []
         faults["stray"] += int(np.count_nonzero(~related))
         packets = packets.take(related)
@@ -313,6 +309,10 @@ def _tones(packets: RtpColumns, slots: Octets, slot: Ints, media: Ints, which: I
         start = int(media[index])
         tones.append(Tone(int(packets.legs[index]), int(slot[index]), start, start + max(ticks, 1)))
     return tones
+
+
+def _columns(capacity: int, count: int) -> Iterator[Ints]:
+    return (np.zeros(capacity, np.int64) for _ in range(count))
 
 
 def _related(packets: RtpColumns, ssrc: int, sequence: int) -> bool:
