@@ -9,6 +9,7 @@ import pytest
 from gateway.cli.errors import CannotRun
 from gateway.cli.keys import ensure
 from gateway.config.settings import Settings
+from gateway.storage import access
 from tests.cli.conftest import Hushtap
 from tests.storage.recorder import NUMBER, Recorder
 
@@ -53,10 +54,10 @@ def test_calls_are_readable_after_a_rotation(hushtap: Hushtap, recorder: Recorde
     assert before not in outcome.out
     assert before not in hushtap("keys", "show").out
     assert hushtap("show", call.id, "--json").json["participants"][0]["number"] == NUMBER
-    assert (
-        hushtap("export", call.id, "--format", "wav", "--reason", "after", "--output", "after.wav").status
-        == 0
-    )
+    export = ("export", call.id, "--format", "wav", "--reason", "after", "--output", "after.wav")
+    assert hushtap(*export).status == 0
+    entries = access.read(recorder.vault.directory, recorder.private)
+    assert [entry.details["reason"] for entry in entries] == ["before", "after"]
 
 
 def test_the_first_start_makes_keys_and_says_so(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
