@@ -13,6 +13,7 @@ from gateway.cli.errors import CannotRun
 from gateway.cli.shapes import StoredPart
 from gateway.config.settings import Settings
 from gateway.export.errors import ExportError
+from gateway.export.source import manifest_of, open_parts
 from gateway.recording.model import CallFacts, CallState, RecordingFacts, RecordingState
 from gateway.storage.access import AccessLogError
 from gateway.storage.container import Reader
@@ -28,7 +29,6 @@ from gateway.storage.keys import (
     load_node_public,
 )
 from gateway.storage.lookup import search_hashes
-from gateway.storage.playback import PlaybackError, manifest_of, open_parts
 from gateway.storage.records import CallRecord, RecordError, open_call
 from gateway.storage.sealing import SealError
 from gateway.storage.vault import Vault, VaultError
@@ -36,7 +36,7 @@ from gateway.storage.vault import Vault, VaultError
 INDEX = "index.sqlite3"
 FAULTS = (
     *(KeysError, VaultError, RecordError, IndexFault, AccessLogError),
-    *(PlaybackError, SealError, ContainerError, ExportError),
+    *(SealError, ContainerError, ExportError),
 )
 
 

@@ -1,10 +1,11 @@
-"""Recordings opened for listening: decrypted, and only as far as their signed manifest vouches for them."""
+"""Recordings opened for export: decrypted, and only as far as their signed manifest vouches for them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
+from gateway.export.errors import ExportError
 from gateway.recording.model import Part
 from gateway.storage.container import Reader, read
 from gateway.storage.keys import NodePublicKey, PrivateKeyProvider
@@ -13,15 +14,11 @@ from gateway.storage.sealing import open_sealed
 from gateway.storage.vault import Vault, measure_part
 
 
-class PlaybackError(Exception):
-    """A recording is not what its manifest says; the text names the part."""
-
-
 @contextmanager
 def open_parts(vault: Vault, manifest: Manifest, keys: PrivateKeyProvider) -> Iterator[list[Reader]]:
     """Every part of a finished recording, positioned at its first block.
 
-    A part that a crash tore is read up to the tear, since the manifest pins where that is. Raises PlaybackError, and
+    A part that a crash tore is read up to the tear, since the manifest pins where that is. Raises ExportError, and
     what unwrapping the key raises; reading raises SealError where a byte is not as it was written.
     """
     key = vault.data_key(manifest.recording_id, keys)
@@ -30,7 +27,7 @@ def open_parts(vault: Vault, manifest: Manifest, keys: PrivateKeyProvider) -> It
         for part in manifest.parts:
             path = vault.part_path(manifest.call_id, manifest.started_ns, manifest.recording_id, part.number)
             if not path.exists():
-                raise PlaybackError(f"{path}: is not there")
+                raise ExportError(f"{path}: is not there")
             if part.torn:
                 _check(measure_part(path, part.number, torn=True), part, str(path))
             file = files.enter_context(path.open("rb"))
@@ -42,16 +39,16 @@ def open_parts(vault: Vault, manifest: Manifest, keys: PrivateKeyProvider) -> It
 def manifest_of(
     vault: Vault, call_id: str, started_ns: int, recording_id: str, node: NodePublicKey
 ) -> Manifest:
-    """The manifest that belongs to this recording of this call. Raises PlaybackError, NotInVault, RecordError."""
+    """The manifest that belongs to this recording of this call. Raises ExportError, NotInVault, RecordError."""
     manifest = vault.read_manifest(call_id, started_ns, recording_id, node)
     if (manifest.call_id, manifest.recording_id) != (call_id, recording_id):
-        raise PlaybackError(f"the manifest of recording {recording_id} is that of {manifest.recording_id}")
+        raise ExportError(f"the manifest of recording {recording_id} is that of {manifest.recording_id}")
     return manifest
 
 
 def _check(found: Part, signed: Part, place: str) -> None:
     """Without its last-segment mark only its length and hash tell that a torn part was not cut further."""
     if found != signed:
-        raise PlaybackError(
+        raise ExportError(
             f"{place}: has {found.bytes} bytes, and is not the {signed.bytes} bytes that were signed"
         )
