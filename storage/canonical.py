@@ -1,0 +1,64 @@
+"""Canonical JSON and the way back from it to facts.
+
+Canonical: keys sorted, no white space, ASCII with escapes, whole numbers only. One value has one
+form, so a signature over the form is a signature over the value.
+"""
+
+from __future__ import annotations
+
+import json
+import types
+from dataclasses import fields, is_dataclass
+from enum import Enum
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+
+T = TypeVar("T")
+
+
+class NotCanonical(ValueError):
+    """Bytes are not canonical JSON, or their value has another shape than the facts asked for."""
+
+
+def dump(value: object) -> bytes:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode("ascii")
+
+
+def parse(data: bytes) -> Any:
+    """The value of canonical JSON. Raises NotCanonical on any other form of it."""
+    try:
+        value = json.loads(data)
+        same = dump(value) == data
+    except (ValueError, RecursionError) as error:
+        raise NotCanonical("it is not JSON") from error
+    if not same:
+        raise NotCanonical("it is JSON, though not in the canonical form")
+    return value
+
+
+def build(kind: type[T], value: object) -> T:
+    """A dataclass from its mapping, every field present, known and of its declared type."""
+    built: T = _convert(kind, value, kind.__name__)
+    return built
+
+
+def _convert(hint: Any, value: Any, place: str) -> Any:
+    if get_origin(hint) is types.UnionType:
+        hint = next(option for option in get_args(hint) if option is not types.NoneType)
+        return None if value is None else _convert(hint, value, place)
+    if get_origin(hint) is tuple and isinstance(value, list):
+        inner = get_args(hint)[0]
+        return tuple(_convert(inner, item, f"{place}[{at}]") for at, item in enumerate(value))
+    if is_dataclass(hint) and isinstance(hint, type) and isinstance(value, dict):
+        hints = get_type_hints(hint)
+        names = {field.name for field in fields(hint)}
+        if names != value.keys():
+            raise NotCanonical(f"{place} has fields {sorted(value)}, expected {sorted(names)}")
+        return hint(**{name: _convert(hints[name], value[name], f"{place}.{name}") for name in names})
+    if isinstance(hint, type) and issubclass(hint, Enum):
+        try:
+            return hint(value)
+        except ValueError as error:
+            raise NotCanonical(f"{place} is not one of {[member.value for member in hint]}") from error
+    if type(value) is hint:
+        return value
+    raise NotCanonical(f"{place} is {type(value).__name__}, expected {hint}")

@@ -1,0 +1,62 @@
+"""Files and folders that only the owner may read, written so that a crash leaves the old or the new."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+FOLDER_MODE = 0o700
+FILE_MODE = 0o600
+TEMPORARY = ".new"  # ends the name of a file being written; a crash may leave one behind
+
+
+def make_folder(path: Path) -> None:
+    """Create a folder and those above it, each durable in its parent before the next is made."""
+    if path.is_dir():
+        return
+    make_folder(path.parent)
+    path.mkdir(FOLDER_MODE, exist_ok=True)
+    sync_folder(path.parent)
+
+
+def sync_folder(path: Path) -> None:
+    """Make names in a folder survive power loss."""
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def create(path: Path, data: bytes) -> None:
+    """Write a file that does not exist yet, durably. Raises FileExistsError."""
+    handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, FILE_MODE)
+    with os.fdopen(handle, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    sync_folder(path.parent)
+
+
+def replace(path: Path, data: bytes) -> None:
+    """Write a file in one step, durably: readers see the old content or the new, never a part."""
+    temporary = path.with_name(f".{path.name}{TEMPORARY}")
+    temporary.unlink(missing_ok=True)
+    create(temporary, data)
+    temporary.replace(path)
+    sync_folder(path.parent)
+
+
+def is_temporary(path: Path) -> bool:
+    """Whether this is what a crash left of a file being replaced."""
+    return path.name.startswith(".") and path.name.endswith(TEMPORARY)
+
+
+def destroy(path: Path) -> None:
+    """Overwrite a file and remove its name, durably; a copying filesystem may still hold old blocks."""
+    with path.open("r+b") as file:
+        file.write(bytes(path.stat().st_size))
+        file.flush()
+        os.fsync(file.fileno())
+    path.unlink()
+    sync_folder(path.parent)

@@ -1,0 +1,245 @@
+"""The tables of the index as they are now, and a call record as their rows and back.
+
+People are in them only sealed (`calls.sealed`) and as keyed hashes (`lookup`). Whatever changes here
+needs a step in `migrations/versions`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
+
+from gateway.recording.model import (
+    CallFacts,
+    CallState,
+    Direction,
+    LegReport,
+    Part,
+    RecordingFacts,
+    RecordingState,
+    Redaction,
+    Role,
+)
+from gateway.storage.keys import Sealed
+from gateway.storage.records import CallRecord
+from gateway.storage.vault import part_place
+
+metadata = MetaData()
+
+
+def _call() -> Column[str]:
+    return Column("call_id", String(36), ForeignKey("calls.id", ondelete="CASCADE"), primary_key=True)
+
+
+calls = Table(
+    "calls",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("state", String(16), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("started_ns", BigInteger, nullable=False),
+    Column("ended_ns", BigInteger),
+    Column("direction", String(16), nullable=False),
+    Column("sealed_key", String(16), nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    # When the legs of a running call were last brought up to date; empty once its record is final.
+    Column("checkpoint_ns", BigInteger),
+)
+Index("calls_by_start", calls.c.started_ns, calls.c.id)
+Index("calls_by_state", calls.c.state, calls.c.started_ns, calls.c.id)
+
+legs = Table(
+    "legs",
+    metadata,
+    _call(),
+    Column("position", Integer, primary_key=True),
+    Column("role", String(16), nullable=False),
+    Column("codec", String(32), nullable=False),
+    Column("packets", BigInteger, nullable=False),
+    Column("lost", BigInteger, nullable=False),
+    Column("late", BigInteger, nullable=False),
+    Column("duplicated", BigInteger, nullable=False),
+    Column("media_units", BigInteger, nullable=False),
+)
+
+redactions = Table(
+    "redactions",
+    metadata,
+    _call(),
+    Column("position", Integer, primary_key=True),
+    Column("start_units", BigInteger, nullable=False),
+    Column("end_units", BigInteger, nullable=False),
+    Column("legs", String(64), nullable=False),
+    Column("cause", Text, nullable=False),
+    Column("actor", Text),
+)
+
+notes = Table(
+    "notes", metadata, _call(), Column("position", Integer, primary_key=True), Column("note", Text, nullable=False)
+)
+
+recordings = Table(
+    "recordings",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("call_id", String(36), ForeignKey("calls.id", ondelete="CASCADE"), nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("segment_id", String(36), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("path", Text, nullable=False),
+)
+Index("recordings_by_call", recordings.c.call_id)
+
+parts = Table(
+    "parts",
+    metadata,
+    Column("recording_id", String(36), ForeignKey("recordings.id", ondelete="CASCADE"), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("bytes", BigInteger, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("torn", Boolean, nullable=False),
+)
+
+lookup = Table("lookup", metadata, Column("hash", LargeBinary(16), primary_key=True), _call())
+Index("lookup_by_call", lookup.c.call_id)
+
+# In the order of filling: what is referred to comes first.
+ALL = (calls, legs, redactions, notes, recordings, parts, lookup)
+ORDER = {
+    calls: (calls.c.id,),
+    legs: (legs.c.call_id, legs.c.position),
+    redactions: (redactions.c.call_id, redactions.c.position),
+    notes: (notes.c.call_id, notes.c.position),
+    recordings: (recordings.c.call_id, recordings.c.position),
+    parts: (parts.c.recording_id, parts.c.number),
+    lookup: (lookup.c.call_id, lookup.c.hash),
+}
+
+Row = Mapping[str, Any]
+Rows = dict[str, list[dict[str, Any]]]  # by table name
+
+
+def rows_of(record: CallRecord) -> Rows:
+    """A call record as the rows of every table."""
+    facts = record.facts
+    mine = {"call_id": facts.id}
+    return {
+        "calls": [
+            {
+                "id": facts.id,
+                "state": facts.state.value,
+                "reason": facts.reason,
+                "started_ns": facts.started_ns,
+                "ended_ns": facts.ended_ns,
+                "direction": facts.direction.value,
+                "sealed_key": record.sealed.key_id,
+                "sealed": record.sealed.data,
+                "checkpoint_ns": None,
+            }
+        ],
+        "legs": leg_rows(facts.id, facts.legs),
+        "redactions": [
+            mine
+            | {
+                "position": position,
+                "start_units": redaction.start,
+                "end_units": redaction.end,
+                "legs": " ".join(redaction.legs),
+                "cause": redaction.cause,
+                "actor": redaction.actor,
+            }
+            for position, redaction in enumerate(facts.redactions)
+        ],
+        "notes": [mine | {"position": position, "note": note} for position, note in enumerate(facts.notes)],
+        "recordings": [
+            mine
+            | {
+                "id": recording.id,
+                "position": position,
+                "segment_id": recording.segment_id,
+                "state": recording.state.value,
+                "path": part_place(facts.id, facts.started_ns, recording.id, 1).as_posix(),
+            }
+            for position, recording in enumerate(facts.recordings)
+        ],
+        "parts": [
+            {
+                "recording_id": recording.id,
+                "number": part.number,
+                "bytes": part.bytes,
+                "sha256": part.sha256,
+                "torn": part.torn,
+            }
+            for recording in facts.recordings
+            for part in recording.parts
+        ],
+        "lookup": [mine | {"hash": found} for found in record.lookup],
+    }
+
+
+def leg_rows(call_id: str, reports: Sequence[LegReport]) -> list[dict[str, Any]]:
+    return [
+        {
+            "call_id": call_id,
+            "position": position,
+            "role": leg.role.value,
+            "codec": leg.codec,
+            "packets": leg.packets,
+            "lost": leg.lost,
+            "late": leg.late,
+            "duplicated": leg.duplicated,
+            "media_units": leg.media_units,
+        }
+        for position, leg in enumerate(reports)
+    ]
+
+
+def record_of(rows: Mapping[str, Sequence[Row]]) -> CallRecord:
+    """The call record that one call's rows spell, in the order of ORDER."""
+    (call,) = rows["calls"]
+    facts = CallFacts(
+        id=call["id"],
+        state=CallState(call["state"]),
+        reason=call["reason"],
+        started_ns=call["started_ns"],
+        ended_ns=call["ended_ns"],
+        direction=Direction(call["direction"]),
+        legs=tuple(_leg(row) for row in rows["legs"]),
+        redactions=tuple(_redaction(row) for row in rows["redactions"]),
+        recordings=tuple(_recording(row, rows["parts"]) for row in rows["recordings"]),
+        notes=tuple(row["note"] for row in rows["notes"]),
+    )
+    return CallRecord(facts, Sealed(call["sealed_key"], call["sealed"]), tuple(row["hash"] for row in rows["lookup"]))
+
+
+def _leg(row: Row) -> LegReport:
+    counts = {name: row[name] for name in ("packets", "lost", "late", "duplicated", "media_units")}
+    return LegReport(Role(row["role"]), row["codec"], **counts)
+
+
+def _redaction(row: Row) -> Redaction:
+    roles = tuple(Role(name) for name in row["legs"].split())
+    return Redaction(row["start_units"], row["end_units"], roles, row["cause"], row["actor"])
+
+
+def _recording(row: Row, found: Sequence[Row]) -> RecordingFacts:
+    mine = tuple(
+        Part(part["number"], part["bytes"], part["sha256"], part["torn"])
+        for part in found
+        if part["recording_id"] == row["id"]
+    )
+    return RecordingFacts(row["id"], row["segment_id"], RecordingState(row["state"]), mine)

@@ -1,0 +1,220 @@
+"""The vault: where recordings, their wrapped keys and their signed records lie on disk.
+
+    audio/<year>/<month>/<day>/<call id>/call.json                          call record
+    audio/<year>/<month>/<day>/<call id>/<recording id>.manifest.json       once the recording is finished
+    audio/<year>/<month>/<day>/<call id>/<recording id>.<part>.sealed       audio
+    wrapped/<last two digits>/<recording id>.json                           wrapped data key
+
+The day is that of the call's start, UTC. Every document is replaced in one durable step.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+
+from gateway.recording.model import CallFacts, Part, RecordingFacts
+from gateway.storage import files, records
+from gateway.storage.keys import NodeKey, NodePublicKey, PrivateKeyProvider, RecorderKeys, VaultPublicKey
+from gateway.storage.records import CallRecord, Manifest, RecordError
+
+CALL_FILE = "call.json"
+MANIFEST_SUFFIX = ".manifest.json"
+ID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+PART_FILE = re.compile(rf"({ID})\.([1-9]\d*)\.sealed")
+DATA_KEY_BYTES = 32
+MAX_DOCUMENT_BYTES = 16 << 20  # a day-long call with a redaction every second is under 12 MiB
+HASH_CHUNK_BYTES = 1 << 20
+
+
+class VaultError(Exception):
+    """The vault cannot do what was asked; the text names the file."""
+
+
+class VaultBusy(VaultError):
+    """Another process writes to this vault."""
+
+
+class NotInVault(VaultError):
+    """A file that should be in the vault is not there."""
+
+
+def call_place(call_id: str, started_ns: int) -> PurePosixPath:
+    """Where a call's folder lies in the storage folder."""
+    day = datetime.fromtimestamp(started_ns // 10**9, UTC)
+    return PurePosixPath("audio", f"{day:%Y}", f"{day:%m}", f"{day:%d}", call_id)
+
+
+def part_place(call_id: str, started_ns: int, recording_id: str, number: int) -> PurePosixPath:
+    """Where a part lies in the storage folder."""
+    return call_place(call_id, started_ns) / records.part_name(recording_id, number)
+
+
+class Vault:
+    """Paths, and documents written in one step; `directory` is the storage folder."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self._audio = directory / "audio"
+        self._wrapped = directory / "wrapped"
+
+    @property
+    def index_path(self) -> Path:
+        return self.directory / "index.sqlite3"
+
+    @contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """Be the only process that writes: a gateway while it runs, a rotation, a rebuild of the index.
+
+        Raises VaultBusy. The lock goes with the process, however it ends.
+        """
+        files.make_folder(self.directory)
+        handle = os.open(self.directory / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, files.FILE_MODE)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(handle)
+            raise VaultBusy(f"{self.directory}: another process writes to this vault; stop the gateway first") from error
+        try:
+            yield
+        finally:
+            os.close(handle)
+
+    def free_bytes(self) -> int:
+        """What the file system that holds the vault has left for us."""
+        found = os.statvfs(self.directory)
+        return found.f_bavail * found.f_frsize
+
+    def call_folder(self, call_id: str, started_ns: int) -> Path:
+        return self.directory / call_place(call_id, started_ns)
+
+    def part_path(self, call_id: str, started_ns: int, recording_id: str, number: int) -> Path:
+        return self.directory / part_place(call_id, started_ns, recording_id, number)
+
+    def manifest_path(self, call_id: str, started_ns: int, recording_id: str) -> Path:
+        return self.call_folder(call_id, started_ns) / f"{recording_id}{MANIFEST_SUFFIX}"
+
+    def key_path(self, recording_id: str) -> Path:
+        return self._wrapped / recording_id[-2:] / f"{recording_id}.json"
+
+    def new_recording(self, call_id: str, recording_id: str, started_ns: int, public_key: VaultPublicKey) -> bytes:
+        """A fresh data key, given out only once its wrapped form is durable; the call's folder is made.
+
+        Raises VaultError where the recording has a key already.
+        """
+        folder, path = self.call_folder(call_id, started_ns), self.key_path(recording_id)
+        files.make_folder(folder)
+        files.make_folder(path.parent)
+        if path.exists():
+            raise VaultError(f"{path}: the recording has a key already; an id is used once")
+        data_key = os.urandom(DATA_KEY_BYTES)
+        sealed = public_key.seal(data_key, records.data_key_info(recording_id))
+        files.replace(path, records.encode_data_key(recording_id, sealed))
+        return data_key
+
+    def data_key(self, recording_id: str, keys: PrivateKeyProvider) -> bytes:
+        """Raises NotInVault, RecordError, NotOpened."""
+        path = self.key_path(recording_id)
+        owner, sealed = records.decode_data_key(_read(path))
+        if owner != recording_id:
+            raise RecordError(f"{path.name} holds the wrapped key of recording {owner}")
+        return keys.open(sealed, records.data_key_info(recording_id))
+
+    def wrapped_keys(self) -> Iterator[Path]:
+        """The file of every wrapped key."""
+        return (path for path in sorted(self._wrapped.glob("*/*.json")) if not files.is_temporary(path))
+
+    def destroy_key(self, recording_id: str) -> None:
+        """Make the recording unreadable for ever, wherever copies of its audio are. Raises NotInVault."""
+        path = self.key_path(recording_id)
+        if not path.exists():
+            raise NotInVault(f"{path}: is not there; the recording's key was destroyed already or never made")
+        files.destroy(path)
+
+    def write_call(self, facts: CallFacts, keys: RecorderKeys) -> CallRecord:
+        """Write the signed record of a call, its participants sealed; give what the index takes."""
+        record = records.seal_call(facts, keys)
+        self.write_record(record, keys.node)
+        return record
+
+    def write_record(self, record: CallRecord, node: NodeKey) -> None:
+        folder = self.call_folder(record.facts.id, record.facts.started_ns)
+        files.make_folder(folder)
+        files.replace(folder / CALL_FILE, records.encode_call(record, node))
+
+    def read_call(self, folder: Path, node: NodePublicKey) -> CallRecord:
+        """Raises NotInVault, RecordError."""
+        record = records.decode_call(_read(folder / CALL_FILE), node)
+        if self.call_folder(record.facts.id, record.facts.started_ns) != folder:
+            raise RecordError(f"it is the record of call {record.facts.id}, which does not belong in this folder")
+        return record
+
+    def call_folders(self) -> Iterator[Path]:
+        """The folder of every call, oldest day first; its name is the call id."""
+        for day in sorted(self._audio.glob("*/*/*")):
+            yield from sorted(folder for folder in day.iterdir() if re.fullmatch(ID, folder.name))
+
+    def calls(self, node: NodePublicKey) -> Iterator[CallRecord]:
+        """Every call's record. Raises RecordError at one that is not as signed."""
+        return (self.read_call(folder, node) for folder in self.call_folders())
+
+    def write_manifest(self, manifest: Manifest, node: NodeKey) -> None:
+        path = self.manifest_path(manifest.call_id, manifest.started_ns, manifest.recording_id)
+        files.replace(path, records.encode_manifest(manifest, node))
+
+    def read_manifest(self, call_id: str, started_ns: int, recording_id: str, node: NodePublicKey) -> Manifest:
+        """Raises NotInVault, RecordError."""
+        return records.decode_manifest(_read(self.manifest_path(call_id, started_ns, recording_id)), node)
+
+    def finish_recording(self, call: CallFacts, recording: RecordingFacts, node: NodeKey) -> Manifest:
+        """Sign the manifest of a recording whose parts are measured, with the call's counts and redactions."""
+        manifest = Manifest(
+            call_id=call.id,
+            recording_id=recording.id,
+            segment_id=recording.segment_id,
+            state=recording.state,
+            started_ns=call.started_ns,
+            ended_ns=call.ended_ns or call.started_ns,
+            legs=call.legs,
+            redactions=call.redactions,
+            parts=recording.parts,
+        )
+        self.write_manifest(manifest, node)
+        return manifest
+
+    def parts_on_disk(self, folder: Path) -> dict[str, list[int]]:
+        """The part numbers of every recording that has a file in a call's folder, in order."""
+        found: dict[str, list[int]] = {}
+        for path in folder.iterdir():
+            if match := PART_FILE.fullmatch(path.name):
+                found.setdefault(match[1], []).append(int(match[2]))
+        return {recording_id: sorted(numbers) for recording_id, numbers in found.items()}
+
+
+def measure_part(path: Path, number: int, *, torn: bool = False) -> Part:
+    """Length and SHA-256 of a part, made durable first, so that what is signed is what stays."""
+    digest, size = hashlib.sha256(), 0
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+        while chunk := file.read(HASH_CHUNK_BYTES):
+            digest.update(chunk)
+            size += len(chunk)
+    files.sync_folder(path.parent)
+    return Part(number, size, digest.hexdigest(), torn)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_DOCUMENT_BYTES + 1)
+    except FileNotFoundError as error:
+        raise NotInVault(f"{path.name} is not there") from error
+    if len(data) > MAX_DOCUMENT_BYTES:
+        raise RecordError(f"{path.name} has over {MAX_DOCUMENT_BYTES} bytes")
+    return data
