@@ -14,7 +14,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from gateway.demo import speech
-from gateway.demo.client import Client, Leg, Network, Outcome, Party, Plan
+from gateway.demo.client import Client, ClientError, Leg, Network, Outcome, Party, Plan
 from gateway.demo.gateway_process import PROGRAM, DemoError, Gateway
 
 CODEC = "PCMA"
@@ -84,7 +84,7 @@ async def run(
             rows = await _record(gateway, console, seconds)
             good = await _verify(gateway, console)
             files = await _export(gateway, console, rows)
-    except DemoError as error:
+    except (DemoError, ClientError) as error:
         console.print(f"[red]{error}[/red]", highlight=False)
         return 1
     _tell(console, place, files)
@@ -94,13 +94,17 @@ async def run(
 async def _record(gateway: Gateway, console: Console, seconds: float | None) -> list[Row]:
     """Place the calls at once and show what the index says of them until all are finished."""
     console.print(f"Three recording sessions to sip:{gateway.server[0]}:{gateway.server[1]}", highlight=False)
-    with Live(_calls([]), console=console, auto_refresh=False) as live:
+    rows: list[Row] = []
+    with Live(_calls(rows), console=console, auto_refresh=False) as live:
         async with Client(gateway.server) as client:
             placing = asyncio.gather(*(client.place(scene.plan(seconds)) for scene in SCENES))
-            while not placing.done():
-                rows = await _look(gateway, live)
-                await asyncio.wait((placing,), timeout=LOOK_SECONDS)
-            _check_answered(placing.result())
+            try:
+                while not placing.done():
+                    rows = await _look(gateway, live)
+                    await asyncio.wait((placing,), timeout=LOOK_SECONDS)
+                _check_answered(placing.result())
+            finally:
+                placing.cancel()
         deadline = asyncio.get_running_loop().time() + FINISH_SECONDS
         while len(rows) < len(SCENES) or any(row["state"] == "recording" for row in rows):
             if asyncio.get_running_loop().time() > deadline:
