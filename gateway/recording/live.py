@@ -92,9 +92,9 @@ class LiveCall:
         return CallReport(self.plan.call_id, tuple(leg.report() for leg in self.legs), waiting)
 
     def finished(self) -> Finished:
-        parts = self._part + (self._sealer is not None)
+        next_part = self._part + (self._sealer is not None)
         legs = tuple(leg.report() for leg in self.legs)
-        return Finished(self.plan.call_id, self.plan.recording_id, legs, self.redactions(), parts)
+        return Finished(self.plan.call_id, self.plan.recording_id, legs, self.redactions(), next_part)
 
     def last_arrival(self) -> int:
         """When a packet of any leg last came, or else the call was opened (ns)."""

@@ -31,7 +31,7 @@ class LegPlan:
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """Record a call from now on; with `part` above 0, go on with one that another worker began."""
+    """Record a call from now on; with `part` above 1, go on with one that another worker began."""
 
     call_id: str
     segment_id: str
@@ -41,7 +41,7 @@ class Open:
     started_ns: int  # monotonic: zero of the call clock
     started_utc_ns: int
     legs: tuple[LegPlan, ...] = ()
-    part: int = 0
+    part: int = 1  # number of the next part
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ class Finished:
     recording_id: str
     legs: tuple[LegReport, ...]
     redactions: tuple[Redaction, ...]
-    parts: int  # number of the last part begun plus one
+    next_part: int  # one above the last part written
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,7 +83,7 @@ class Played:
         (event,) = (event for event in self.events if isinstance(event, Finished))
         return event
 
-    def plain(self, part: int = 0) -> bytes:
+    def plain(self, part: int = 1) -> bytes:
         return b"".join(open_sealed(io.BytesIO(self.parts[part]), KEY, PLAN.recording_id.encode()))
 
     def blocks(self, leg: Role) -> list[tuple[int, bytes]]:
