@@ -104,6 +104,10 @@ class UserAgentServer:
                     effects += self._step(self._dialogs[entry.dialog], dialogs.Event.GONE, "", now)
         return effects
 
+    def waiting(self, number: int) -> bool:
+        """Whether an INVITE or UPDATE of this dialog waits for `respond`."""
+        return number in self._pending
+
     def respond(
         self, number: int, status: int, now: float, *, fields: Fields = (), body: bytes = b"", reason: str = "",
         cause: str = "refused",
