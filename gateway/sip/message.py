@@ -138,7 +138,9 @@ def parse_head(head: bytes) -> tuple[Message, _Fault | None]:
         method, uri, version = found.groups()
         message = Request(method, uri, headers)
     else:
-        raise BadMessage(400, "the first line is neither a request line nor a status line", "malformed_start_line")
+        raise BadMessage(
+            400, "the first line is neither a request line nor a status line", "malformed_start_line"
+        )
     if version != "2.0":
         fault = (505, "the version is not SIP/2.0", "unsupported_version")
     return message, fault

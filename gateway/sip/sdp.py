@@ -1,6 +1,6 @@
 """Session descriptions (RFC 8866) and the answer of a party that only listens (RFC 3264).
 
-    SdpError   the text is no session description; the message is one sentence without its contents
+SdpError   the text is no session description; the message is one sentence without its contents
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import pairwise
 
 MAX_BYTES = 32_768  # a description of forty streams with every attribute seen in traffic fits twice
 MAX_MEDIA = 64  # streams of one session; the largest conference offers seen have a dozen
@@ -138,11 +139,11 @@ def parse(data: bytes) -> SessionDescription:
     ]
     if not lines or lines[0][0] != "v":
         raise SdpError("a session description starts with v=0; this one does not")
-    starts = [at for at, (kind, _) in enumerate(lines) if kind == "m"]
-    if len(starts) > MAX_MEDIA:
-        raise SdpError(f"{len(starts)} media lines; at most {MAX_MEDIA} are read")
-    session = lines[: starts[0]] if starts else lines
-    media = [lines[start:end] for start, end in zip(starts, [*starts[1:], len(lines)], strict=True)]
+    starts = [at for at, (kind, _) in enumerate(lines) if kind == "m"] + [len(lines)]
+    if len(starts) > MAX_MEDIA + 1:
+        raise SdpError(f"{len(starts) - 1} media lines; at most {MAX_MEDIA} are read")
+    session = lines[: starts[0]]
+    media = [lines[start:end] for start, end in pairwise(starts)]
     origin = next((value for kind, value in session if kind == "o"), "")
     return SessionDescription(origin, tuple(_media(block, session) for block in media), _attributes(session))
 
@@ -192,7 +193,13 @@ def answer(
     `ports` has one entry a line. Raises ValueError for another number of them.
     """
     family = "IP6" if ":" in address else "IP4"
-    lines = ["v=0", f"o=- {session_id} {version} IN {family} {address}", "s=-", f"c=IN {family} {address}", "t=0 0"]
+    lines = [
+        "v=0",
+        f"o=- {session_id} {version} IN {family} {address}",
+        "s=-",
+        f"c=IN {family} {address}",
+        "t=0 0",
+    ]
     for media, port in zip(offer.media, ports, strict=True):
         lines += _media_answer(media, supported, port or 0)
     return "".join(f"{line}\r\n" for line in lines).encode()

@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
@@ -30,7 +29,6 @@ _BARE_AMPERSAND = re.compile(rb"&(?!(?:#\d+|#x[0-9A-Fa-f]+|\w+);)")
 _NUMBER = re.compile(r"\+?[\d().\- ]*\d[\d().\- ]*", re.ASCII)
 
 Links = Mapping[str, tuple[str, ...]]
-_NONE: Links = MappingProxyType({})
 
 
 class MetadataError(Exception):
@@ -59,8 +57,8 @@ class Metadata:
     group_id: str | None = None
     participants: tuple[MetadataParticipant, ...] = ()
     streams: tuple[MetadataStream, ...] = ()
-    sends: Links = field(default=_NONE)  # participant id -> ids of the streams with this party's voice
-    receives: Links = field(default=_NONE)
+    sends: Links = field(default_factory=dict)  # participant id -> ids of the streams with this party's voice
+    receives: Links = field(default_factory=dict)
     notes: tuple[str, ...] = ()  # what was not understood; no personal data
 
 
@@ -91,7 +89,10 @@ def merge(old: Metadata | None, new: Metadata) -> Metadata:
     for update in new.participants:
         known = parties.get(update.id, update)
         parties[update.id] = replace(
-            update, aor=update.aor or known.aor, user=update.user or known.user, name=update.name or known.name
+            update,
+            aor=update.aor or known.aor,
+            user=update.user or known.user,
+            name=update.name or known.name,
         )
     streams = {s.id: s for s in old.streams} | {s.id: s for s in new.streams}
     return Metadata(
@@ -100,8 +101,8 @@ def merge(old: Metadata | None, new: Metadata) -> Metadata:
         new.group_id or old.group_id,
         tuple(parties.values())[:MAX_PARTIES],
         tuple(streams.values())[:MAX_PARTIES],
-        MappingProxyType({**old.sends, **new.sends}),
-        MappingProxyType({**old.receives, **new.receives}),
+        {**old.sends, **new.sends},
+        {**old.receives, **new.receives},
         new.notes,
     )
 
@@ -191,7 +192,10 @@ def _participants(elements: list[Element], notes: list[str]) -> tuple[MetadataPa
         name = _text(element, "name")
         user = user_of(aor) if aor else None
         found[identity] = MetadataParticipant(
-            identity, Personal(aor) if aor else None, Personal(user) if user else None, Personal(name) if name else None
+            identity,
+            Personal(aor) if aor else None,
+            Personal(user) if user else None,
+            Personal(name) if name else None,
         )
     return tuple(found.values())
 
@@ -239,4 +243,4 @@ def _links(elements: list[Element], direction: str) -> Links:
         streams = [(e.text or "").strip() for e in element.iter() if _name(e) == direction]
         if party and any(streams):
             links[party] = (*links.get(party, ()), *(stream for stream in streams if stream))
-    return MappingProxyType({party: tuple(dict.fromkeys(streams)) for party, streams in links.items()})
+    return {party: tuple(dict.fromkeys(streams)) for party, streams in links.items()}

@@ -1,6 +1,6 @@
 """Bodies of several parts (RFC 2046 section 5.1), as recording clients build them.
 
-    MultipartError   the body is no multipart body; the message is one sentence without its contents
+MultipartError   the body is no multipart body; the message is one sentence without its contents
 """
 
 from __future__ import annotations
@@ -41,7 +41,9 @@ def split(content_type: str, body: bytes) -> tuple[Part, ...]:
         boundary = boundary.strip('"')
     if not _BOUNDARY.fullmatch(boundary):
         raise MultipartError("a multipart body has no usable boundary")
-    return _parts(re.compile(rb"^--" + re.escape(boundary.encode()) + rb"(--)?[ \t]*\r?$", re.MULTILINE), body)
+    return _parts(
+        re.compile(rb"^--" + re.escape(boundary.encode()) + rb"(--)?[ \t]*\r?$", re.MULTILINE), body
+    )
 
 
 def _parts(delimiter: re.Pattern[bytes], body: bytes) -> tuple[Part, ...]:

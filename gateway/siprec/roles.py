@@ -122,7 +122,9 @@ def _line_roles(roles: list[Role | None], notes: list[str]) -> Mapping[int, Role
             return {0: first, 1: _other(first)}
         case [Role() as first, Role() as second] if first is not second:
             return {0: first, 1: second}
-    notes.append("the metadata does not tell the two streams apart: the first is taken for the external party")
+    notes.append(
+        "the metadata does not tell the two streams apart: the first is taken for the external party"
+    )
     return _by_order(2)
 
 

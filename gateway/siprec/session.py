@@ -116,7 +116,10 @@ class RecordingServer:
         self._max_sessions = max_sessions
         self._sessions: dict[SessionId, _Session] = {}
         self._agent = UserAgentServer(
-            token=token, profile=SRS, max_message_bytes=max_message_bytes, max_dialogs=ENDING_RESERVE * max_sessions
+            token=token,
+            profile=SRS,
+            max_message_bytes=max_message_bytes,
+            max_dialogs=ENDING_RESERVE * max_sessions,
         )
 
     def receive(self, data: bytes, flow: Flow, now: float) -> list[Effect]:
@@ -141,7 +144,9 @@ class RecordingServer:
         """How many sessions have not ended."""
         return len(self._sessions)
 
-    def answer(self, session: SessionId, ports: Sequence[int | None], address: str, now: float) -> list[Effect]:
+    def answer(
+        self, session: SessionId, ports: Sequence[int | None], address: str, now: float
+    ) -> list[Effect]:
         """Answer the offer that waits, with a port for each of its m-lines; None or 0 refuses that line.
 
         A first offer of which no line can be taken is refused with 488. Nothing happens when no offer waits.
@@ -150,7 +155,9 @@ class RecordingServer:
         if state is None or state.offer is None or not self._agent.waiting(session):
             return []
         offer, state.offer = state.offer, None
-        usable = any(port and media.accepted(self._supported) for port, media in zip(ports, offer.media, strict=True))
+        usable = any(
+            port and media.accepted(self._supported) for port, media in zip(ports, offer.media, strict=True)
+        )
         if not usable and not state.local:
             return self._respond(session, 488, now, _warning(), cause="no_acceptable_media")
         local = sdp.answer(offer, self._supported, ports, address, state.sdp_id, state.version)
@@ -207,9 +214,7 @@ class RecordingServer:
         call_id = hashlib.sha256((request.headers.get("Call-ID") or "").encode("utf-8", "surrogateescape"))
         self._sessions[session] = _Session(int(session), contents.metadata, contents.offer)
         streams = self._streams(contents.offer)
-        return [
-            Offered(session, call_id.hexdigest()[:16], streams, contents.metadata, contents.notes, flow)
-        ]
+        return [Offered(session, call_id.hexdigest()[:16], streams, contents.metadata, contents.notes, flow)]
 
     def _modified(self, session: SessionId, request: Request, now: float) -> list[Effect]:
         state = self._sessions[session]
@@ -236,7 +241,15 @@ class RecordingServer:
         remote = (media.address, media.port) if media.address and media.port else None
         events = tuple(format.payload_type for format in media.events())
         return Stream(
-            index, media.label, media.kind, bool(formats), media.direction.value, remote, formats, events, media.ptime
+            index,
+            media.label,
+            media.kind,
+            bool(formats),
+            media.direction.value,
+            remote,
+            formats,
+            events,
+            media.ptime,
         )
 
     def _respond(

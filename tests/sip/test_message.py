@@ -119,7 +119,9 @@ def test_persons_stay_out_of_representations() -> None:
     assert "192.0.2" not in repr(parse(OPTIONS))
 
 
-values = st.text(st.characters(exclude_categories=("Cs", "Cc"), exclude_characters=","), max_size=30).map(str.strip)
+values = st.text(st.characters(exclude_categories=("Cs", "Cc"), exclude_characters=","), max_size=30).map(
+    str.strip
+)
 names = st.from_regex(r"X-[A-Za-z]{1,10}", fullmatch=True)
 
 
@@ -146,7 +148,7 @@ def test_mutations_raise_only_bad_message(data: st.DataObject) -> None:
     mutated = OPTIONS[:at] + data.draw(st.binary(max_size=8)) + OPTIONS[until:]
     try:
         message = parse(mutated)
-    except BadMessage as error:
-        assert 400 <= error.status < 700
-    else:
-        assert parse(serialise(message)) == parse(serialise(parse(serialise(message))))
+    except BadMessage:
+        return
+    again = parse(serialise(message))
+    assert parse(serialise(again)) == again
