@@ -6,10 +6,11 @@ import argparse
 
 from gateway.cli.configuration import settings_of
 from gateway.cli.keys import ensure
-from gateway.io.gateway import serve
 
 
 def run(arguments: argparse.Namespace) -> int:
     settings = settings_of(arguments)
     ensure(settings)
+    from gateway.io.gateway import serve
+
     return serve(settings)

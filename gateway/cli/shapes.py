@@ -5,7 +5,8 @@ Times of day are RFC 3339 in UTC with a Z; offsets and lengths are seconds, offs
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,10 +21,22 @@ from gateway.recording.model import (
 )
 
 Json = dict[str, object]
-PathOf = Callable[[CallFacts, RecordingFacts, int], Path]  # where a part of a recording lies
 
 
-def call(facts: CallFacts, path_of: PathOf) -> Json:
+@dataclass(frozen=True, slots=True)
+class StoredPart:
+    """One file of a recording as it lies on the disk."""
+
+    path: Path
+    bytes: int
+    sha256: str | None  # None while it is being written
+    torn: bool
+
+
+PartsOf = Callable[[CallFacts, RecordingFacts], Sequence[StoredPart]]
+
+
+def call(facts: CallFacts, parts_of: PartsOf) -> Json:
     return {
         "id": facts.id,
         "state": facts.state.value,
@@ -34,7 +47,7 @@ def call(facts: CallFacts, path_of: PathOf) -> Json:
         "participants": [participant(party) for party in facts.participants],
         "legs": [leg(report) for report in facts.legs],
         "redactions": [redaction(item) for item in facts.redactions],
-        "recordings": [recording(facts, item, path_of) for item in facts.recordings],
+        "recordings": [recording(facts, item, parts_of) for item in facts.recordings],
         "notes": list(facts.notes),
     }
 
@@ -70,23 +83,18 @@ def redaction(item: Redaction) -> Json:
     }
 
 
-def recording(facts: CallFacts, item: RecordingFacts, path_of: PathOf) -> Json:
+def recording(facts: CallFacts, item: RecordingFacts, parts_of: PartsOf) -> Json:
     """`path` is the first part's, nearly always the only one; `parts` lists them all."""
-    parts: list[Json] = [
-        {
-            "path": str(path_of(facts, item, part.number)),
-            "bytes": part.bytes,
-            "sha256": part.sha256,
-            "torn": part.torn,
-        }
-        for part in item.parts
-    ]
+    parts = parts_of(facts, item)
     return {
         "id": item.id,
-        "path": parts[0]["path"] if parts else None,
-        "bytes": sum(part.bytes for part in item.parts),
+        "path": str(parts[0].path) if parts else None,
+        "bytes": sum(part.bytes for part in parts),
         "state": item.state.value,
-        "parts": parts,
+        "parts": [
+            {"path": str(part.path), "bytes": part.bytes, "sha256": part.sha256, "torn": part.torn}
+            for part in parts
+        ],
     }
 
 

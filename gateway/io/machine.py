@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import http.client
 import os
 import platform
 import resource
@@ -20,6 +19,7 @@ from importlib import metadata
 from pathlib import Path
 
 from gateway.config.settings import KeyName, Settings
+from gateway.storage.vault import LOCK_FILE, Vault, VaultBusy
 
 STA_UNSYNC = 0x0040  # <sys/timex.h>
 CAP_IPC_LOCK = 14  # <linux/capability.h>: locks memory whatever the limit
@@ -61,7 +61,7 @@ class Machine:
     keys: dict[str, int | None]  # permission bits by setting; None: no such file
     sip_udp: PortState
     sip_tcp: PortState
-    gateway_running: bool  # a gateway answers on the metrics address
+    gateway_running: bool  # a process holds the lock on the vault
     rtp_ports_free: int  # even ports of the range that could be bound
     rtp_ports: int
     python: str
@@ -87,7 +87,7 @@ def measure(settings: Settings) -> Machine:
         keys={name: _mode(settings.key_path(name)) for name in KEY_NAMES},
         sip_udp=_port_state(socket.SOCK_DGRAM, address, settings.sip.port),
         sip_tcp=_port_state(socket.SOCK_STREAM, address, settings.sip.port),
-        gateway_running=_gateway_running(settings),
+        gateway_running=_gateway_running(settings.storage.directory),
         rtp_ports_free=sum(_port_state(socket.SOCK_DGRAM, address, port) is PortState.FREE for port in rtp),
         rtp_ports=len(rtp),
         python=platform.python_version(),
@@ -200,17 +200,17 @@ def _port_state(kind: socket.SocketKind, address: str, port: int) -> PortState:
     return PortState.FREE
 
 
-def _gateway_running(settings: Settings) -> bool:
-    if not settings.metrics.port:
+def _gateway_running(directory: Path) -> bool:
+    """Whether a process holds the lock on the vault, as a gateway does while it runs."""
+    if not (directory / LOCK_FILE).exists():
         return False
-    connection = http.client.HTTPConnection(settings.metrics.address, settings.metrics.port, timeout=1)
     try:
-        connection.request("GET", "/metrics")
-        return b"hushtap_" in connection.getresponse().read(1_000_000)
-    except (OSError, http.client.HTTPException):
+        with Vault(directory).exclusive():
+            return False
+    except VaultBusy:
+        return True
+    except OSError:
         return False
-    finally:
-        connection.close()
 
 
 def _sqlite_version() -> str | None:

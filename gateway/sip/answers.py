@@ -13,7 +13,8 @@ Fields = tuple[tuple[str, str], ...]
 METHODS = ("INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "UPDATE", "INFO")
 ALLOW: Fields = (("Allow", ", ".join(METHODS)),)
 SCHEMES = ("sip", "sips", "tel")
-NEVER_USED = frozenset({"100rel"})  # binds only provisional responses above 100 (RFC 3262), and none is ever sent
+# Binds only provisional responses above 100 (RFC 3262), and none is ever sent.
+NEVER_USED = frozenset({"100rel"})
 RETRY_SECONDS = 5  # asked of a peer that comes at a bad time; longer than one setup, shorter than patience
 
 REASONS = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gateway.sip.message import Request
 
@@ -23,7 +23,7 @@ class Flow:
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    data: bytes
+    data: bytes = field(repr=False)
     flow: Flow
 
 

@@ -1,7 +1,7 @@
 """What can be wrong with SIP, and whose fault it is.
 
-    SipError
-      BadMessage   the peer broke the protocol; `status` is what to answer, `kind` what to count
+SipError
+  BadMessage   the peer broke the protocol; `status` is what to answer, `kind` what to count
 """
 
 from __future__ import annotations

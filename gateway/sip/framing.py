@@ -47,7 +47,9 @@ class StreamFramer:
             if end is None:
                 self._searched = max(0, len(self._buffer) - _LONGEST_END)
                 if len(self._buffer) > MAX_HEADER_BYTES:
-                    raise BadMessage(513, f"the head has more than {MAX_HEADER_BYTES} bytes", "head_too_large")
+                    raise BadMessage(
+                        513, f"the head has more than {MAX_HEADER_BYTES} bytes", "head_too_large"
+                    )
                 return None
             self._needed = end.end() + self._body_length(bytes(self._buffer[: end.start()]))
         if len(self._buffer) < self._needed:

@@ -6,7 +6,7 @@ Text outside UTF-8 survives a round trip (surrogate escapes), as section 7 lets 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from gateway.sip.errors import BadMessage
 from gateway.sip.headers import CSeq, Via, split
@@ -68,9 +68,9 @@ class Headers:
 @dataclass(frozen=True, slots=True)
 class Request:
     method: str
-    uri: str
-    headers: Headers
-    body: bytes = b""
+    uri: str = field(repr=False)  # numbers and names stay out of tracebacks
+    headers: Headers = field(repr=False)
+    body: bytes = field(default=b"", repr=False)
 
     @property
     def cseq(self) -> CSeq:
@@ -85,8 +85,8 @@ class Request:
 class Response:
     status: int
     reason: str
-    headers: Headers
-    body: bytes = b""
+    headers: Headers = field(repr=False)
+    body: bytes = field(default=b"", repr=False)
 
     @property
     def cseq(self) -> CSeq:
@@ -138,7 +138,9 @@ def parse_head(head: bytes) -> tuple[Message, _Fault | None]:
         method, uri, version = found.groups()
         message = Request(method, uri, headers)
     else:
-        raise BadMessage(400, "the first line is neither a request line nor a status line", "malformed_start_line")
+        raise BadMessage(
+            400, "the first line is neither a request line nor a status line", "malformed_start_line"
+        )
     if version != "2.0":
         fault = (505, "the version is not SIP/2.0", "unsupported_version")
     return message, fault

@@ -53,17 +53,21 @@ class UserAgentServer:
         """One whole message: a datagram or what the stream framer cut out."""
         if not data.strip(b"\r\n\0"):
             return []  # keepalive
+        request = None
         try:
             message = parse(data)
+            request = message if isinstance(message, Request) else None
             if len(data) > self._max_message_bytes:
-                salvaged = message if isinstance(message, Request) else None
-                raise BadMessage(513, "the message is larger than the limit", "too_large", salvaged)
+                raise BadMessage(
+                    513, f"the message has more than {self._max_message_bytes} bytes", "too_large"
+                )
             match message:
                 case Request():
                     return self._request(message, flow, now)
                 case Response():
                     return self._response(message, now)
         except BadMessage as error:
+            error.request = error.request or request
             return self.reject(error, flow)
 
     def reject(self, error: BadMessage, flow: Flow) -> list[Effect]:
@@ -103,6 +107,10 @@ class UserAgentServer:
                 if timer is Timer.F and entry and entry.dialog in self._dialogs:
                     effects += self._step(self._dialogs[entry.dialog], dialogs.Event.GONE, "", now)
         return effects
+
+    def waiting(self, number: int) -> bool:
+        """Whether an INVITE or UPDATE of this dialog waits for `respond`."""
+        return number in self._pending
 
     def respond(
         self, number: int, status: int, now: float, *, fields: Fields = (), body: bytes = b"", reason: str = "",
@@ -219,7 +227,9 @@ class UserAgentServer:
         fields = self._profile.described() if request.method == "OPTIONS" else ()
         return self._at_once(dialog, key, request, flow, now, fields)
 
-    def _modify(self, dialog: Dialog, key: ServerKey, request: Request, flow: Flow, now: float) -> list[Effect]:
+    def _modify(
+        self, dialog: Dialog, key: ServerKey, request: Request, flow: Flow, now: float
+    ) -> list[Effect]:
         if dialog.number in self._pending:
             # Section 14.2 and RFC 3311 section 5.2: one before it is not answered yet.
             return self._refuse(request, flow, 500, "request_pending", retry_after(1))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from gateway.config.settings import Settings, parse
 from gateway.io.machine import PortState, measure
+from gateway.storage.vault import Vault
 
 
 def settings(folder: Path, **changes: dict[str, object]) -> Settings:
@@ -60,7 +61,9 @@ def test_modes_of_folder_and_keys(tmp_path: Path) -> None:
     assert machine.keys == {"vault_public": None, "vault_private": None, "node": 0o600, "lookup": 0o644}
 
 
-def test_no_gateway_answers_on_an_empty_port(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        free = listener.getsockname()[1]
-    assert not measure(settings(tmp_path, metrics={"port": free})).gateway_running
+def test_a_running_gateway_is_known_by_its_lock(tmp_path: Path) -> None:
+    chosen = settings(tmp_path, storage={"directory": "calls"})
+    assert not measure(chosen).gateway_running
+    with Vault(tmp_path / "calls").exclusive():
+        assert measure(chosen).gateway_running
+    assert not measure(chosen).gateway_running

@@ -58,6 +58,15 @@ class Client:
         finally:
             del self._dialogs[dialog.call_id]
 
+    async def options(self) -> int:
+        """Ask the server whether it is there; the status of its answer. Raises ClientError."""
+        dialog = Dialog(self.link, self.server, self.transport)
+        self._dialogs[dialog.call_id] = dialog
+        try:
+            return (await dialog.request("OPTIONS")).status or 0
+        finally:
+            del self._dialogs[dialog.call_id]
+
     def _receive(self, data: bytes) -> None:
         try:
             message = parse(data)

@@ -1,0 +1,99 @@
+"""Rotation of the vault key: all or nothing is lost, wherever it stops."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gateway.storage import files
+from gateway.storage.keys import FilePrivateKeys, NotOpened, PrivateKeyMissing, load_vault_public
+from gateway.storage.records import open_call
+from gateway.storage.rotation import rotate
+from gateway.storage.vault import VaultBusy
+from tests.storage.recorder import Recorder
+
+
+def readable(recorder: Recorder) -> None:
+    """Every recording and every call record opens with what keys there are, index and vault agreeing."""
+    for record in recorder.vault.calls(recorder.keys.node.public):
+        assert open_call(record, recorder.private).participants
+        recorder.vault.data_key(record.facts.recordings[0].id, recorder.private)
+
+
+def test_all_moves_to_the_new_key_and_the_audio_stays(recorder: Recorder, tmp_path: Path) -> None:
+    calls = [recorder.call(n) for n in range(3)]
+    audio = [recorder.part_path(call).read_bytes() for call in calls]
+    old = recorder.keys.vault.id
+    saved = tmp_path / "old.key"
+    saved.write_bytes(recorder.paths.vault_private.read_bytes())
+    saved.chmod(0o600)
+    steps: list[tuple[int, int]] = []
+    new = rotate(recorder.vault, recorder.index, recorder.paths, lambda done, total: steps.append((done, total)))
+    assert steps == [(n, 6) for n in range(1, 7)]
+    assert new != old
+    assert load_vault_public(recorder.paths.vault_public).id == new
+    assert not recorder.paths.next_private.exists()
+    readable(recorder)
+    assert list(recorder.index.calls()) == list(recorder.vault.calls(recorder.keys.node.public))[::-1]
+    assert [recorder.part_path(call).read_bytes() for call in calls] == audio
+    with pytest.raises(NotOpened, match=new):
+        recorder.vault.data_key(calls[0].recordings[0].id, FilePrivateKeys(saved))
+
+
+class Stopped(Exception):
+    pass
+
+
+def test_it_can_stop_anywhere_and_go_on(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
+    for n in range(2):
+        recorder.call(n)
+    replace = files.replace
+    stops = 0
+    for allowed in range(8):
+        left = allowed
+
+        def stopping(path: Path, data: bytes) -> None:
+            nonlocal left
+            if not left:
+                raise Stopped
+            left -= 1
+            replace(path, data)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(files, "replace", stopping)
+            try:
+                rotate(recorder.vault, recorder.index, recorder.paths)
+            except Stopped:
+                stops += 1
+        readable(recorder)
+    assert stops >= 3
+    public = rotate(recorder.vault, recorder.index, recorder.paths)
+    readable(recorder)
+    assert {record.sealed.key_id for record in recorder.index.calls()} == {public}
+
+
+def test_a_stop_between_the_two_last_steps(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
+    recorder.call(1)
+
+    def stop(self: Path, target: Path) -> None:
+        raise Stopped
+
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            Path, "replace", lambda self, target: stop(self, target) if self.suffix == ".next" else self.rename(target)
+        )
+        with pytest.raises(Stopped):
+            rotate(recorder.vault, recorder.index, recorder.paths)
+    recorder = Recorder(recorder.vault, recorder.paths, recorder.keys, recorder.index)
+    readable(recorder)
+    rotate(recorder.vault, recorder.index, recorder.paths)
+    readable(recorder)
+
+
+def test_it_needs_the_private_key_and_no_running_gateway(recorder: Recorder) -> None:
+    with recorder.vault.exclusive(), pytest.raises(VaultBusy):
+        rotate(recorder.vault, recorder.index, recorder.paths)
+    recorder.paths.vault_private.unlink()
+    with pytest.raises(PrivateKeyMissing, match="rotation needs it"):
+        rotate(recorder.vault, recorder.index, recorder.paths)
