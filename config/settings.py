@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
 
 
 class SettingsError(Exception):
@@ -24,6 +25,7 @@ class Section(BaseModel):
 
 
 Port = Annotated[int, Field(ge=1, le=65535)]
+KeyName = Literal["vault_public", "vault_private", "node", "lookup"]
 
 
 class SipSettings(Section):
@@ -133,7 +135,7 @@ class Settings(Section):
     metrics: MetricsSettings = MetricsSettings()
     log: LogSettings = LogSettings()
 
-    def key_path(self, name: Literal["vault_public", "vault_private", "node", "lookup"]) -> Path:
+    def key_path(self, name: KeyName) -> Path:
         """Where a key file lies, by its setting or in the storage folder."""
         chosen: Path | None = getattr(self.keys, name)
         defaults = {
@@ -165,8 +167,7 @@ def parse(table: dict[str, object], source: str, folder: Path) -> Settings:
     return _rooted(settings, folder)
 
 
-def _sentence(source: str, fault: object) -> str:
-    assert isinstance(fault, dict)
+def _sentence(source: str, fault: ErrorDetails) -> str:
     place = ".".join(str(step) for step in fault["loc"])
     found = "" if fault["type"] in ("missing", "extra_forbidden") else f", found {fault['input']!r}"
     return f"{source}: {place or 'settings'}: {fault['msg']}{found}"

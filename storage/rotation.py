@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from gateway.storage import files, records
+from gateway.storage import access, files, records
 from gateway.storage.index import Index
 from gateway.storage.keys import (
     FilePrivateKeys,
@@ -54,6 +54,7 @@ def rotate(vault: Vault, index: Index | None, paths: KeyPaths, progress: Progres
                 index.reseal(record.facts.id, record.sealed)
             progress(done, total)
         files.replace(paths.vault_public, public_pem(public.key))
+        access.reseal(vault.directory, keys, public)  # exports go on meanwhile, and by now log under the new key
         # The rename removes the old key's name; its bytes go where the file system lets them go.
         paths.next_private.replace(paths.vault_private)
         files.sync_folder(paths.vault_private.parent)

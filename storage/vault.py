@@ -31,6 +31,7 @@ from gateway.storage.keys import (
 )
 from gateway.storage.records import CallRecord, Manifest, RecordError
 
+LOCK_FILE = "lock"
 CALL_FILE = "call.json"
 MANIFEST_SUFFIX = ".manifest.json"
 ID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
@@ -82,7 +83,7 @@ class Vault:
         Raises VaultBusy. The lock goes with the process, however it ends.
         """
         files.make_folder(self.directory)
-        handle = os.open(self.directory / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, files.FILE_MODE)
+        handle = os.open(self.directory / LOCK_FILE, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, files.FILE_MODE)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

@@ -1,0 +1,124 @@
+"""Writes docs/configuration.md from the settings model: `python -m gateway.config.reference`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Literal, get_args, get_origin
+
+from annotated_types import Ge, Gt, Le, Lt
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from gateway.config.settings import Settings
+
+PAGE = Path("docs/configuration.md")
+
+HEAD = """\
+# Configuration
+
+This page is generated from the settings model by `make docs`.
+
+HushTap reads one TOML file: the one named by `--config FILE`, else by the environment variable
+`HUSHTAP_CONFIG`, else `hushtap.toml` in the working folder. Where there is none, the defaults below hold and
+everything written lies under `./hushtap-data`. A file names only what differs from the defaults; a name that is
+not on this page is an error, never ignored. Relative paths are relative to the file's folder.
+
+`hushtap check-config` reads the file and says what is wrong with it, a sentence for each fault.
+
+A small file:
+
+```toml
+[sip]
+address = "0.0.0.0"
+
+[media]
+address = "192.0.2.10"     # what recording clients send audio to
+
+[storage]
+directory = "/var/lib/hushtap"
+```
+"""
+
+PLAIN: dict[object, str] = {
+    str: "text",
+    int: "whole number",
+    float: "number",
+    bool: "true or false",
+    Path: "path",
+}
+BOUNDS = {
+    Ge: ("ge", "at least {}"),
+    Gt: ("gt", "more than {}"),
+    Le: ("le", "at most {}"),
+    Lt: ("lt", "less than {}"),
+}
+
+
+def page() -> str:
+    """The whole page, Markdown."""
+    sections = (_section(name, field) for name, field in Settings.model_fields.items())
+    return "\n".join([HEAD, *sections])
+
+
+def _section(name: str, field: FieldInfo) -> str:
+    model = field.annotation
+    if not (isinstance(model, type) and issubclass(model, BaseModel)):
+        raise TypeError(f"settings.{name} is not a section")
+    lines = [
+        f"## [{name}]",
+        "",
+        model.__doc__ or "",
+        "",
+        "| setting | value | default | meaning |",
+        "|---|---|---|---|",
+    ]
+    lines += (_row(setting, info) for setting, info in model.model_fields.items())
+    return "\n".join([*lines, ""])
+
+
+def _row(name: str, field: FieldInfo) -> str:
+    cells = (f"`{name}`", _values(field), _default(field.default), field.description or "")
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _values(field: FieldInfo) -> str:
+    return ", ".join([_type(field.annotation), *_bounds(field.metadata)])
+
+
+def _bounds(metadata: list[object]) -> Iterator[str]:
+    for bound in metadata:
+        for kind, (attribute, words) in BOUNDS.items():
+            if isinstance(bound, kind):
+                yield words.format(f"{getattr(bound, attribute):,}")
+
+
+def _type(annotation: object) -> str:
+    arguments = [argument for argument in get_args(annotation) if argument is not NoneType]
+    match get_origin(annotation):
+        case origin if origin is Literal:
+            return " or ".join(f"`{json.dumps(value)}`" for value in arguments)
+        case origin if origin is UnionType:
+            return _type(arguments[0])
+        case origin if origin is tuple:
+            return f"list of {_type(arguments[0])}"
+        case _:
+            return PLAIN[annotation]
+
+
+def _default(value: object) -> str:
+    match value:
+        case None:
+            return "unset"
+        case tuple():
+            return "`[" + ", ".join(f"'{item}'" for item in value) + "]`"
+        case Path() | str():
+            return f'`"{value}"`'
+        case _:
+            return f"`{json.dumps(value)}`"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")

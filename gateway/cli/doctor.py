@@ -1,0 +1,38 @@
+"""`hushtap doctor`: can this machine record."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict
+
+from rich.console import Console
+from rich.text import Text
+
+from gateway.cli.configuration import settings_of
+from gateway.doctor import Finding, Level, examine
+from gateway.io.machine import measure
+
+COLOURS = {Level.OK: "green", Level.WARNING: "yellow", Level.FAULT: "red"}
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """1 when a fault was found; warnings are none."""
+    settings = settings_of(arguments)
+    findings = examine(measure(settings), settings, arguments.calls)
+    if arguments.json:
+        print(json.dumps([asdict(finding) for finding in findings], indent=2))
+    else:
+        console = Console(soft_wrap=True)
+        for finding in findings:
+            console.print(_lines(finding))
+    return 1 if any(finding.level is Level.FAULT for finding in findings) else 0
+
+
+def _lines(finding: Finding) -> Text:
+    text = Text()
+    text.append(f"{finding.level.value:8} ", COLOURS[finding.level])
+    text.append(f"{finding.check:17} {finding.found}")
+    if finding.action:
+        text.append(f"\n{'':9}{'expected':17} {finding.expected}\n{'':9}{'to do':17} {finding.action}")
+    return text

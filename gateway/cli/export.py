@@ -1,0 +1,54 @@
+"""`hushtap export`: a call's audio into a file, for a reason that is kept."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import time
+from contextlib import ExitStack
+
+from gateway.cli.configuration import settings_of
+from gateway.cli.errors import CannotRun
+from gateway.cli.opening import Library, failing_in_sentences
+from gateway.cli.progress import progress
+from gateway.cli.shapes import time_of_day
+from gateway.config.settings import Settings
+from gateway.export import BOTH, Format, export
+from gateway.recording.model import UNIT_NS, CallFacts, Role
+from gateway.storage import access
+from gateway.storage.keys import KeyPaths, load_vault_public
+
+
+def run(arguments: argparse.Namespace) -> int:
+    settings = settings_of(arguments)
+    legs = BOTH if arguments.leg == "both" else (Role(arguments.leg),)
+    with Library(settings) as library, failing_in_sentences(), ExitStack() as opened:
+        call = library.call(arguments.call)
+        if call.ended_ns is None:
+            raise CannotRun(f"call {call.id} is still being recorded; export it when it has ended")
+        if not call.recordings:
+            raise CannotRun(f"call {call.id} has no recording: {call.reason}")
+        _log(settings, call, arguments)
+        parts = [
+            part for item in call.recordings for part in opened.enter_context(library.opened(call, item))
+        ]
+        report = opened.enter_context(progress(f"exporting to {arguments.output}"))
+        export(
+            parts,
+            legs,
+            Format(arguments.format),
+            arguments.output,
+            length_units=(call.ended_ns - call.started_ns) // UNIT_NS,
+            redactions=call.redactions,
+            progress=report,
+            force=arguments.force,
+        )
+    print(arguments.output)
+    return 0
+
+
+def _log(settings: Settings, call: CallFacts, arguments: argparse.Namespace) -> None:
+    """Before anything is decrypted, so that no copy leaves without its line."""
+    details = {"leg": arguments.leg, "format": arguments.format, "reason": arguments.reason}
+    entry = access.Access(time_of_day(time.time_ns()), getpass.getuser(), call.id, "export", details)
+    access.append(settings.storage.directory, entry, load_vault_public(KeyPaths.of(settings).vault_public))

@@ -1,0 +1,175 @@
+"""The command line's grammar: every command, option and help text."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+FORMATS = ("wav", "mp3", "flac", "mka")
+STATES = ("recording", "recorded", "partial", "not_recorded")
+REASON_SHORTEST = 3  # characters: long enough that a bare keystroke is no reason
+
+EXAMPLES = """\
+examples:
+  hushtap demo                                     three real calls on this machine, from ringing to MP3
+  hushtap serve --config /etc/hushtap.toml         record until told to stop
+  hushtap calls --number 5550123 --since 2026-03-01
+  hushtap show 0193c1                              a call by the start of its id
+  hushtap export 0193c1 --format mp3 --output call.mp3 --reason "complaint 4711"
+  hushtap verify --all                             is every recording still what was recorded?
+  hushtap doctor --calls 500                       can this machine record 500 calls at once?
+
+exit status: 0 all is well; 1 a check found a fault; 2 the command could not run
+"""
+
+
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    """The command and its options; `command` names what to run. Exits with 2 on a wrong line."""
+    return _parser().parse_args(argv)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="hushtap",
+        description="Records both legs of SIPREC calls, sealed as they are written.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    _config_option(parser, None)
+    parser.add_argument("--version", action="store_true", help="print the version and end")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+
+    def command(name: str, summary: str, description: str = "") -> argparse.ArgumentParser:
+        made = commands.add_parser(
+            name, help=summary, description=description or _sentence(summary), allow_abbrev=False
+        )
+        _config_option(made, argparse.SUPPRESS)
+        return made
+
+    _add_running(command)
+    _add_reading(command)
+    _add_keeping(command)
+    return parser
+
+
+Command = Callable[..., argparse.ArgumentParser]
+
+
+def _add_running(command: Command) -> None:
+    command("serve", "start the gateway and record until told to stop")
+    demo = command("demo", "record three real calls on this machine, verify and export them")
+    demo.add_argument(
+        "--directory",
+        type=Path,
+        default=Path("hushtap-demo"),
+        metavar="FOLDER",
+        help="where it writes (%(default)s)",
+    )
+    command("check-config", "read the configuration and say what is wrong with it")
+    doctor = command("doctor", "can this machine record: limits, ports, clock, disk, keys")
+    doctor.add_argument(
+        "--calls", type=_positive, default=200, metavar="N", help="calls at the same time (%(default)s)"
+    )
+    _json_option(doctor)
+
+
+def _add_reading(command: Command) -> None:
+    calls = command("calls", "list calls, newest first")
+    calls.add_argument("--number", metavar="TEXT", help="a number, or the digits it ends with")
+    calls.add_argument("--state", choices=STATES, help="only calls in this state")
+    calls.add_argument(
+        "--since", type=_moment, metavar="TIME", help="started at or after this time: 2026-03-01[T08:30[Z]]"
+    )
+    calls.add_argument("--limit", type=_positive, metavar="N", help="at most so many")
+    show = command("show", "show one call: parties, legs, redactions, recordings")
+    show.add_argument("call", metavar="CALL", help="a call id, or enough of its start")
+    for reader in (calls, show):
+        reader.add_argument(
+            "--no-personal",
+            action="store_true",
+            help="without numbers, names and extensions; needs no private key",
+        )
+        _json_option(reader)
+    export = command(
+        "export",
+        "decrypt a call's audio into a file",
+        "Decrypt a call's audio into a file, for a reason that is kept.",
+    )
+    export.add_argument("call", metavar="CALL", help="a call id, or enough of its start")
+    export.add_argument(
+        "--format", choices=FORMATS, required=True, help="mka is the stored payload, untouched"
+    )
+    export.add_argument("--output", type=Path, required=True, metavar="FILE", help="the file to write")
+    export.add_argument(
+        "--leg",
+        choices=("external", "agent", "both"),
+        default="both",
+        help="both: external left, agent right",
+    )
+    export.add_argument(
+        "--reason", type=_reason, required=True, metavar="TEXT", help="why; kept, sealed, in the access log"
+    )
+    export.add_argument("--force", action="store_true", help="replace the output file if it exists")
+
+
+def _add_keeping(command: Command) -> None:
+    verify = command("verify", "check recordings: signature, hashes, every sealed segment")
+    chosen = verify.add_mutually_exclusive_group(required=True)
+    chosen.add_argument("call", nargs="?", metavar="CALL", help="a call id, or enough of its start")
+    chosen.add_argument("--all", action="store_true", help="every recording")
+    _json_option(verify)
+    keys = command("keys", "make, show or rotate the keys")
+    action = keys.add_subparsers(dest="action", metavar="ACTION", required=True)
+    for name, summary in (
+        ("init", "make the keys of a new vault"),
+        ("show", "show which keys are there, and the public ones"),
+        ("rotate", "make a new vault key and wrap every data key to it; the audio stays as it is"),
+    ):
+        made = action.add_parser(name, help=summary, description=_sentence(summary), allow_abbrev=False)
+        _config_option(made, argparse.SUPPRESS)
+    command("reindex", "make the index anew from the vault")
+
+
+def _sentence(summary: str) -> str:
+    return summary[0].upper() + summary[1:] + "."
+
+
+def _config_option(parser: argparse.ArgumentParser, default: str | None) -> None:
+    """Taken before and after the command; the later parser must not overwrite what the first one read."""
+    parser.add_argument(
+        "--config",
+        type=Path,
+        default=default,
+        metavar="FILE",
+        help="configuration; else $HUSHTAP_CONFIG, else ./hushtap.toml, else the defaults",
+    )
+
+
+def _json_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print JSON, of a shape that stays")
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return int(text)
+
+
+def _reason(text: str) -> str:
+    if len(text.strip()) < REASON_SHORTEST:
+        raise argparse.ArgumentTypeError(f"a reason has at least {REASON_SHORTEST} characters")
+    return text.strip()
+
+
+def _moment(text: str) -> int:
+    """UTC nanoseconds of an ISO 8601 time; one without a zone is UTC, as everything printed is."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a time like 2026-03-01 or 2026-03-01T08:30Z"
+        ) from None
+    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()) * 1_000_000_000

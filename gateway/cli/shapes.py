@@ -1,0 +1,107 @@
+"""The shapes that `--json` prints: other programs read them, so names and units stay as they are.
+
+Times of day are RFC 3339 in UTC with a Z; offsets and lengths are seconds, offsets from the start of the call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from gateway.recording.model import (
+    UNITS_PER_SECOND,
+    CallFacts,
+    LegReport,
+    Participant,
+    Personal,
+    RecordingFacts,
+    Redaction,
+)
+
+Json = dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPart:
+    """One file of a recording as it lies on the disk."""
+
+    path: Path
+    bytes: int
+    sha256: str | None  # None while it is being written
+    torn: bool
+
+
+PartsOf = Callable[[CallFacts, RecordingFacts], Sequence[StoredPart]]
+
+
+def call(facts: CallFacts, parts_of: PartsOf) -> Json:
+    return {
+        "id": facts.id,
+        "state": facts.state.value,
+        "reason": facts.reason,
+        "started": time_of_day(facts.started_ns),
+        "ended": None if facts.ended_ns is None else time_of_day(facts.ended_ns),
+        "direction": facts.direction.value,
+        "participants": [participant(party) for party in facts.participants],
+        "legs": [leg(report) for report in facts.legs],
+        "redactions": [redaction(item) for item in facts.redactions],
+        "recordings": [recording(facts, item, parts_of) for item in facts.recordings],
+        "notes": list(facts.notes),
+    }
+
+
+def participant(party: Participant) -> Json:
+    return {
+        "role": party.role.value,
+        "number": plain(party.number),
+        "name": plain(party.name),
+        "extension": plain(party.extension),
+    }
+
+
+def leg(report: LegReport) -> Json:
+    return {
+        "role": report.role.value,
+        "codec": report.codec,
+        "packets": report.packets,
+        "lost": report.lost,
+        "late": report.late,
+        "duplicated": report.duplicated,
+        "seconds": report.media_units / UNITS_PER_SECOND,
+    }
+
+
+def redaction(item: Redaction) -> Json:
+    return {
+        "start": item.start / UNITS_PER_SECOND,
+        "end": item.end / UNITS_PER_SECOND,
+        "legs": [role.value for role in item.legs],
+        "cause": item.cause,
+        "actor": item.actor,
+    }
+
+
+def recording(facts: CallFacts, item: RecordingFacts, parts_of: PartsOf) -> Json:
+    """`path` is the first part's, nearly always the only one; `parts` lists them all."""
+    parts = parts_of(facts, item)
+    return {
+        "id": item.id,
+        "path": str(parts[0].path) if parts else None,
+        "bytes": sum(part.bytes for part in parts),
+        "state": item.state.value,
+        "parts": [
+            {"path": str(part.path), "bytes": part.bytes, "sha256": part.sha256, "torn": part.torn}
+            for part in parts
+        ],
+    }
+
+
+def time_of_day(utc_ns: int) -> str:
+    seconds, rest = divmod(utc_ns, 1_000_000_000)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest // 1000:06d}Z"
+
+
+def plain(text: Personal | None) -> str | None:
+    return None if text is None else text.reveal()

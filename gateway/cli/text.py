@@ -1,0 +1,97 @@
+"""Calls as lines for a person at a terminal; times are UTC, as everything printed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from gateway.cli.shapes import plain, time_of_day
+from gateway.recording.model import UNITS_PER_SECOND, CallFacts, LegReport, Participant, Role
+
+HEADINGS = ("STARTED", "LENGTH", "STATE", "DIRECTION", "EXTERNAL", "AGENT", "ID")
+
+
+def listing(calls: Iterable[CallFacts]) -> str:
+    """A table, one call a line."""
+    return table([HEADINGS, *(_row(call) for call in calls)])
+
+
+def _row(call: CallFacts) -> tuple[str, ...]:
+    return (
+        moment(call.started_ns),
+        length(call),
+        call.state.value,
+        call.direction.value,
+        _parties(call, Role.EXTERNAL),
+        _parties(call, Role.AGENT),
+        call.id,
+    )
+
+
+def details(call: CallFacts, parts: Sequence[str]) -> str:
+    """Everything about one call; `parts` says where its recordings lie."""
+    lines = [
+        f"call       {call.id}",
+        f"state      {call.state.value}: {call.reason}",
+        f"started    {time_of_day(call.started_ns)}",
+        f"ended      {'not yet' if call.ended_ns is None else time_of_day(call.ended_ns)}",
+        f"direction  {call.direction.value}",
+        *(f"{person.role.value:10} {party(person)}" for person in call.participants),
+        *(f"{'leg':10} {_leg(report)}" for report in call.legs),
+        *(
+            f"redaction  {offset(item.start)} to {offset(item.end)}, {' and '.join(item.legs)}: {item.cause}"
+            + (f", by {item.actor}" if item.actor else "")
+            for item in call.redactions
+        ),
+        *(f"recording  {part}" for part in parts),
+        *(f"note       {note}" for note in call.notes),
+    ]
+    return "\n".join(lines)
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """Columns as wide as their widest cell; never cut, so that it can be searched and copied."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+
+
+def moment(utc_ns: int) -> str:
+    return time_of_day(utc_ns)[:19].replace("T", " ")
+
+
+def length(call: CallFacts) -> str:
+    return "running" if call.ended_ns is None else _clock((call.ended_ns - call.started_ns) / 1e9)
+
+
+def offset(units: int) -> str:
+    return _clock(units / UNITS_PER_SECOND, 1)
+
+
+def _clock(seconds: float, digits: int = 0) -> str:
+    tenths = round(seconds * 10**digits)
+    whole, rest = divmod(tenths, 10**digits)
+    text = f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"
+    return f"{text}.{rest}" if digits else text
+
+
+def party(person: Participant) -> str:
+    number, name, extension = plain(person.number), plain(person.name), plain(person.extension)
+    shown = [text for text in (number or extension, name) if text]
+    if extension and number and extension != number:
+        shown.append(f"extension {extension}")
+    return ", ".join(shown) or "unknown"
+
+
+def _parties(call: CallFacts, role: Role) -> str:
+    people = [
+        plain(p.number) or plain(p.extension) or plain(p.name) or "?"
+        for p in call.participants
+        if p.role is role
+    ]
+    return ", ".join(people) or "-"
+
+
+def _leg(report: LegReport) -> str:
+    counts = (
+        f"{report.packets:,} packets, {report.lost:,} lost, {report.late:,} late, {report.duplicated:,} twice"
+    )
+    return f"{report.role.value}: {report.codec}, {offset(report.media_units)}, {counts}"

@@ -1,0 +1,270 @@
+"""Can this machine record: facts about it weighed against what a number of calls needs.
+
+`examine(machine, settings, calls)` gives one finding a check; a fault means recordings would be lost, refused or
+readable by others, a warning that they might be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from gateway.config.settings import Settings
+from gateway.io.machine import Machine, PortState
+
+DESCRIPTORS_PER_CALL = 3  # two RTP sockets and the part being written
+DESCRIPTORS_ALWAYS = 128  # SIP, index, log, libraries, and descriptors in flight to a new worker
+PORTS_PER_CALL = 2  # even ports, one a leg
+HOLD_BACK_BYTES_PER_CALL = 256 * 1024
+RECEIVE_BUFFER = 212_992  # bytes; five seconds of one leg, so that a worker can be replaced without loss
+STORED_BYTES_PER_SECOND = 16_300  # two legs of G.711 with the container's and the sealing's overhead
+SQLITE_OLDEST = (3, 51, 3)  # older ones can corrupt the index when its write-ahead log is reset
+SECONDS_PER_DAY = 86_400
+
+
+class Level(StrEnum):
+    OK = "ok"
+    WARNING = "warning"
+    FAULT = "fault"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    check: str
+    level: Level
+    found: str
+    expected: str
+    action: str = ""  # what to do about it; empty when all is well
+
+
+def examine(machine: Machine, settings: Settings, calls: int) -> list[Finding]:
+    """Every check once, in the order a person would set a machine up."""
+    return [
+        *_versions(machine),
+        _open_files(machine, calls),
+        _locked_memory(machine, calls),
+        _core_dumps(machine),
+        _receive_buffer(machine),
+        _sip_port("UDP", machine.sip_udp, machine, settings),
+        _sip_port("TCP", machine.sip_tcp, machine, settings),
+        _rtp_ports(machine, settings, calls),
+        _clock(machine),
+        _disk(machine, settings, calls),
+        _folder(machine),
+        *_keys(machine, settings),
+    ]
+
+
+def _versions(machine: Machine) -> Iterator[Finding]:
+    absent = [name for name, version in machine.libraries.items() if version is None]
+    found = ", ".join(f"{name} {version or 'missing'}" for name, version in machine.libraries.items())
+    yield Finding(
+        "libraries",
+        Level.FAULT if absent else Level.OK,
+        f"Python {machine.python}, {found}",
+        "all present",
+        "install HushTap again, with its dependencies" if absent else "",
+    )
+    number = tuple(int(step) for step in (machine.sqlite or "0").split("."))
+    good = number >= SQLITE_OLDEST
+    yield Finding(
+        "SQLite",
+        Level.OK if good else Level.FAULT,
+        machine.sqlite or "missing",
+        f"{'.'.join(map(str, SQLITE_OLDEST))} or newer",
+        "" if good else "install pysqlite3 0.6.1 or newer",
+    )
+
+
+def _open_files(machine: Machine, calls: int) -> Finding:
+    needed = DESCRIPTORS_ALWAYS + DESCRIPTORS_PER_CALL * calls
+    soft, hard = machine.open_files
+    level = (
+        Level.OK
+        if soft >= needed or soft < 0
+        else Level.WARNING
+        if hard >= needed or hard < 0
+        else Level.FAULT
+    )
+    return Finding(
+        "open files",
+        level,
+        f"{_limit(soft)} a process (at most {_limit(hard)})",
+        f"{needed:,} for {calls:,} calls",
+        ""
+        if level is Level.OK
+        else f"`ulimit -n {needed}` before starting, or LimitNOFILE={needed} in the service",
+    )
+
+
+def _locked_memory(machine: Machine, calls: int) -> Finding:
+    needed = HOLD_BACK_BYTES_PER_CALL * calls
+    limit = machine.locked_memory
+    good = limit is None or limit >= needed
+    return Finding(
+        "locked memory",
+        Level.OK if good else Level.WARNING,
+        "no limit" if limit is None else _bytes(limit),
+        f"{_bytes(needed)} for {calls:,} calls",
+        ""
+        if good
+        else "audio held back could be swapped out: set LimitMEMLOCK=infinity in the service, or turn swap off",
+    )
+
+
+def _core_dumps(machine: Machine) -> Finding:
+    off = machine.core_limit == 0 and not machine.core_piped
+    found = "handed to a program" if machine.core_piped else f"up to {_limit(machine.core_limit)} bytes"
+    return Finding(
+        "core dumps",
+        Level.OK if off else Level.WARNING,
+        "off" if off else found,
+        "off",
+        ""
+        if off
+        else "a crash could write audio of the last seconds: set LimitCORE=0 and no piped kernel.core_pattern",
+    )
+
+
+def _receive_buffer(machine: Machine) -> Finding:
+    most = machine.receive_buffer_max
+    good = machine.receive_buffer >= RECEIVE_BUFFER and (most is None or most >= RECEIVE_BUFFER)
+    found = f"{machine.receive_buffer:,} bytes (at most {'unknown' if most is None else f'{most:,}'})"
+    return Finding(
+        "receive buffer",
+        Level.OK if good else Level.WARNING,
+        found,
+        f"{RECEIVE_BUFFER:,} bytes",
+        ""
+        if good
+        else f"sysctl -w net.core.rmem_default={RECEIVE_BUFFER} net.core.rmem_max={RECEIVE_BUFFER}",
+    )
+
+
+def _sip_port(protocol: str, state: PortState, machine: Machine, settings: Settings) -> Finding:
+    place = f"{protocol} {settings.sip.address} port {settings.sip.port}"
+    check = f"SIP over {protocol}"
+    match state:
+        case PortState.FREE:
+            return Finding(check, Level.OK, f"{place} is free", "free, or held by a running gateway")
+        case PortState.IN_USE if machine.gateway_running:
+            return Finding(
+                check, Level.OK, f"{place}: a gateway is running", "free, or held by a running gateway"
+            )
+        case PortState.IN_USE:
+            action = "stop the other program, or set sip.port"
+        case PortState.NOT_ALLOWED:
+            action = "ports below 1024 need the capability CAP_NET_BIND_SERVICE, or set sip.port"
+        case PortState.NO_SUCH_ADDRESS:
+            action = "set sip.address to an address of this machine"
+    return Finding(
+        check, Level.FAULT, f"{place}: {state.value}", "free, or held by a running gateway", action
+    )
+
+
+def _rtp_ports(machine: Machine, settings: Settings, calls: int) -> Finding:
+    """Ports held by a running gateway are its own calls', so then only the size of the range counts."""
+    usable = machine.rtp_ports if machine.gateway_running else machine.rtp_ports_free
+    room = usable // PORTS_PER_CALL
+    return Finding(
+        "RTP ports",
+        Level.OK if room >= calls else Level.FAULT,
+        f"{machine.rtp_ports_free:,} of {machine.rtp_ports:,} even ports free, room for {room:,} calls",
+        f"room for {calls:,} calls in {settings.media.first_port} to {settings.media.last_port}",
+        "" if room >= calls else "widen media.first_port to media.last_port, or free ports in it",
+    )
+
+
+def _clock(machine: Machine) -> Finding:
+    match machine.clock_synchronised:
+        case True:
+            return Finding("clock", Level.OK, "synchronised", "synchronised")
+        case False:
+            return Finding(
+                "clock",
+                Level.WARNING,
+                "not synchronised",
+                "synchronised",
+                "run a time service: calls are labelled in UTC",
+            )
+        case None:
+            return Finding(
+                "clock",
+                Level.WARNING,
+                "unknown: the system does not say",
+                "synchronised",
+                "see that a time service runs",
+            )
+
+
+def _disk(machine: Machine, settings: Settings, calls: int) -> Finding:
+    reserve = settings.storage.min_free_megabytes * 1_000_000
+    days = max(machine.disk_free - reserve, 0) / (calls * STORED_BYTES_PER_SECOND * SECONDS_PER_DAY)
+    level = Level.FAULT if machine.disk_free < reserve else Level.WARNING if days < 1 else Level.OK
+    return Finding(
+        "disk",
+        level,
+        f"{_bytes(machine.disk_free)} free: {days:,.1f} days of {calls:,} calls around the clock",
+        f"a day or more, and {_bytes(reserve)} at the least",
+        ""
+        if level is Level.OK
+        else "a larger disk, or set storage.directory; below the least new calls are refused",
+    )
+
+
+def _folder(machine: Machine) -> Finding:
+    folder = machine.folder
+    found = f"{folder.path}: mode {folder.mode:04o}"
+    if not folder.writable:
+        return Finding(
+            "folder", Level.FAULT, f"{found}, not writable", "writable", "give it to the gateway's user"
+        )
+    if not folder.exists:
+        return Finding("folder", Level.OK, "not there yet; it will be made", "mode 0700, of this user")
+    if folder.mode & 0o077 or not folder.ours:
+        owner = "" if folder.ours else ", of another user"
+        action = f"chown it to the gateway's user and `chmod 700 {folder.path}`"
+        return Finding("folder", Level.WARNING, found + owner, "mode 0700, of this user", action)
+    return Finding("folder", Level.OK, found, "mode 0700, of this user")
+
+
+def _keys(machine: Machine, settings: Settings) -> Iterator[Finding]:
+    if all(mode is None for mode in machine.keys.values()):
+        yield Finding("keys", Level.OK, "none yet; made at the first start", "all or none")
+        return
+    for setting, mode in machine.keys.items():
+        yield _key(setting, mode, machine.keys["vault_private"] is not None)
+
+
+def _key(setting: str, mode: int | None, playback: bool) -> Finding:
+    check = f"key {setting}"
+    secret = setting != "vault_public"
+    expected = "mode 0600" if secret else "present"
+    if mode is None and setting == "vault_private":
+        return Finding(
+            check, Level.OK, "absent: this machine records and cannot play", "mode 0600, or absent"
+        )
+    if mode is None:
+        action = (
+            "restore it from its backup" if playback else "restore it, or make keys with `hushtap keys init`"
+        )
+        return Finding(check, Level.FAULT, "missing", expected, action)
+    if secret and mode & 0o077:
+        return Finding(
+            check, Level.FAULT, f"mode {mode:04o}", expected, "chmod 600, and think of who could have read it"
+        )
+    return Finding(check, Level.OK, f"mode {mode:04o}", expected)
+
+
+def _limit(value: int) -> str:
+    return "no limit" if value < 0 else f"{value:,}"
+
+
+def _bytes(count: int) -> str:
+    size, unit = float(count), "bytes"
+    for unit in ("bytes", "kB", "MB", "GB", "TB"):
+        if size < 1000 or unit == "TB":
+            break
+        size /= 1000
+    return f"{size:,.0f} {unit}" if size >= 100 or unit == "bytes" else f"{size:,.1f} {unit}"

@@ -1,0 +1,10 @@
+"""Recordings as files that any player opens: WAV, MP3 and FLAC rendered, Matroska with the stored payload as it is.
+
+A file is written beside its place under a temporary name, readable by its owner alone, and takes its name when it
+is whole.
+"""
+
+from gateway.export.errors import ExportError
+from gateway.export.exporter import BOTH, Format, export
+
+__all__ = ["BOTH", "ExportError", "Format", "export"]

@@ -1,0 +1,113 @@
+"""One call's recordings to one file."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from enum import StrEnum
+from pathlib import Path
+from typing import BinaryIO
+
+from gateway.codecs.registry import CodecError, by_track
+from gateway.codecs.rendering import Block, RenderError, in_order, render
+from gateway.export.errors import ExportError
+from gateway.export.matroska import write_matroska
+from gateway.export.place import new_file
+from gateway.export.sound import SoundFile, open_sound
+from gateway.recording.model import UNITS_PER_SECOND, Redaction, Role
+from gateway.storage.container import Reader
+
+BOTH = (Role.EXTERNAL, Role.AGENT)  # left, right
+
+Progress = Callable[[int, int], None]  # units done, units in all
+
+
+class Format(StrEnum):
+    WAV = "wav"
+    MP3 = "mp3"
+    FLAC = "flac"
+    MKA = "mka"
+
+
+def export(
+    parts: Sequence[Reader],
+    legs: Sequence[Role],
+    form: Format,
+    output: Path,
+    *,
+    length_units: int,
+    redactions: Sequence[Redaction] = (),
+    progress: Progress | None = None,
+    force: bool = False,
+) -> None:
+    """Write the named legs of a call: one as mono, BOTH as stereo with the external party left.
+
+    `parts` are all sealed parts of the call's recordings, opened; they share one call clock. `length_units` is the
+    length of the call. An existing file is replaced only with `force`. Raises ExportError, and what reading the parts
+    raises.
+    """
+    _check_legs(parts, legs)
+    report = progress or (lambda done, total: None)
+    try:
+        with new_file(output, force) as file:
+            if form is Format.MKA:
+                _matroska(parts, legs, file, length_units, report)
+            else:
+                _sound(parts, legs, open_sound(form.value, file, len(legs)), length_units, redactions, report)
+    except (CodecError, RenderError) as error:
+        raise ExportError(str(error)) from error
+
+
+def stored_blocks(parts: Sequence[Reader]) -> Iterator[Block]:
+    """The blocks of all parts together, in order of time as far as each part is."""
+
+    def of(part: Reader) -> Iterator[Block]:
+        tracks = {
+            track.number: (track.role, by_track(track.codec_id, track.private)) for track in part.tracks
+        }
+        for number, time, payload in part.blocks():
+            role, codec = tracks[number]
+            yield Block(role, time, codec, payload)
+
+    return heapq.merge(*map(of, parts), key=lambda block: block.time)
+
+
+def _check_legs(parts: Sequence[Reader], legs: Sequence[Role]) -> None:
+    held = {track.role for part in parts for track in part.tracks}
+    if not held.intersection(legs):
+        asked = " or ".join(legs)
+        raise ExportError(
+            f"there is no audio of the {asked} leg: the recordings hold {', '.join(held) or 'none'}"
+        )
+
+
+def _sound(
+    parts: Sequence[Reader],
+    legs: Sequence[Role],
+    sound: SoundFile,
+    length_units: int,
+    redactions: Sequence[Redaction],
+    report: Progress,
+) -> None:
+    done = 0
+    with closing(sound):
+        for frames in render(stored_blocks(parts), legs, length_units, redactions):
+            sound.write(frames)
+            done += len(frames)
+            report(min(done, length_units), length_units)
+
+
+def _matroska(
+    parts: Sequence[Reader], legs: Sequence[Role], file: BinaryIO, length_units: int, report: Progress
+) -> None:
+    def watched() -> Iterator[Block]:
+        second = 0
+        for block in in_order(block for block in stored_blocks(parts) if block.role in legs):
+            if block.time // UNITS_PER_SECOND > second:
+                second = block.time // UNITS_PER_SECOND
+                report(min(block.time, length_units), length_units)
+            yield block
+
+    write_matroska(file, parts, legs, watched())
+    report(length_units, length_units)

@@ -1,0 +1,129 @@
+"""The engine: every tick a batch of datagrams and some commands go in, bytes to append and events come out.
+
+It reads no clock and does no I/O. Audio waits `hold_back_ns` before it is committed; each call is
+committed in every `slices`-th tick, a share of the calls in each, so that blocks are long and work even.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from gateway.recording.live import Entropy, LiveCall
+from gateway.recording.messages import (
+    Close,
+    Command,
+    Event,
+    MediaStopped,
+    Open,
+    Reformat,
+    Refused,
+    Write,
+)
+from gateway.rtp.packets import PacketBatch
+from gateway.rtp.sequence import LegTable
+
+SLICE_NS = 500_000_000  # how long a call's audio is collected for one commit
+REPORT_NS = 1_000_000_000
+RING_SLACK_NS = 2_000_000_000  # what a leg's ring holds beyond the hold-back: a slice, a late tick, jitter
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    max_legs: int
+    hold_back_ns: int
+    timeout_ns: int  # of media
+    tick_ns: int
+
+
+class Engine:
+    """All calls of one worker."""
+
+    def __init__(self, settings: EngineSettings, entropy: Entropy) -> None:
+        self._settings = settings
+        self._entropy = entropy
+        self._table = LegTable(settings.max_legs, settings.hold_back_ns + RING_SLACK_NS)
+        self._slices: list[dict[str, LiveCall]] = [{} for _ in range(max(1, SLICE_NS // settings.tick_ns))]
+        self._calls: dict[str, LiveCall] = {}
+        self._by_leg: dict[int, tuple[LiveCall, int]] = {}
+        self._ticks = 0
+        self._reported_ns: int | None = None
+        self._faults: Counter[str] = Counter()
+
+    def legs(self, call_id: str) -> list[int]:
+        """The numbers by which batches name a call's legs, in the order of its plan."""
+        return [leg.number for leg in self._calls[call_id].legs]
+
+    def tick(
+        self, now: int, batch: PacketBatch | None = None, commands: Sequence[Command] = ()
+    ) -> tuple[list[Write], list[Event]]:
+        """Advance to `now` (ns): commands first, then the batch, then what is due."""
+        writes: list[Write] = []
+        events: list[Event] = []
+        for command in commands:
+            self._obey(command, now)
+        if batch is not None and len(batch):
+            self.receive(batch)
+        self._ticks += 1
+        due = self._slices[self._ticks % len(self._slices)]
+        for call in list(due.values()):
+            writes += self._commit(call, now, events)
+        events += self._report(now)
+        return [write for write in writes if write.data or write.last], events
+
+    def receive(self, batch: PacketBatch) -> None:
+        """Put one batch into the hold-back; a tick may bring several."""
+        tones, faults = self._table.receive(batch)
+        self._faults += faults
+        for tone in tones:
+            call, index = self._by_leg[tone.leg]
+            call.legs[index].hear(tone)
+
+    def abandon(self) -> list[Write]:
+        """End every file where it stands; audio still held back is given up."""
+        return [write for call in self._calls.values() for write in call.finish()]
+
+    def _obey(self, command: Command, now: int) -> None:
+        match command:
+            case Open():
+                call = LiveCall(command, self._table, self._entropy, now)
+                self._calls[command.call_id] = call
+                min(self._slices, key=len)[command.call_id] = call
+                self._by_leg |= {leg.number: (call, index) for index, leg in enumerate(call.legs)}
+            case Reformat(call_id, legs, held):
+                if call_id in self._calls:
+                    self._calls[call_id].reformat(legs, held)
+            case Close(call_id, at_ns, at_once):
+                if call_id in self._calls:
+                    self._calls[call_id].close(at_ns, 0 if at_once else self._settings.hold_back_ns)
+
+    def _commit(self, call: LiveCall, now: int, events: list[Event]) -> Iterator[Write]:
+        hold_back = self._settings.hold_back_ns
+        if call.finish_at is not None and now >= call.finish_at:
+            yield from call.commit(now, now)
+            events.append(call.finished())
+            yield from call.finish()
+            self._forget(call)
+            return
+        yield from call.commit(now - hold_back, now)
+        idle = now - call.last_arrival() > self._settings.timeout_ns
+        if idle and not (call.stopped or call.held or call.finish_at is not None):
+            call.stopped = True
+            events.append(MediaStopped(call.plan.call_id))
+
+    def _forget(self, call: LiveCall) -> None:
+        call.release()
+        for leg in call.legs:
+            del self._by_leg[leg.number]
+        del self._calls[call.plan.call_id]
+        for share in self._slices:
+            share.pop(call.plan.call_id, None)
+
+    def _report(self, now: int) -> Iterator[Event]:
+        if self._reported_ns is not None and now - self._reported_ns < REPORT_NS:
+            return
+        self._reported_ns = now
+        yield from (call.report() for call in self._calls.values())
+        yield from (Refused(kind, count) for kind, count in self._faults.items())
+        self._faults.clear()

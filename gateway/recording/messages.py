@@ -1,0 +1,116 @@
+"""What the control process asks of the engine, and what the engine tells it.
+
+Monotonic times are ns and the same for both sides; call times are units of the call clock.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from gateway.recording.model import LegReport, Redaction, Role
+
+
+@dataclass(frozen=True, slots=True)
+class PayloadFormat:
+    """What one RTP payload type carries."""
+
+    payload_type: int
+    name: str  # RTP encoding name
+    clock_rate: int  # Hz
+
+
+@dataclass(frozen=True, slots=True)
+class LegPlan:
+    """One leg as negotiated."""
+
+    role: Role
+    formats: tuple[PayloadFormat, ...]  # in order of preference
+    events: tuple[int, ...] = ()  # payload types of telephone-event (RFC 4733)
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """Record a call from now on; with `part` above 1, go on with one that another worker began."""
+
+    call_id: str
+    segment_id: str
+    recording_id: str
+    key: str = field(repr=False)  # the data key, hexadecimal
+    folder: str  # where the recording's files are written
+    started_ns: int  # monotonic: zero of the call clock
+    started_utc_ns: int
+    legs: tuple[LegPlan, ...] = ()
+    part: int = 1  # number of the next part
+
+
+@dataclass(frozen=True, slots=True)
+class Reformat:
+    """The legs of a call were negotiated anew; `held` while the client says that no media will come."""
+
+    call_id: str
+    legs: tuple[LegPlan, ...]
+    held: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """The call ended; what was said until then is committed when it has waited its time.
+
+    With `at_once` the wait is skipped: the gateway itself is being stopped.
+    """
+
+    call_id: str
+    at_ns: int
+    at_once: bool = False
+
+
+Command = Open | Reformat | Close
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """Bytes to append to a part; `last` ends it."""
+
+    recording_id: str
+    part: int
+    folder: str
+    data: bytes
+    last: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CallReport:
+    """How a call's legs stand."""
+
+    call_id: str
+    legs: tuple[LegReport, ...]
+    redactions: tuple[Redaction, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MediaStopped:
+    """No leg of a call that is not held has carried a packet for the media timeout."""
+
+    call_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A call's audio is wholly committed; its last Write has been given out."""
+
+    call_id: str
+    recording_id: str
+    legs: tuple[LegReport, ...]
+    redactions: tuple[Redaction, ...]
+    next_part: int  # one above the last part written
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Datagrams of one kind refused on media ports since this was last told."""
+
+    kind: str
+    count: int
+
+
+Event = CallReport | MediaStopped | Finished | Refused

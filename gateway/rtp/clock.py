@@ -1,0 +1,95 @@
+"""From RTP time to the call clock: a leg's anchor and how it follows the sender's clock.
+
+The delay of a packet is its arrival less its RTP time. Its minimum over some ten seconds is taken as
+the sender's clock: queues only ever add to it. A leg is committed after the hold-back, so the minimum
+looks ahead as well as back, and the first packets are placed by what came after them.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+import numpy as np
+
+from gateway.rtp.packets import Ints
+
+# How far the anchor may stray before it moves: two legs that stray apart stay within 20 ms.
+DEADBAND_NS = 8_000_000
+# A delay that grows by more than this, and stays, is a jump of the sender's timestamps.
+JUMP_NS = 100_000_000
+# It stays when no packet of as long a time from then on was quicker.
+PROOF_NS = 1_000_000_000
+# So is one that falls by more than this at once: less may be a packet that was long under way.
+FALL_NS = 500_000_000
+# Fastest that the anchor moves later: clocks differ by up to 200 ppm; slower than a growing queue.
+SLOPE_PPM = 250
+HISTORY = 10  # commits whose minimum is remembered: five seconds at two commits a second
+
+
+class LegClock:
+    """Gives each packet of one leg the delay by which its RTP time becomes arrival time."""
+
+    def __init__(self, started_ns: int) -> None:
+        self._started_ns = started_ns  # of the call: nothing is placed before it
+        self._anchor: int | None = None  # ns
+        self._moved_at = 0  # ns, arrival at which the anchor last moved
+        self._minima: deque[int] = deque(maxlen=HISTORY)
+
+    def restart(self) -> None:
+        """Forget the sender: another stream begins."""
+        self._anchor = None
+        self._minima.clear()
+
+    def follow(self, delays: Ints, arrivals: Ints, count: int) -> Ints:
+        """Delays (ns) to place the first `count` packets by.
+
+        `delays` and `arrivals` (ns) are of all packets waiting on the leg, in order of sequence; those
+        after the first `count` are only looked at.
+        """
+        placed = np.empty(count, np.int64)
+        start = 0
+        while start < count:
+            stop = self._unbroken(delays, start)
+            self._follow_run(delays[start:stop], arrivals[start:stop], placed[start : min(stop, count)])
+            start = stop
+            if start < count:
+                self.restart()
+        return placed
+
+    def _unbroken(self, delays: Ints, start: int) -> int:
+        """Index of the first packet from `start` on that is earlier than any queue can explain."""
+        least = np.minimum.accumulate(delays[start:])
+        before = least[:-1] if self._anchor is None else np.minimum(least[:-1], self._anchor)
+        breaks = np.flatnonzero(delays[start + 1 :] < before - FALL_NS)
+        if self._anchor is not None and delays[start] < self._anchor - FALL_NS:
+            self.restart()
+        return start + 1 + int(breaks[0]) if len(breaks) else len(delays)
+
+    def _follow_run(self, delays: Ints, arrivals: Ints, placed: Ints) -> None:
+        """Place one run by its anchor; the anchor moves where the delay has jumped for good, or strayed."""
+        if self._anchor is None:
+            self._anchor = max(int(delays.min()), self._started_ns - int(arrivals[0] - delays[0]))
+            self._moved_at = int(arrivals[0])
+        ahead = np.minimum.accumulate(delays[::-1])[::-1]  # the least delay from each packet on
+        proven = arrivals <= arrivals.max() - PROOF_NS
+        jumped = np.flatnonzero((ahead > self._anchor + JUMP_NS)[: len(placed)] & proven[: len(placed)])
+        if len(jumped):
+            at = int(jumped[0])
+            placed[:at] = self._anchor
+            self.restart()
+            self._anchor, self._moved_at = int(ahead[at]), int(arrivals[at])
+            placed[at:] = self._anchor
+            return
+        self._drift(int(ahead[0]), int(arrivals[0]))
+        placed[:] = self._anchor
+        self._minima.append(int(delays[: len(placed)].min()))
+
+    def _drift(self, least: int, arrival: int) -> None:
+        assert self._anchor is not None
+        estimate = min([least, *self._minima])
+        stray = estimate - self._anchor
+        if stray > 0:
+            stray = min(stray, (arrival - self._moved_at) * SLOPE_PPM // 1_000_000)
+        if abs(stray) > DEADBAND_NS:
+            self._anchor += stray
+            self._moved_at = arrival

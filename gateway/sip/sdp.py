@@ -1,0 +1,224 @@
+"""Session descriptions (RFC 8866) and the answer of a party that only listens (RFC 3264).
+
+SdpError   the text is no session description; the message is one sentence without its contents
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import pairwise
+
+MAX_BYTES = 32_768  # a description of forty streams with every attribute seen in traffic fits twice
+MAX_MEDIA = 64  # streams of one session; the largest conference offers seen have a dozen
+MAX_FORMATS = 64  # payload types of one stream: there are 96 dynamic and static numbers in all
+
+TRANSPORTS = frozenset({"RTP/AVP", "RTP/AVPF"})  # SRTP joins here, with its keys in `_media_answer`
+
+# RFC 3551 tables 4 and 5: payload types that need no rtpmap.
+STATIC = {
+    0: ("PCMU", 8000), 3: ("GSM", 8000), 4: ("G723", 8000), 5: ("DVI4", 8000), 6: ("DVI4", 16000),
+    7: ("LPC", 8000), 8: ("PCMA", 8000), 9: ("G722", 8000), 10: ("L16", 44100), 11: ("L16", 44100),
+    12: ("QCELP", 8000), 13: ("CN", 8000), 15: ("G728", 8000), 16: ("DVI4", 11025), 17: ("DVI4", 22050),
+    18: ("G729", 8000),
+}  # fmt: skip
+
+EVENTS = "TELEPHONE-EVENT"
+
+Attributes = tuple[tuple[str, str | None], ...]
+Supported = Callable[[str, int], bool]  # encoding name in upper case, clock rate
+
+_RTPMAP = re.compile(r"(\d{1,3})\s+([\w.+-]+)\s*/\s*(\d{1,6})(?:\s*/\s*\d+)?\s*", re.ASCII)
+_MEDIA = re.compile(r"(\S+)\s+(\d{1,5})(?:/\d+)?\s+(\S+)\s*(.*)", re.ASCII)
+_LINE = re.compile(r"([a-z])\s*=(.*)", re.ASCII)
+
+
+class SdpError(Exception):
+    """What was sent cannot be read as a session description."""
+
+
+class Direction(StrEnum):
+    SENDRECV = "sendrecv"
+    SENDONLY = "sendonly"
+    RECVONLY = "recvonly"
+    INACTIVE = "inactive"
+
+
+_DIRECTIONS = frozenset(Direction)
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """One payload type of a stream."""
+
+    payload_type: int
+    name: str  # upper case: "PCMA"
+    clock_rate: int
+    fmtp: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Media:
+    """One m-line with what belongs to it; what it lacks is taken from the session."""
+
+    kind: str  # "audio", "video"
+    port: int
+    transport: str
+    payload_types: tuple[str, ...]
+    address: str | None = None
+    direction: Direction = Direction.SENDRECV
+    attributes: Attributes = ()
+
+    def attribute(self, name: str) -> str | None:
+        return next((value for key, value in self.attributes if key == name), None)
+
+    @property
+    def label(self) -> str | None:
+        """RFC 4574; metadata names streams by it."""
+        return self.attribute("label")
+
+    @property
+    def ptime(self) -> int | None:
+        value = self.attribute("ptime") or ""
+        return int(value) if re.fullmatch(r"[0-9]{1,4}", value) else None
+
+    @property
+    def formats(self) -> tuple[Format, ...]:
+        """Payload types whose encoding is known, in the order offered."""
+        maps = self.rtpmaps()
+        fmtps = {number: text for number, _, text in (v.partition(" ") for v in self._values("fmtp"))}
+        found = []
+        for text in dict.fromkeys(self.payload_types):
+            if not re.fullmatch(r"[0-9]{1,3}", text) or int(text) > 127:
+                continue
+            name, rate = STATIC.get(int(text), ("", 0))
+            if mapped := maps.get(int(text)):
+                name, rate = mapped[2].upper(), int(mapped[3])
+            if name:
+                found.append(Format(int(text), name, rate, fmtps.get(text, "").strip() or None))
+        return tuple(found)
+
+    def accepted(self, supported: Supported) -> tuple[Format, ...]:
+        """Audio formats that can be recorded, in the order offered; empty refuses the line."""
+        if self.kind != "audio" or not self.port or self.transport not in TRANSPORTS:
+            return ()
+        return tuple(f for f in self.formats if f.name != EVENTS and supported(f.name, f.clock_rate))
+
+    def events(self) -> tuple[Format, ...]:
+        """Payload types of telephone events (RFC 4733)."""
+        return tuple(f for f in self.formats if f.name == EVENTS)
+
+    def _values(self, name: str) -> list[str]:
+        return [value for key, value in self.attributes if key == name and value]
+
+    def rtpmaps(self) -> dict[int, re.Match[str]]:
+        """By payload type; groups 2 and 3 are encoding name and clock rate."""
+        return {int(match[1]): match for value in self._values("rtpmap") if (match := _RTPMAP.match(value))}
+
+
+@dataclass(frozen=True, slots=True)
+class SessionDescription:
+    origin: str
+    media: tuple[Media, ...]
+    attributes: Attributes = ()
+
+
+def parse(data: bytes) -> SessionDescription:
+    """Read tolerantly: any line ends, unknown lines skipped, missing session lines missed.
+
+    Raises SdpError.
+    """
+    if len(data) > MAX_BYTES:
+        raise SdpError(f"a session description of {len(data)} bytes; at most {MAX_BYTES} are read")
+    lines = [
+        (match[1], match[2].strip())
+        for line in re.split(r"[\r\n]+", data.decode("utf-8", "replace").replace("\0", ""))
+        if (match := _LINE.fullmatch(line.strip()))
+    ]
+    if not lines or lines[0][0] != "v":
+        raise SdpError("a session description starts with v=0; this one does not")
+    starts = [at for at, (kind, _) in enumerate(lines) if kind == "m"] + [len(lines)]
+    if len(starts) > MAX_MEDIA + 1:
+        raise SdpError(f"{len(starts) - 1} media lines; at most {MAX_MEDIA} are read")
+    session = lines[: starts[0]]
+    media = [lines[start:end] for start, end in pairwise(starts)]
+    origin = next((value for kind, value in session if kind == "o"), "")
+    return SessionDescription(origin, tuple(_media(block, session) for block in media), _attributes(session))
+
+
+_Lines = list[tuple[str, str]]
+
+
+def _media(block: _Lines, session: _Lines) -> Media:
+    found = _MEDIA.fullmatch(block[0][1])
+    if not found or int(found[2]) > 65535:
+        raise SdpError("a media line is not a kind, a port, a transport and formats")
+    kind, port, transport, formats = found.groups()
+    payload_types = tuple(formats.split())
+    if len(payload_types) > MAX_FORMATS:
+        raise SdpError(f"{len(payload_types)} formats in a media line; at most {MAX_FORMATS} are read")
+    address = _address(block) or _address(session)
+    attributes = _attributes(block)
+    direction = _direction(attributes) or _direction(_attributes(session)) or Direction.SENDRECV
+    if address in ("0.0.0.0", "::"):  # noqa: S104  # RFC 3264 section 8.4: how RFC 2543 puts on hold
+        direction = Direction.INACTIVE
+    return Media(kind.lower(), int(port), transport.upper(), payload_types, address, direction, attributes)
+
+
+def _address(lines: _Lines) -> str | None:
+    for kind, value in lines:
+        parts = value.split()
+        if kind == "c" and len(parts) == 3 and parts[1] in ("IP4", "IP6"):
+            return parts[2].partition("/")[0]
+    return None
+
+
+def _attributes(lines: _Lines) -> Attributes:
+    pieces = (value.partition(":") for kind, value in lines if kind == "a")
+    return tuple((name.strip(), value.strip() if colon else None) for name, colon, value in pieces)
+
+
+def _direction(attributes: Attributes) -> Direction | None:
+    return next((Direction(name) for name, _ in attributes if name in _DIRECTIONS), None)
+
+
+def answer(
+    offer: SessionDescription, supported: Supported, ports: Sequence[int | None], address: str,
+    session_id: int, version: int,
+) -> bytes:  # fmt: skip
+    """The answer of a listener: every line of the offer in its order, with our port, or 0 to refuse it.
+
+    `ports` has one entry a line. Raises ValueError for another number of them.
+    """
+    family = "IP6" if ":" in address else "IP4"
+    lines = [
+        "v=0",
+        f"o=- {session_id} {version} IN {family} {address}",
+        "s=-",
+        f"c=IN {family} {address}",
+        "t=0 0",
+    ]
+    for media, port in zip(offer.media, ports, strict=True):
+        lines += _media_answer(media, supported, port or 0)
+    return "".join(f"{line}\r\n" for line in lines).encode()
+
+
+def _media_answer(media: Media, supported: Supported, port: int) -> list[str]:
+    accepted = media.accepted(supported)
+    label = [f"a=label:{media.label}"] if media.label else []
+    if not accepted or not port:
+        formats = " ".join(media.payload_types) or "0"
+        return [f"m={media.kind} 0 {media.transport} {formats}", *label]
+    taken = {format.payload_type for format in (*accepted, *media.events())}
+    chosen = [format for format in media.formats if format.payload_type in taken]
+    lines = [f"m={media.kind} {port} {media.transport} {' '.join(str(f.payload_type) for f in chosen)}"]
+    originals = {number: found[0].strip() for number, found in media.rtpmaps().items()}
+    for format in chosen:
+        number = format.payload_type
+        lines.append(f"a=rtpmap:{originals.get(number, f'{number} {format.name}/{format.clock_rate}')}")
+        if format.fmtp:
+            lines.append(f"a=fmtp:{number} {format.fmtp}")
+    receiving = media.direction in (Direction.SENDRECV, Direction.SENDONLY)
+    return [*lines, f"a={Direction.RECVONLY if receiving else Direction.INACTIVE}", *label]

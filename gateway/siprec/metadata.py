@@ -1,0 +1,246 @@
+"""Recording metadata (RFC 7865) in its standard form and its dialects: who took part, whose voice is where.
+
+Elements and attributes are found by local name, since clients disagree on the namespace.
+
+    MetadataError   the XML cannot be read or is hostile; the message is one sentence without its contents
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+from defusedxml import DefusedXmlException
+from defusedxml.ElementTree import ParseError, fromstring
+
+from gateway.recording.model import Personal
+
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
+
+MAX_BYTES = 262_144  # conferences of a hundred parties with vendor extensions stay below
+MAX_DEPTH = 32  # the standard form has five levels
+MAX_PARTIES = 256  # participants, and streams, kept of one document
+
+_BARE_AMPERSAND = re.compile(rb"&(?!(?:#\d+|#x[0-9A-Fa-f]+|\w+);)")
+_NUMBER = re.compile(r"\+?[\d().\- ]*\d[\d().\- ]*", re.ASCII)
+
+Links = Mapping[str, tuple[str, ...]]
+
+
+class MetadataError(Exception):
+    """The metadata cannot be read at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class MetadataParticipant:
+    id: str
+    aor: Personal | None = None
+    user: Personal | None = None  # the number of a sip or tel URI, else its user part
+    name: Personal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MetadataStream:
+    id: str
+    label: str | None = None
+    session_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    data_mode: str = "complete"
+    session_id: str | None = None
+    group_id: str | None = None
+    participants: tuple[MetadataParticipant, ...] = ()
+    streams: tuple[MetadataStream, ...] = ()
+    sends: Links = field(default_factory=dict)  # participant id -> ids of the streams with this party's voice
+    receives: Links = field(default_factory=dict)
+    notes: tuple[str, ...] = ()  # what was not understood; no personal data
+
+
+def parse(data: bytes) -> Metadata:
+    """Read one metadata document; oddities become notes. Raises MetadataError."""
+    root, notes = _tree(data)
+    elements = list(_walk(root))
+    sessions = [e for e in elements if _name(e) == "session"]
+    participants = _participants(elements, notes)
+    streams = _streams(elements, notes)
+    return Metadata(
+        _data_mode(root),
+        next((_id(e, "session") for e in sessions if _id(e, "session")), None),
+        _group(elements),
+        participants,
+        streams,
+        _links(elements, "send"),
+        _links(elements, "recv"),
+        tuple(dict.fromkeys(notes)),
+    )
+
+
+def merge(old: Metadata | None, new: Metadata) -> Metadata:
+    """What is known after an update: `complete` replaces all, `partial` only what it names."""
+    if old is None or new.data_mode != "partial":
+        return new
+    parties = {p.id: p for p in old.participants}
+    for update in new.participants:
+        known = parties.get(update.id, update)
+        parties[update.id] = replace(
+            update,
+            aor=update.aor or known.aor,
+            user=update.user or known.user,
+            name=update.name or known.name,
+        )
+    streams = {s.id: s for s in old.streams} | {s.id: s for s in new.streams}
+    return Metadata(
+        old.data_mode,
+        new.session_id or old.session_id,
+        new.group_id or old.group_id,
+        tuple(parties.values())[:MAX_PARTIES],
+        tuple(streams.values())[:MAX_PARTIES],
+        {**old.sends, **new.sends},
+        {**old.receives, **new.receives},
+        new.notes,
+    )
+
+
+def _tree(data: bytes) -> tuple[Element, list[str]]:
+    if len(data) > MAX_BYTES:
+        raise MetadataError(f"metadata of {len(data)} bytes; at most {MAX_BYTES} are read")
+    data = data.strip(b"\0 \t\r\n")
+    try:
+        return fromstring(data, forbid_dtd=True), []
+    except (DefusedXmlException, ParseError, ValueError, LookupError) as error:
+        mended = _BARE_AMPERSAND.sub(b"&amp;", data)
+        if isinstance(error, DefusedXmlException) or mended == data:
+            raise _unreadable(error) from error
+    try:
+        return fromstring(mended, forbid_dtd=True), ["the metadata has unescaped ampersands"]
+    except (DefusedXmlException, ParseError, ValueError, LookupError) as error:
+        raise _unreadable(error) from error
+
+
+def _unreadable(error: Exception) -> MetadataError:
+    if isinstance(error, DefusedXmlException):
+        return MetadataError("the metadata declares a document type or entities, which are never read")
+    return MetadataError("the metadata is not well-formed XML")
+
+
+def _walk(root: Element) -> Iterator[Element]:
+    """Every element in document order, without recursion. Raises MetadataError when nested too deep."""
+    stack = [(root, 1)]
+    while stack:
+        element, depth = stack.pop()
+        if depth > MAX_DEPTH:
+            raise MetadataError(f"the metadata is nested deeper than {MAX_DEPTH} elements")
+        yield element
+        stack += [(child, depth + 1) for child in reversed(element)]
+
+
+def _local(name: object) -> str:
+    return str(name).rpartition("}")[2].rpartition(":")[2].lower()
+
+
+def _name(element: Element) -> str:
+    return _local(element.tag)
+
+
+def _attribute(element: Element, *names: str) -> str | None:
+    found = {_local(key): value for key, value in element.attrib.items()}
+    return next((found[name].strip() for name in names if found.get(name, "").strip()), None)
+
+
+def _id(element: Element, kind: str) -> str | None:
+    return _attribute(element, f"{kind}_id", "id", kind)
+
+
+def _text(element: Element, name: str) -> str | None:
+    """The first non-empty text of a descendant of this name."""
+    for found in element.iter():
+        if _name(found) == name and (found.text or "").strip():
+            return str(found.text).strip()
+    return None
+
+
+def _data_mode(root: Element) -> str:
+    mode = _text(root, "datamode") or _attribute(root, "datamode") or "complete"
+    return "partial" if mode.lower() == "partial" else "complete"
+
+
+def _group(elements: list[Element]) -> str | None:
+    groups = (e for e in elements if _name(e) == "group")
+    references = (e.text.strip() for e in elements if _name(e) == "group-ref" and e.text)
+    return next((i for e in groups if (i := _id(e, "group"))), None) or next(references, None)
+
+
+def _participants(elements: list[Element], notes: list[str]) -> tuple[MetadataParticipant, ...]:
+    found: dict[str, MetadataParticipant] = {}
+    for element in (e for e in elements if _name(e) == "participant"):
+        identity = _id(element, "participant")
+        if identity is None:
+            notes.append("a participant has no id")
+            identity = f"#{len(found)}"
+        if len(found) == MAX_PARTIES:
+            notes.append(f"participants past the first {MAX_PARTIES} are left out")
+            break
+        aor = _aor(element)
+        if aor is None:
+            notes.append("a participant has no address")
+        name = _text(element, "name")
+        user = user_of(aor) if aor else None
+        found[identity] = MetadataParticipant(
+            identity,
+            Personal(aor) if aor else None,
+            Personal(user) if user else None,
+            Personal(name) if name else None,
+        )
+    return tuple(found.values())
+
+
+def _aor(element: Element) -> str | None:
+    for found in element.iter():
+        if _name(found) == "nameid" and (aor := _attribute(found, "aor")):
+            return aor
+    return _text(element, "aor") or _attribute(element, "aor")
+
+
+def user_of(aor: str) -> str | None:
+    """The number in a sip or tel URI without its visual separators; other users as they are."""
+    scheme, colon, rest = aor.strip(" <>").partition(":")
+    if not colon or scheme.lower() not in ("sip", "sips", "tel"):
+        rest = aor.strip(" <>")
+    user = unquote(rest.partition("@")[0].partition(";")[0]).strip()
+    if _NUMBER.fullmatch(user):
+        user = re.sub(r"[().\- ]", "", user)
+    return user or None
+
+
+def _streams(elements: list[Element], notes: list[str]) -> tuple[MetadataStream, ...]:
+    found: dict[str, MetadataStream] = {}
+    for element in (e for e in elements if _name(e) == "stream"):
+        label = _text(element, "label") or _attribute(element, "label")
+        identity = _id(element, "stream")
+        if identity is None:
+            notes.append("a stream has no id")
+            identity = f"#{label or len(found)}"
+        if len(found) == MAX_PARTIES:
+            notes.append(f"streams past the first {MAX_PARTIES} are left out")
+            break
+        found[identity] = MetadataStream(identity, label, _attribute(element, "session_id", "session"))
+    return tuple(found.values())
+
+
+def _links(elements: list[Element], direction: str) -> Links:
+    """Who sends or receives which stream: in an association of its own, or within the participant."""
+    links: dict[str, tuple[str, ...]] = {}
+    for element in elements:
+        if _name(element) not in ("participantstreamassoc", "participant"):
+            continue
+        party = _id(element, "participant")
+        streams = [(e.text or "").strip() for e in element.iter() if _name(e) == direction]
+        if party and any(streams):
+            links[party] = (*links.get(party, ()), *(stream for stream in streams if stream))
+    return {party: tuple(dict.fromkeys(streams)) for party, streams in links.items()}

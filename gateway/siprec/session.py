@@ -1,0 +1,293 @@
+"""Recording sessions (RFC 7866): the session recording server's side, on top of a SIP user agent server.
+
+Act on the effects of each call, in order, before the next call. Times are float seconds of one monotonic clock.
+Every Offered is followed by exactly one Ended, whatever happens to it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import NewType
+
+from gateway.sip import effects as sip
+from gateway.sip import sdp
+from gateway.sip.answers import ALLOW, Fields, Profile, retry_after
+from gateway.sip.effects import Flow, Rejected, Send
+from gateway.sip.errors import BadMessage
+from gateway.sip.message import Request
+from gateway.sip.sdp import Format
+from gateway.sip.server import UserAgentServer
+from gateway.siprec.metadata import Metadata, MetadataError, merge
+from gateway.siprec.metadata import parse as parse_metadata
+from gateway.siprec.multipart import MultipartError, split
+
+SessionId = NewType("SessionId", int)
+
+METADATA_TYPES = ("application/rs-metadata+xml", "application/rs-metadata")
+SRS = Profile(
+    accepts=("application/sdp", *METADATA_TYPES, "multipart/mixed"),
+    options=("siprec",),
+    contact_params=";+sip.srs",  # RFC 7866 section 6.1.2
+)
+ENDING_RESERVE = 2  # dialogs a session, since one that ended still exchanges its BYE for up to 32 s
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """One m-line of the offer."""
+
+    index: int
+    label: str | None
+    kind: str
+    acceptable: bool
+    direction: str  # what the client offers: sendonly, sendrecv, recvonly, inactive
+    remote: tuple[str, int] | None
+    formats: tuple[Format, ...]  # that can be recorded, in the order offered, without telephone-event
+    events: tuple[int, ...]  # payload types of telephone-event
+    ptime: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """An INVITE waits for `answer` or `refuse`."""
+
+    session: SessionId
+    call_id: str  # stands for the SIP Call-ID, which may tell of persons and hosts
+    streams: tuple[Stream, ...]
+    metadata: Metadata | None
+    notes: tuple[str, ...]
+    flow: Flow
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """A re-INVITE or UPDATE."""
+
+    session: SessionId
+    streams: tuple[Stream, ...] | None  # None: the media stay as they were
+    metadata: Metadata | None  # all that is known now, None when nothing ever was
+    notes: tuple[str, ...]
+    awaiting: bool  # `answer` or `refuse` is needed; else it is answered already
+
+
+@dataclass(frozen=True, slots=True)
+class Established:
+    """The ACK is here."""
+
+    session: SessionId
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    session: SessionId
+    cause: str  # bye, cancel, no_ack, connection_lost, refused, no_acceptable_media, or what `end` was told
+
+
+Effect = Send | Rejected | Offered | Changed | Established | Ended
+
+
+@dataclass(slots=True)
+class _Session:
+    sdp_id: int
+    metadata: Metadata | None = None
+    offer: sdp.SessionDescription | None = None  # that waits for an answer
+    version: int = 0
+    local: bytes = b""  # our description as last sent
+
+
+@dataclass(frozen=True, slots=True)
+class _Contents:
+    """What a request's body holds."""
+
+    offer: sdp.SessionDescription | None
+    metadata: Metadata | None
+    notes: tuple[str, ...]
+
+
+class RecordingServer:
+    """Sessions are made by INVITEs, whether or not they carry any mark of SIPREC."""
+
+    def __init__(
+        self, *, supported: sdp.Supported, token: Callable[[], str], max_message_bytes: int, max_sessions: int
+    ) -> None:
+        self._supported = supported
+        self._max_sessions = max_sessions
+        self._sessions: dict[SessionId, _Session] = {}
+        self._agent = UserAgentServer(
+            token=token,
+            profile=SRS,
+            max_message_bytes=max_message_bytes,
+            max_dialogs=ENDING_RESERVE * max_sessions,
+        )
+
+    def receive(self, data: bytes, flow: Flow, now: float) -> list[Effect]:
+        """One whole message: a UDP datagram or a framed TCP message."""
+        return self._translate(self._agent.receive(data, flow, now), now)
+
+    def reject(self, error: BadMessage, flow: Flow) -> list[Effect]:
+        """Count and, where possible, answer what a stream framer raised; the connection is then to be closed."""
+        return self._translate(self._agent.reject(error, flow), 0.0)
+
+    def connection_lost(self, connection: int, now: float) -> list[Effect]:
+        """Ends what was not answered; running sessions go on until the client comes back or media stops."""
+        return self._translate(self._agent.connection_lost(connection, now), now)
+
+    def next_timer(self) -> float | None:
+        return self._agent.next_timer()
+
+    def handle_timer(self, now: float) -> list[Effect]:
+        return self._translate(self._agent.handle_timer(now), now)
+
+    def sessions(self) -> int:
+        """How many sessions have not ended."""
+        return len(self._sessions)
+
+    def answer(
+        self, session: SessionId, ports: Sequence[int | None], address: str, now: float
+    ) -> list[Effect]:
+        """Answer the offer that waits, with a port for each of its m-lines; None or 0 refuses that line.
+
+        A first offer of which no line can be taken is refused with 488. Nothing happens when no offer waits.
+        """
+        state = self._sessions.get(session)
+        if state is None or state.offer is None or not self._agent.waiting(session):
+            return []
+        offer, state.offer = state.offer, None
+        usable = any(
+            port and media.accepted(self._supported) for port, media in zip(ports, offer.media, strict=True)
+        )
+        if not usable and not state.local:
+            return self._respond(session, 488, now, _warning(), cause="no_acceptable_media")
+        local = sdp.answer(offer, self._supported, ports, address, state.sdp_id, state.version)
+        if local != state.local:
+            # RFC 3264 section 8: the version counts the changes, and only them.
+            state.version += 1
+            local = sdp.answer(offer, self._supported, ports, address, state.sdp_id, state.version)
+        state.local = local
+        return self._respond(session, 200, now, body=local)
+
+    def refuse(
+        self, session: SessionId, status: int, reason: str, now: float, retry_after: int | None = None
+    ) -> list[Effect]:
+        """Refuse the offer that waits: a first one ends the session, a later one leaves it as it was."""
+        fields = () if retry_after is None else (("Retry-After", str(retry_after)),)
+        if session in self._sessions:
+            self._sessions[session].offer = None
+        return self._respond(session, status, now, fields, reason=reason)
+
+    def end(self, session: SessionId, now: float, reason: str) -> list[Effect]:
+        """Hang up: 480 before the answer, BYE after. `reason` becomes the cause in Ended."""
+        return self._translate(self._agent.hang_up(session, reason, now), now)
+
+    def _translate(self, effects: list[sip.Effect], now: float) -> list[Effect]:
+        out: list[Effect] = []
+        for effect in effects:
+            match effect:
+                case Send() | Rejected():
+                    out.append(effect)
+                case sip.Invited(dialog, request, flow):
+                    out += self._invited(SessionId(dialog), request, flow, now)
+                case sip.Modified(dialog, request):
+                    out += self._modified(SessionId(dialog), request, now)
+                case sip.Acknowledged(dialog, _, first):
+                    out += [Established(SessionId(dialog))] if first else []
+                case sip.HungUp(dialog, cause):
+                    out += self._ended(SessionId(dialog), cause)
+        return out
+
+    def _ended(self, session: SessionId, cause: str) -> list[Effect]:
+        known = self._sessions.pop(session, None)
+        return [Ended(session, cause)] if known else []
+
+    def _invited(self, session: SessionId, request: Request, flow: Flow, now: float) -> list[Effect]:
+        if len(self._sessions) >= self._max_sessions:
+            return [Rejected("overload"), *self._respond(session, 503, now, retry_after())]
+        try:
+            contents = _read(request)
+        except (sdp.SdpError, MultipartError):
+            return [Rejected("bad_body"), *self._respond(session, 400, now)]
+        if contents.offer is None:
+            # An offer of ours in the 200 would belong here; until then the client is told to offer itself.
+            return [Rejected("no_offer"), *self._respond(session, 488, now, _warning())]
+        call_id = hashlib.sha256((request.headers.get("Call-ID") or "").encode("utf-8", "surrogateescape"))
+        self._sessions[session] = _Session(int(session), contents.metadata, contents.offer)
+        streams = self._streams(contents.offer)
+        return [Offered(session, call_id.hexdigest()[:16], streams, contents.metadata, contents.notes, flow)]
+
+    def _modified(self, session: SessionId, request: Request, now: float) -> list[Effect]:
+        state = self._sessions[session]
+        try:
+            contents = _read(request)
+        except (sdp.SdpError, MultipartError):
+            return [Rejected("bad_body"), *self._respond(session, 400, now)]
+        if contents.metadata:
+            state.metadata = merge(state.metadata, contents.metadata)
+        state.offer = contents.offer
+        streams = self._streams(contents.offer) if contents.offer else None
+        changed = Changed(session, streams, state.metadata, contents.notes, contents.offer is not None)
+        if contents.offer:
+            return [changed]
+        # RFC 3261 section 14.2: the 200 to an INVITE without offer holds ours, which is what holds already.
+        body = state.local if request.method == "INVITE" else b""
+        return [changed, *self._respond(session, 200, now, body=body)]
+
+    def _streams(self, offer: sdp.SessionDescription) -> tuple[Stream, ...]:
+        return tuple(self._stream(index, media) for index, media in enumerate(offer.media))
+
+    def _stream(self, index: int, media: sdp.Media) -> Stream:
+        formats = media.accepted(self._supported)
+        remote = (media.address, media.port) if media.address and media.port else None
+        events = tuple(format.payload_type for format in media.events())
+        return Stream(
+            index,
+            media.label,
+            media.kind,
+            bool(formats),
+            media.direction.value,
+            remote,
+            formats,
+            events,
+            media.ptime,
+        )
+
+    def _respond(
+        self, session: SessionId, status: int, now: float, fields: Fields = (), body: bytes = b"",
+        reason: str = "", cause: str = "refused",
+    ) -> list[Effect]:  # fmt: skip
+        if status < 300:
+            fields = (*fields, *ALLOW)
+        if body:
+            fields = (*fields, ("Content-Type", "application/sdp"))
+        answered = self._agent.respond(
+            session, status, now, fields=fields, body=body, reason=reason, cause=cause
+        )
+        return self._translate(answered, now)
+
+
+def _warning() -> Fields:
+    """Section 20.43 of RFC 3261; 304 says that no media type offered is available."""
+    return (("Warning", '304 hushtap "an audio stream this server can record must be offered"'),)
+
+
+def _read(request: Request) -> _Contents:
+    """Description and metadata out of a body. Only the description may fail; metadata leaves a note.
+
+    Raises SdpError and MultipartError.
+    """
+    if not request.body:
+        return _Contents(None, None, ())
+    parts = split(request.headers.get("Content-Type") or "application/sdp", request.body)
+    offers = [sdp.parse(part.body) for part in parts if part.media_type == "application/sdp"][:1]
+    notes: list[str] = []
+    metadata = None
+    for part in (part for part in parts if part.media_type in METADATA_TYPES):
+        try:
+            metadata = merge(metadata, parse_metadata(part.body))
+        except MetadataError as error:
+            notes.append(str(error))
+    if metadata:
+        notes += metadata.notes
+        metadata = replace(metadata, notes=())
+    return _Contents(offers[0] if offers else None, metadata, tuple(notes))

@@ -1,0 +1,82 @@
+"""The hold-back: audio waits here, in memory only, until it may be written.
+
+Each leg has a ring of cells addressed by the packet's slot number (its sequence number, extended).
+Reordering needs no work, a duplicate finds its cell taken, a loss leaves its cell empty. Rings of one
+shape share arrays, so that a whole batch is put away by a few array operations.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Ints = npt.NDArray[np.int64]
+
+# Octets of payload a cell takes: G.711 of 10, 20, 40 and 60 ms with room for small overheads, then up
+# to what an Ethernet frame carries.
+WIDTHS = (96, 176, 336, 496, 992, 1504)
+MARGIN_CELLS = 64  # packets a ring takes beyond its span, for bursts and restarted streams
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """Form of a ring: how many cells and how wide each."""
+
+    cells: int
+    width: int
+
+    @classmethod
+    def fitting(cls, payload: int, packet_ns: int, span_ns: int) -> Shape:
+        """The least shape for payloads of some octets, one every `packet_ns`, kept for `span_ns`."""
+        width = next((w for w in WIDTHS if w >= payload), WIDTHS[-1])
+        count = -(-span_ns // max(packet_ns, 5_000_000)) + MARGIN_CELLS
+        return cls(-(-count // 64) * 64, width)
+
+
+class Rings:
+    """All rings of one shape. Columns are flat: cell `base + slot % cells` belongs to slot `slot`."""
+
+    def __init__(self, shape: Shape, legs: int) -> None:
+        count = shape.cells * legs
+        self.shape = shape
+        # zeros, not empty: pages nobody touches cost no memory.
+        self.payload = np.zeros((count, shape.width), np.uint8)
+        self.slot = np.zeros(count, np.int64)  # slot number + 1; 0: empty
+        self.media = np.zeros(count, np.int64)  # RTP time, extended
+        self.arrival = np.zeros(count, np.int64)  # ns
+        self.size = np.zeros(count, np.uint16)
+        self.kind = np.zeros(count, np.uint8)
+        self._free = [number * shape.cells for number in reversed(range(legs))]
+
+    def claim(self) -> int:
+        """The base of a ring nobody uses, all cells empty."""
+        return self._free.pop()
+
+    def release(self, base: int) -> None:
+        """Give a ring back, wiped."""
+        cells = slice(base, base + self.shape.cells)
+        self.payload[cells] = 0
+        self.slot[cells] = 0
+        self._free.append(base)
+
+    def holds(self, cells: Ints, slots: Ints) -> npt.NDArray[np.bool_]:
+        """For each pair: is this slot's packet in this cell?"""
+        held: npt.NDArray[np.bool_] = self.slot[cells] == slots + 1
+        return held
+
+    def move(self, base: int, target: Rings, target_base: int, slots: Ints) -> None:
+        """Copy the packets of some slots to a ring of another shape that is at least as wide."""
+        source = base + slots % self.shape.cells
+        held = self.holds(source, slots)
+        source, cells = source[held], target_base + slots[held] % target.shape.cells
+        target.payload[cells, : self.shape.width] = self.payload[source]
+        for mine, theirs in (
+            (self.slot, target.slot),
+            (self.media, target.media),
+            (self.arrival, target.arrival),
+        ):
+            theirs[cells] = mine[source]
+        target.size[cells] = self.size[source]
+        target.kind[cells] = self.kind[source]

@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+import subprocess
+
+import numpy as np
+import pytest
+
+from gateway.codecs.g711 import A_LAW, MU_LAW, Law
+
+
+@pytest.mark.parametrize(("law", "demuxer"), [(A_LAW, "alaw"), (MU_LAW, "mulaw")])
+def test_every_code_decodes_as_ffmpeg_does(law: Law, demuxer: str) -> None:
+    codes = bytes(range(256))
+    judge = subprocess.run(
+        ["ffmpeg", "-v", "error", "-f", demuxer, "-ar", "8000", "-i", "-", "-f", "s16le", "-"],
+        input=codes,
+        capture_output=True,
+        check=True,
+    )
+    assert law.decode(codes).tolist() == np.frombuffer(judge.stdout, "<i2").tolist()
+
+
+@pytest.mark.parametrize("law", [A_LAW, MU_LAW])
+def test_silence_is_the_quietest_positive_code(law: Law) -> None:
+    level = int(law.decode(law.silence)[0])
+    assert level == min(value for value in law.table.tolist() if value >= 0)
+
+
+def test_nothing_decodes_to_nothing() -> None:
+    assert A_LAW.decode(b"").dtype == np.int16
+    assert A_LAW.decode(b"").size == 0

@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from random import Random
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.codecs.g711 import A_LAW, MU_LAW
+from gateway.codecs.registry import by_name
+from gateway.codecs.rendering import Block, Frames, RenderError, in_order, render
+from gateway.recording.model import Redaction, Role
+
+PCMA, PCMU = by_name("PCMA", 8000), by_name("PCMU", 8000)
+BOTH = (Role.EXTERNAL, Role.AGENT)
+
+
+def noise(size: int, seed: int = 1) -> bytes:
+    return np.random.default_rng(seed).integers(0, 256, size, np.uint8).tobytes()
+
+
+def voice(size: int, hertz: float = 130.0, phase: int = 0) -> bytes:
+    """A steady voiced sound, in A-law."""
+    time = (np.arange(size) + phase) / 8000
+    wave = sum(np.sin(2 * np.pi * hertz * k * time) / k for k in (1, 2, 3)) * 6000
+    levels = np.argsort(A_LAW.table, kind="stable")
+    nearest = np.searchsorted(A_LAW.table[levels], wave).clip(0, 255)
+    return bytes(levels[nearest].astype(np.uint8))
+
+
+def pcm(blocks: list[Block], length: int = 0, redactions: tuple[Redaction, ...] = ()) -> Frames:
+    """The external leg alone."""
+    return np.concatenate(list(render(blocks, (Role.EXTERNAL,), length, redactions)))[:, 0]
+
+
+def block(time: int, payload: bytes, role: Role = Role.EXTERNAL) -> Block:
+    return Block(role, time, PCMA, payload)
+
+
+@given(st.lists(st.integers(1, 400), min_size=1, max_size=40), st.integers(0, 20_000), st.randoms())
+def test_any_split_in_any_order_renders_the_same(sizes: list[int], start: int, random: Random) -> None:
+    payload, blocks, at = noise(sum(sizes)), [], 0
+    for size in sizes:
+        blocks.append(block(start + at, payload[at : at + size]))
+        at += size
+    random.shuffle(blocks)
+    expected = [0] * start + A_LAW.decode(payload).tolist()
+    assert pcm(blocks).tolist() == expected
+
+
+@given(st.lists(st.tuples(st.integers(0, 900), st.integers(1, 300)), max_size=6))
+def test_overlapping_duplicates_change_nothing(copies: list[tuple[int, int]]) -> None:
+    payload = noise(1000)
+    blocks = [block(at, payload[at : at + 100]) for at in range(0, 1000, 100)]
+    blocks += [block(at, payload[at : at + size]) for at, size in copies]
+    assert pcm(blocks).tolist() == A_LAW.decode(payload).tolist()
+
+
+@given(st.integers(481, 60_000), st.integers(0, 3000))
+def test_a_long_gap_is_silence_in_its_place(gap: int, tail: int) -> None:
+    first, second = noise(160, 2), noise(160, 3)
+    out = pcm([block(0, first), block(160 + gap, second)], 320 + gap + tail)
+    assert out.size == 320 + gap + tail
+    assert out[:160].tolist() == A_LAW.decode(first).tolist()
+    assert out[160 + gap : 320 + gap].tolist() == A_LAW.decode(second).tolist()
+    assert not out[160 : 160 + gap].any()
+    assert not out[320 + gap :].any()
+
+
+@pytest.mark.parametrize("gap", [1, 8, 80, 160, 320, 480])
+def test_a_short_gap_carries_the_voice_on_and_touches_nothing_else(gap: int) -> None:
+    whole = A_LAW.decode(voice(4000))
+    coded = voice(4000)
+    out = pcm([block(0, coded[:1600]), block(1600 + gap, coded[1600 + gap :])])
+    assert out[:1600].tolist() == whole[:1600].tolist()
+    assert out[1600 + gap :].tolist() == whole[1600 + gap :].tolist()
+    steepest = np.abs(np.diff(whole.astype(int))).max()
+    assert np.abs(np.diff(out.astype(int))).max() <= steepest * 1.2
+    near = slice(1600, 1600 + min(gap, 160))
+    assert np.abs(out[near].astype(int) - whole[near]).mean() < 0.25 * np.abs(whole.astype(int)).mean()
+
+
+def test_a_bridge_is_the_same_however_the_audio_behind_it_is_cut() -> None:
+    coded = voice(2000)
+    whole = pcm([block(0, coded[:800]), block(960, coded[960:])])
+    cut = pcm([block(0, coded[:800]), *(block(at, coded[at : at + 40]) for at in range(960, 2000, 40))])
+    assert cut.tolist() == whole.tolist()
+
+
+@pytest.mark.parametrize("overlap", [1, 8, 40, 80])
+def test_a_small_step_back_of_the_clock_is_cross_faded(overlap: int) -> None:
+    out = pcm([block(0, voice(1600)), block(1600 - overlap, voice(1600, phase=1600))])
+    assert out.size == 3200 - overlap
+    assert out[: 1600 - overlap].tolist() == A_LAW.decode(voice(1600 - overlap)).tolist()
+    assert out[1600:].tolist() == A_LAW.decode(voice(1600, phase=1600))[overlap:].tolist()
+    steepest = np.abs(np.diff(A_LAW.decode(voice(1600)).astype(int))).max()
+    assert np.abs(np.diff(out.astype(int))).max() <= steepest * 1.5
+
+
+@given(st.integers(0, 2000), st.integers(1, 1000))
+def test_a_redaction_is_silent_to_the_sample_and_never_concealed(start: int, length: int) -> None:
+    payload = noise(3000, 4).replace(b"\xd5", b"\x00").replace(b"\x55", b"\x00")
+    redacted = Redaction(start, start + length, (Role.EXTERNAL,), "pause")
+    kept = [(0, start), (start + length, 3000)]
+    out = pcm([block(a, payload[a:b]) for a, b in kept if a < b], 3000, (redacted,))
+    assert not out[start : start + length].any()
+    for a, b in kept:
+        assert out[a:b].tolist() == A_LAW.decode(payload[a:b]).tolist()
+
+
+def test_audio_stored_under_a_redaction_is_not_rendered() -> None:
+    out = pcm([block(0, voice(1000))], 1000, (Redaction(300, 420, (Role.EXTERNAL,), "dtmf"),))
+    assert not out[300:420].any()
+    assert out[:300].any()
+    assert out[420:].tolist() == A_LAW.decode(voice(1000))[420:].tolist()
+
+
+def test_a_redaction_of_the_other_leg_does_not_silence_this_one() -> None:
+    out = pcm([block(0, noise(1000))], 1000, (Redaction(300, 420, (Role.AGENT,), "dtmf"),))
+    assert out.tolist() == A_LAW.decode(noise(1000)).tolist()
+
+
+def test_both_legs_start_together_and_last_the_same() -> None:
+    blocks = [
+        block(400, noise(160, 5)),
+        Block(Role.AGENT, 700, PCMU, noise(160, 6)),
+    ]
+    out = np.concatenate(list(render(blocks, BOTH, 1000)))
+    assert out.shape == (1000, 2)
+    assert out[400:560, 0].tolist() == A_LAW.decode(noise(160, 5)).tolist()
+    assert out[700:860, 1].tolist() == MU_LAW.decode(noise(160, 6)).tolist()
+    assert not out[:400].any()
+    assert not out[860:].any()
+
+
+def test_a_call_without_audio_is_silence() -> None:
+    assert pcm([], 2000).tolist() == [0] * 2000
+
+
+def test_audio_past_the_end_of_the_call_is_kept() -> None:
+    assert pcm([block(900, noise(300))], 1000).size == 1200
+
+
+@pytest.mark.parametrize("cut", [79_900, 80_000, 80_100])
+def test_chunks_meet_without_a_trace(cut: int) -> None:
+    coded = voice(240_000)
+    blocks = [block(at, coded[at : min(at + 800, cut - 200)]) for at in range(0, cut - 200, 800)]
+    blocks += [block(at, coded[at : at + 800]) for at in range(cut, 240_000, 800)]
+    chunks = list(render(blocks, (Role.EXTERNAL,), 240_000))
+    assert [len(chunk) for chunk in chunks] == [80_000] * 3
+    out = np.concatenate(chunks)[:, 0]
+    assert out[: cut - 200].tolist() == A_LAW.decode(coded[: cut - 200]).tolist()
+    assert out[cut:].tolist() == A_LAW.decode(coded[cut:]).tolist()
+    alone = [block(0, coded[70_000 : cut - 200]), block(cut - 70_000, coded[cut:100_000])]
+    assert out[cut - 200 : cut].tolist() == pcm(alone)[cut - 70_200 : cut - 70_000].tolist()
+
+
+def test_an_hour_is_rendered_a_few_seconds_at_a_time() -> None:
+    drawn = 0
+
+    def hour() -> Iterator[Block]:
+        nonlocal drawn
+        payload = noise(8000)
+        for second in range(3600):
+            drawn = second
+            yield block(second * 8000, payload)
+
+    ahead = []
+    for count, chunk in enumerate(render(hour(), (Role.EXTERNAL,), 0)):
+        assert len(chunk) == 80_000
+        ahead.append(drawn - count * 10)
+    assert len(ahead) == 360
+    assert max(ahead) <= 20
+
+
+def test_blocks_are_sorted_within_the_tolerance() -> None:
+    times = [0, 39_000, 20_000, 41_000, 5000, 90_000]
+    assert [b.time for b in in_order(block(t, b"\xd5") for t in times)] == sorted(times)
+
+
+def test_a_block_that_comes_far_too_late_harms_nothing() -> None:
+    blocks = [block(second * 8000, noise(8000)) for second in range(30)] + [block(100, noise(50, 9))]
+    assert pcm(blocks).tolist() == A_LAW.decode(noise(8000)).tolist() * 30
+
+
+def test_another_rate_is_refused_in_words() -> None:
+    with pytest.raises(RenderError, match="PCMA of 8000 Hz"):
+        list(render([block(0, b"\xd5")], (Role.EXTERNAL,), 0, rate=16_000))

@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+import struct
+from random import Random
+
+import pytest
+
+from gateway.recording.messages import CallReport, Refused
+from gateway.recording.model import LegReport, Role
+from tests.recording.simulation import MS, SECOND, Datagram, Played, play, rtp, sent, speech
+
+
+def report(played: Played, role: Role) -> LegReport:
+    (found,) = (leg for leg in played.finished.legs if leg.role == role)
+    return found
+
+
+def test_both_legs_come_back_bit_for_bit() -> None:
+    caller, agent = speech(3, seed=1), speech(3, seed=2)
+    played = play(sent(caller, 0) + sent(agent, 1, ssrc=0xA9E7))
+    assert played.audio(Role.EXTERNAL) == caller
+    assert played.audio(Role.AGENT) == agent
+    assert report(played, Role.AGENT) == LegReport(Role.AGENT, "PCMA", packets=150, media_units=24000)
+    assert played.finished.next_part == 2
+
+
+@pytest.mark.parametrize("packet", [80, 160, 240, 320, 480])
+def test_packet_lengths(packet: int) -> None:
+    audio = speech(12)
+    played = play(sent(audio, packet=packet))
+    assert played.audio(Role.EXTERNAL) == audio
+    assert max(len(payload) for _, payload in played.blocks(Role.EXTERNAL)) <= 800
+
+
+def test_packets_that_change_their_length_in_mid_call() -> None:
+    audio = speech(8)
+    datagrams = sent(audio[:16000], packet=160)
+    datagrams += sent(audio[16000:32000], start=2 * SECOND, sequence=1100, timestamp=5000 + 16000, packet=480)
+    datagrams += sent(audio[32000:], start=4 * SECOND, sequence=1134, timestamp=5000 + 32000, packet=80)
+    assert play(datagrams).audio(Role.EXTERNAL) == audio
+
+
+def test_sequence_and_time_wrap() -> None:
+    audio = speech(4)
+    played = play(sent(audio, sequence=65500, timestamp=2**32 - 8000))
+    assert played.audio(Role.EXTERNAL) == audio
+    assert report(played, Role.EXTERNAL).lost == 0
+
+
+def test_loss_reordering_and_duplicates_are_counted_exactly() -> None:
+    random = Random(3)
+    audio = speech(60)
+    stream = sent(audio, sequence=64000, timestamp=2**32 - 100_000)
+    lost = set(random.sample(range(1, len(stream) - 1), 900))
+    arrived, copies = [], 0
+    for number, datagram in enumerate(stream):
+        if number in lost:
+            continue
+        for copy in range(1 + (random.random() < 0.05)):
+            copies += copy
+            late = random.randrange(200 * MS)
+            arrived.append(Datagram(datagram.arrival + late, 0, datagram.data))
+    played = play(arrived)
+    leg = report(played, Role.EXTERNAL)
+    assert (leg.packets, leg.lost, leg.late, leg.duplicated) == (len(stream) - 900, 900, 0, copies)
+    placed = {
+        (time + at) // 160: payload[at : at + 160]
+        for time, payload in played.blocks(Role.EXTERNAL)
+        for at in range(0, len(payload), 160)
+    }
+    (shift,) = {(time + at) % 160 for time, payload in played.blocks(Role.EXTERNAL) for at in range(0, len(payload), 160)}
+    assert shift / 8 < 20
+    assert placed == {n: audio[n * 160 :][:160] for n in range(len(stream)) if n not in lost}
+
+
+def test_a_new_source_goes_on_at_its_own_time() -> None:
+    first, second = speech(2, 1), speech(2, 2)
+    datagrams = sent(first, ssrc=1) + sent(second, start=3 * SECOND, ssrc=2, sequence=9, timestamp=77)
+    played = play(datagrams)
+    assert played.audio(Role.EXTERNAL) == first + second
+    assert played.runs(Role.EXTERNAL) == [(0, 16000), (24000, 40000)]
+    assert report(played, Role.EXTERNAL).lost == 0
+
+
+def test_a_timestamp_jump_moves_nothing() -> None:
+    audio = speech(4)
+    datagrams = sent(audio[:16000]) + sent(audio[16000:], start=2 * SECOND, sequence=1100, timestamp=4_000_000_000)
+    played = play(datagrams)
+    assert played.audio(Role.EXTERNAL) == audio
+    assert played.runs(Role.EXTERNAL) == [(0, 32000)]
+
+
+def test_timestamps_that_stood_still_during_a_pause() -> None:
+    audio = speech(4)
+    datagrams = sent(audio[:16000]) + sent(audio[16000:], start=5 * SECOND, sequence=1100, timestamp=5000 + 16000)
+    assert play(datagrams).runs(Role.EXTERNAL) == [(0, 16000), (40000, 56000)]
+
+
+def test_an_outage_is_a_gap_on_the_clock() -> None:
+    audio = speech(60)
+    stream = sent(audio)
+    played = play(stream[:500] + stream[2500:])
+    leg = report(played, Role.EXTERNAL)
+    assert (leg.packets, leg.lost) == (1000, 2000)
+    assert played.runs(Role.EXTERNAL) == [(0, 500 * 160), (2500 * 160, 3000 * 160)]
+
+
+def test_late_packets_are_counted_and_not_lost() -> None:
+    stream = sent(speech(20))
+    delayed = stream[100]
+    played = play([*stream[:100], *stream[101:], Datagram(delayed.arrival + 8 * SECOND, 0, delayed.data)])
+    leg = report(played, Role.EXTERNAL)
+    assert (leg.packets, leg.lost, leg.late) == (999, 0, 1)
+
+
+def test_legs_stay_together_through_an_hour_of_skew() -> None:
+    hour = bytes(8000 * 3600)
+    played = play(sent(hour, 0, packet=480, skew_ppm=100) + sent(hour, 1, packet=480, ssrc=2, skew_ppm=-100), tick=500 * MS)
+    for role, skew in ((Role.EXTERNAL, 100e-6), (Role.AGENT, -100e-6)):
+        spoken = 0
+        for time, payload in played.blocks(role):
+            said_at = spoken * (1 - skew)  # by the true clock
+            assert abs(time - said_at) < 10 * 8
+            spoken += len(payload)
+        assert spoken == len(hour)
+
+
+def test_jitter_does_not_move_audio() -> None:
+    random = Random(5)
+    jittered = [Datagram(d.arrival + random.randrange(60 * MS), 0, d.data) for d in sent(speech(30))]
+    assert len(play(jittered).runs(Role.EXTERNAL)) == 1
+
+
+def event(sequence: int, timestamp: int, duration: int, end: bool) -> bytes:
+    return rtp(sequence, timestamp, struct.pack(">BBH", 5, 0x80 * end | 10, duration), payload_type=101)
+
+
+def test_telephone_events_are_never_stored_and_mask_what_is_beside_them() -> None:
+    audio = speech(4)
+    stream = sent(audio)
+    start = 5000 + 100 * 160
+    tone = [Datagram(2 * SECOND + n * 20 * MS, 0, event(1100 + n, start, 160 * (n + 1), n >= 4)) for n in range(7)]
+    rest = [Datagram(d.arrival, 0, rtp(1107 + n, start + n * 160, d.data[12:])) for n, d in enumerate(stream[100:])]
+    played = play(stream[:100] + tone + rest)
+    (mask,) = played.finished.redactions
+    assert (mask.start, mask.end, mask.legs, mask.cause) == (16000, 16000 + 7 * 160, (Role.EXTERNAL,), "dtmf")
+    kept = played.audio(Role.EXTERNAL)
+    assert kept == audio[:16000] + audio[16000 + 7 * 160 :]
+    assert report(played, Role.EXTERNAL).lost == 0
+
+
+def test_garbage_disturbs_nothing_and_is_counted() -> None:
+    random = Random(11)
+    audio = speech(10)
+    rubbish = [Datagram(random.randrange(10 * SECOND), 0, random.randbytes(random.randrange(300))) for _ in range(2000)]
+    forged = [
+        Datagram(random.randrange(10 * SECOND), 0, rtp(random.randrange(65536), random.randrange(2**32), bytes(160), random.randrange(2**32)))
+        for _ in range(200)
+    ]
+    played = play(sent(audio) + rubbish + forged)
+    assert played.audio(Role.EXTERNAL) == audio
+    counted = sum(event.count for event in played.events if isinstance(event, Refused))
+    assert counted == 2200
+
+
+def test_nothing_is_committed_before_the_hold_back() -> None:
+    stream = sent(speech(9))
+    played = play(stream, closed=9 * SECOND)
+    sizes = [len(write.data) for write in played.writes]
+    assert sum(sizes) > 72000
+    early = [event for event in played.events if isinstance(event, CallReport)][:5]
+    assert [sum(leg.media_units for leg in event.legs) for event in early] == [0] * 5

@@ -1,0 +1,131 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.sip.sdp import MAX_BYTES, MAX_MEDIA, Direction, Format, SdpError, answer, parse
+
+OFFER = b"""v=0
+o=SRC 1 1 IN IP4 192.0.2.2
+s=-
+c=IN IP4 192.0.2.2
+t=0 0
+a=sendonly
+m=audio 12240 RTP/AVP 111 8 0 101 102
+a=rtpmap:111 opus/48000/2
+a=fmtp:111 useinbandfec=1
+a=rtpmap:101 telephone-event/8000
+a=fmtp:101 0-15
+a=rtpmap:102 Telephone-Event/48000
+a=ptime:20
+a=label:96
+m=audio 12242/2 RTP/AVP 18 8
+c=IN IP6 2001:db8::2
+a=inactive
+a=label:97
+m=video 12244 RTP/AVP 99
+a=rtpmap:99 H264/90000
+a=label:v
+m=audio 12246 RTP/SAVP 0
+m=application 9 UDP/DTLS/SCTP webrtc-datachannel
+"""
+
+
+def g711(name: str, rate: int) -> bool:
+    return (name, rate) in {("PCMA", 8000), ("PCMU", 8000)}
+
+
+def test_parse() -> None:
+    first, second, video, secure, data = parse(OFFER.replace(b"\n", b"\r\n")).media
+    assert (first.kind, first.port, first.address, first.label, first.ptime) == (
+        "audio",
+        12240,
+        "192.0.2.2",
+        "96",
+        20,
+    )
+    assert first.direction is Direction.SENDONLY
+    assert first.formats[0] == Format(111, "OPUS", 48000, "useinbandfec=1")
+    assert first.accepted(g711) == (Format(8, "PCMA", 8000), Format(0, "PCMU", 8000))
+    assert [event.payload_type for event in first.events()] == [101, 102]
+    assert (second.address, second.direction) == ("2001:db8::2", Direction.INACTIVE)
+    assert second.formats[0] == Format(18, "G729", 8000)
+    assert not any(media.accepted(g711) for media in (video, secure, data))
+    assert parse(OFFER) == parse(OFFER.replace(b"\n", b"\r\n"))
+
+
+def test_answer() -> None:
+    text = answer(parse(OFFER), g711, [40000, 40002, 40004, 40006, None], "192.0.2.1", 5, 2)
+    assert text.decode().splitlines() == [
+        "v=0", "o=- 5 2 IN IP4 192.0.2.1", "s=-", "c=IN IP4 192.0.2.1", "t=0 0",
+        "m=audio 40000 RTP/AVP 8 0 101 102", "a=rtpmap:8 PCMA/8000", "a=rtpmap:0 PCMU/8000",
+        "a=rtpmap:101 telephone-event/8000", "a=fmtp:101 0-15", "a=rtpmap:102 Telephone-Event/48000",
+        "a=recvonly", "a=label:96",
+        "m=audio 40002 RTP/AVP 8", "a=rtpmap:8 PCMA/8000", "a=inactive", "a=label:97",
+        "m=video 0 RTP/AVP 99", "a=label:v",
+        "m=audio 0 RTP/SAVP 0",
+        "m=application 0 UDP/DTLS/SCTP webrtc-datachannel",
+    ]  # fmt: skip
+    with pytest.raises(ValueError, match="zip"):
+        answer(parse(OFFER), g711, [1], "192.0.2.1", 5, 2)
+
+
+def test_answer_over_ipv6_and_with_refused_line() -> None:
+    text = answer(parse(OFFER), g711, [None, 40002, 0, 0, 0], "2001:db8::1", 5, 2).decode()
+    assert "c=IN IP6 2001:db8::1\r\n" in text
+    assert "m=audio 0 RTP/AVP 111 8 0 101 102\r\na=label:96\r\nm=audio 40002" in text
+
+
+@pytest.mark.parametrize(
+    ("lines", "direction"),
+    [
+        (b"", Direction.SENDRECV),
+        (b"c=IN IP4 0.0.0.0\n", Direction.INACTIVE),
+        (b"c=IN IP4 0.0.0.0\na=sendonly\n", Direction.INACTIVE),
+        (b"a=recvonly\n", Direction.RECVONLY),
+    ],
+)
+def test_direction(lines: bytes, direction: Direction) -> None:
+    (media,) = parse(b"v=0\nm=audio 4 RTP/AVP 0\n" + lines).media
+    assert media.direction is direction
+
+
+def test_tolerance() -> None:
+    (media,) = parse(
+        b"v=0\nnonsense\nx=1\nm=audio 4 RTP/AVP 0 0 999 x 96\na=rtpmap:broken\na=ptime:x\na=flag\n"
+    ).media
+    assert media.formats == (Format(0, "PCMU", 8000),)
+    assert (media.address, media.label, media.ptime) == (None, None, None)
+    assert parse(b"v=0\n").media == ()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"o=1\nv=0",
+        b"v=0\nm=audio",
+        b"v=0\nm=audio 70000 RTP/AVP 0",
+        b"v=0\n" + b"m=audio 1 RTP/AVP 0\n" * (MAX_MEDIA + 1),
+        b"v=0\nm=audio 1 RTP/AVP" + b" 0" * 65,
+        b"v=0\n" + b"a=x\n" * MAX_BYTES,
+    ],
+)
+def test_unreadable(data: bytes) -> None:
+    with pytest.raises(SdpError):
+        parse(data)
+
+
+@given(st.data())
+def test_mutations_raise_only_sdp_error_and_answers_keep_the_lines(data: st.DataObject) -> None:
+    at = data.draw(st.integers(0, len(OFFER)))
+    mutated = OFFER[:at] + data.draw(st.binary(max_size=6)) + OFFER[at + data.draw(st.integers(0, 6)) :]
+    try:
+        offer = parse(mutated)
+    except SdpError:
+        return
+    answered = parse(answer(offer, g711, [4000] * len(offer.media), "192.0.2.1", 1, 1))
+    assert [(m.kind, m.transport, m.label) for m in answered.media] == [
+        (m.kind, m.transport, m.label) for m in offer.media
+    ]
+    for ours, theirs in zip(answered.media, offer.media, strict=True):
+        assert bool(ours.port) == bool(theirs.accepted(g711))

@@ -1,0 +1,61 @@
+"""The generated and the listed pages say what the code says."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from gateway.config import reference
+from gateway.config.settings import Section, Settings, parse
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+PAGES = sorted([*DOCS.glob("*.md"), *ROOT.glob("*.md")])
+
+
+def test_the_configuration_page_is_fresh() -> None:
+    stored = (ROOT / reference.PAGE).read_text(encoding="utf-8")
+    assert stored == reference.page(), "run `make docs`"
+
+
+def test_every_setting_is_described() -> None:
+    for name, section in Settings.model_fields.items():
+        assert isinstance(section.annotation, type)
+        assert issubclass(section.annotation, Section)
+        for setting, field in section.annotation.model_fields.items():
+            assert field.description, f"{name}.{setting} has no description"
+
+
+def toml_blocks() -> list[tuple[str, str]]:
+    return [
+        (path.name, block)
+        for path in PAGES
+        for block in re.findall(r"```toml\n(.*?)```", path.read_text(encoding="utf-8"), re.DOTALL)
+    ]
+
+
+@pytest.mark.parametrize(("page", "text"), toml_blocks())
+def test_every_example_configuration_is_valid(page: str, text: str) -> None:
+    parse(tomllib.loads(text), page, Path())
+
+
+def test_every_dependency_has_its_reason() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    groups = [project["dependencies"], *project["optional-dependencies"].values()]
+    wanted = {re.match(r"[A-Za-z0-9_-]+", line)[0] for group in groups for line in group}  # type: ignore[index]
+    listed = re.findall(
+        r"^\| `([^`]+)` \|", (DOCS / "dependencies.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    system = {"sip-tester", "ffmpeg", "setuptools"}
+    assert set(listed) - system == wanted
+    assert len(listed) == len(set(listed))
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_every_link_leads_somewhere(path: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", path.read_text(encoding="utf-8")):
+        if "://" not in target:
+            assert (path.parent / target).exists(), f"{path.name} links to {target}, which is not there"

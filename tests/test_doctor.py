@@ -1,0 +1,109 @@
+"""What the doctor makes of a machine's facts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from gateway.config.settings import Settings
+from gateway.doctor import Finding, Level, examine
+from gateway.io.machine import KEY_NAMES, Folder, Machine, PortState
+
+GOOD = Machine(
+    open_files=(65_536, 65_536),
+    locked_memory=None,
+    core_limit=0,
+    core_piped=False,
+    receive_buffer=212_992,
+    receive_buffer_max=212_992,
+    clock_synchronised=True,
+    disk_free=2_000_000_000_000,
+    folder=Folder(Path("calls"), exists=True, mode=0o700, ours=True, writable=True),
+    keys=dict.fromkeys(KEY_NAMES, 0o600),
+    sip_udp=PortState.FREE,
+    sip_tcp=PortState.FREE,
+    gateway_running=False,
+    rtp_ports_free=5000,
+    rtp_ports=5000,
+    python="3.12.1",
+    sqlite="3.53.4",
+    libraries={"numpy": "2.1"},
+)
+
+
+def findings(machine: Machine, calls: int = 200) -> list[Finding]:
+    return examine(machine, Settings(), calls)
+
+
+def unwell(machine: Machine, calls: int = 200) -> list[tuple[str, Level]]:
+    return [(f.check, f.level) for f in findings(machine, calls) if f.level is not Level.OK]
+
+
+def test_a_good_machine_has_no_findings() -> None:
+    assert unwell(GOOD) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "check", "level"),
+    [
+        ({"open_files": (256, 4096)}, "open files", Level.WARNING),
+        ({"open_files": (256, 256)}, "open files", Level.FAULT),
+        ({"locked_memory": 64 * 1024}, "locked memory", Level.WARNING),
+        ({"core_limit": -1}, "core dumps", Level.WARNING),
+        ({"core_piped": True}, "core dumps", Level.WARNING),
+        ({"receive_buffer": 106_496}, "receive buffer", Level.WARNING),
+        ({"clock_synchronised": False}, "clock", Level.WARNING),
+        ({"clock_synchronised": None}, "clock", Level.WARNING),
+        ({"disk_free": 100_000_000_000}, "disk", Level.WARNING),
+        ({"disk_free": 1_000_000}, "disk", Level.FAULT),
+        ({"folder": replace(GOOD.folder, mode=0o755)}, "folder", Level.WARNING),
+        ({"folder": replace(GOOD.folder, ours=False)}, "folder", Level.WARNING),
+        ({"folder": replace(GOOD.folder, writable=False)}, "folder", Level.FAULT),
+        ({"sip_udp": PortState.IN_USE}, "SIP over UDP", Level.FAULT),
+        ({"sip_tcp": PortState.NOT_ALLOWED}, "SIP over TCP", Level.FAULT),
+        ({"sip_tcp": PortState.NO_SUCH_ADDRESS}, "SIP over TCP", Level.FAULT),
+        ({"rtp_ports_free": 399}, "RTP ports", Level.FAULT),
+        ({"sqlite": "3.40.1"}, "SQLite", Level.FAULT),
+        ({"sqlite": None}, "SQLite", Level.FAULT),
+        ({"libraries": {"numpy": None}}, "libraries", Level.FAULT),
+        ({"keys": {**GOOD.keys, "node": None}}, "key node", Level.FAULT),
+        ({"keys": {**GOOD.keys, "lookup": 0o640}}, "key lookup", Level.FAULT),
+    ],
+)
+def test_each_shortcoming_is_named_with_what_to_do(
+    change: dict[str, object], check: str, level: Level
+) -> None:
+    machine = replace(GOOD, **change)  # type: ignore[arg-type]
+    assert unwell(machine) == [(check, level)]
+    (finding,) = (f for f in findings(machine) if f.level is level)
+    assert finding.action
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"open_files": (-1, -1)},
+        {"keys": dict.fromkeys(KEY_NAMES)},
+        {"keys": {**GOOD.keys, "vault_private": None, "vault_public": 0o644}},
+        {"folder": replace(GOOD.folder, exists=False, mode=0o755)},
+        {
+            "gateway_running": True,
+            "sip_udp": PortState.IN_USE,
+            "sip_tcp": PortState.IN_USE,
+            "rtp_ports_free": 0,
+        },
+    ],
+    ids=["no limit", "no keys yet", "recorder without playback", "no folder yet", "gateway running"],
+)
+def test_these_are_well(change: dict[str, object]) -> None:
+    assert unwell(replace(GOOD, **change)) == []  # type: ignore[arg-type]
+
+
+def test_needs_grow_with_the_calls() -> None:
+    assert unwell(replace(GOOD, locked_memory=64 * 1024 * 1024), calls=200) == []
+    assert ("locked memory", Level.WARNING) in unwell(
+        replace(GOOD, locked_memory=64 * 1024 * 1024), calls=1000
+    )
+    assert ("RTP ports", Level.FAULT) in unwell(GOOD, calls=2501)
