@@ -234,6 +234,8 @@ def _read(path: Path) -> bytes:
             data = file.read(MAX_DOCUMENT_BYTES + 1)
     except FileNotFoundError as error:
         raise NotInVault(f"{path.name} is not there") from error
+    except OSError as error:
+        raise RecordError(f"{path.name} cannot be read: {error.strerror}") from error
     if len(data) > MAX_DOCUMENT_BYTES:
         raise RecordError(f"{path.name} has over {MAX_DOCUMENT_BYTES} bytes")
     return data

@@ -136,6 +136,8 @@ class _Check:
                     yield f"Index: {table}.{name} of row {position} differs from the signed record."
 
     def _strangers(self, facts: CallFacts, folder: Path) -> Iterator[str]:
+        if facts.state is CallState.RECORDING:
+            return  # a new recording's first part may be there before the record names it
         expected = {CALL_FILE}
         for recording in facts.recordings:
             expected.add(f"{recording.id}{MANIFEST_SUFFIX}")
@@ -189,15 +191,16 @@ class _Check:
         path = self.vault.part_path(facts.id, facts.started_ns, recording.id, part.number)
         live = recording.state is RecordingState.RECORDING
         try:
-            file = path.open("rb")
+            with path.open("rb") as file:
+                source = _Hashing(UpTo(file, part.bytes) if live else file)
+                sealed = open_sealed(source, data_key, recording.id.encode("ascii"), torn=part.torn)
+                faults = _contents(sealed, facts, recording, part)
+                while source.read(CHUNK_BYTES):
+                    pass
         except FileNotFoundError:
             return 0, ["the file is not there"]
-        with file:
-            source = _Hashing(UpTo(file, part.bytes) if live else file)
-            sealed = open_sealed(source, data_key, recording.id.encode("ascii"), torn=part.torn)
-            faults = _contents(sealed, facts, recording, part)
-            while source.read(CHUNK_BYTES):
-                pass
+        except OSError as error:
+            return 0, [f"the file cannot be read: {error.strerror}"]
         if live:
             return sealed.segments, faults + (
                 [str(sealed.error)] if isinstance(sealed.error, AlteredError) else []

@@ -129,6 +129,16 @@ def no_part(recorder: Recorder, facts: CallFacts) -> None:
     recorder.part_path(facts).unlink()
 
 
+def part_is_a_folder(recorder: Recorder, facts: CallFacts) -> None:
+    recorder.part_path(facts).unlink()
+    recorder.part_path(facts).mkdir()
+
+
+def manifest_is_a_folder(recorder: Recorder, facts: CallFacts) -> None:
+    no_manifest(recorder, facts)
+    recorder.vault.manifest_path(facts.id, facts.started_ns, facts.recordings[0].id).mkdir()
+
+
 def extra_part(recorder: Recorder, facts: CallFacts) -> None:
     recorder.part_path(facts, 2).write_bytes(b"more")
 
@@ -166,6 +176,8 @@ def sealed_people(recorder: Recorder, facts: CallFacts) -> None:
         (no_manifest, "manifest.json is not there"),
         (other_manifest, "recording_id differs from the call record"),
         (no_part, "1.sealed: the file is not there"),
+        (part_is_a_folder, "1.sealed: the file cannot be read: Is a directory"),
+        (manifest_is_a_folder, "manifest.json cannot be read: Is a directory"),
         (extra_part, "2.sealed is in the call's folder and in no signed record"),
         (no_key, "[.]json is not there"),
         (other_key, "[.]json: .* holds the wrapped key of recording"),
