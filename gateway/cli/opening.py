@@ -33,7 +33,6 @@ from gateway.storage.records import CallRecord, RecordError, open_call
 from gateway.storage.sealing import SealError
 from gateway.storage.vault import Vault, VaultError
 
-INDEX = "index.sqlite3"
 FAULTS = (
     *(KeysError, VaultError, RecordError, IndexFault, AccessLogError),
     *(SealError, ContainerError, ExportError),
@@ -50,7 +49,7 @@ def failing_in_sentences() -> Iterator[None]:
 
 
 def index_of(settings: Settings, readonly: bool = False) -> Index:
-    return Index.open(settings.storage.directory / INDEX, readonly=readonly)
+    return Index.open(Vault(settings.storage.directory).index_path, readonly=readonly)
 
 
 def private_keys(settings: Settings) -> FilePrivateKeys:
