@@ -10,6 +10,7 @@ import json
 import types
 from dataclasses import fields, is_dataclass
 from enum import Enum
+from functools import cache
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
@@ -41,6 +42,11 @@ def build(kind: type[T], value: object) -> T:
     return built
 
 
+@cache
+def _hints(kind: type) -> dict[str, Any]:
+    return get_type_hints(kind)
+
+
 def _convert(hint: Any, value: Any, place: str) -> Any:
     if get_origin(hint) is types.UnionType:
         hint = next(option for option in get_args(hint) if option is not types.NoneType)
@@ -49,7 +55,7 @@ def _convert(hint: Any, value: Any, place: str) -> Any:
         inner = get_args(hint)[0]
         return tuple(_convert(inner, item, f"{place}[{at}]") for at, item in enumerate(value))
     if is_dataclass(hint) and isinstance(hint, type) and isinstance(value, dict):
-        hints = get_type_hints(hint)
+        hints = _hints(hint)
         names = {field.name for field in fields(hint)}
         if names != value.keys():
             raise NotCanonical(f"{place} has fields {sorted(value)}, expected {sorted(names)}")

@@ -15,10 +15,10 @@ from gateway.recording.messages import (
     Close,
     Command,
     Event,
-    Faults,
     MediaStopped,
     Open,
     Reformat,
+    Refused,
     Write,
 )
 from gateway.rtp.packets import PacketBatch
@@ -125,6 +125,5 @@ class Engine:
             return
         self._reported_ns = now
         yield from (call.report() for call in self._calls.values())
-        if self._faults:
-            yield Faults(dict(self._faults))
-            self._faults = Counter()
+        yield from (Refused(kind, count) for kind, count in self._faults.items())
+        self._faults.clear()

@@ -88,8 +88,7 @@ class LiveCall:
         )
 
     def report(self) -> CallReport:
-        waiting = sum(len(self._table.waiting(leg.number)[0]) for leg in self.legs)
-        return CallReport(self.plan.call_id, tuple(leg.report() for leg in self.legs), waiting)
+        return CallReport(self.plan.call_id, tuple(leg.report() for leg in self.legs), self.redactions())
 
     def finished(self) -> Finished:
         next_part = self._part + (self._sealer is not None)
@@ -128,7 +127,7 @@ class LiveCall:
         preferred = {leg.role: leg.codec for leg in self.legs}
         tracks = [_track(number, role, codec, preferred) for (role, codec), number in self._tracks.items()]
         self._sealer = Sealer(
-            plan.key, plan.recording_id.encode(), self._entropy(SALT_BYTES), self._entropy(PREFIX_BYTES)
+            bytes.fromhex(plan.key), plan.recording_id.encode(), self._entropy(SALT_BYTES), self._entropy(PREFIX_BYTES)
         )
         head = container.header(
             plan.recording_id, plan.call_id, plan.segment_id, self._part, tracks, plan.started_utc_ns

@@ -5,7 +5,6 @@ Monotonic times are ns and the same for both sides; call times are units of the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from gateway.recording.model import LegReport, Redaction, Role
@@ -36,7 +35,7 @@ class Open:
     call_id: str
     segment_id: str
     recording_id: str
-    key: bytes = field(repr=False)
+    key: str = field(repr=False)  # the data key, hexadecimal
     folder: str  # where the recording's files are written
     started_ns: int  # monotonic: zero of the call clock
     started_utc_ns: int
@@ -85,7 +84,7 @@ class CallReport:
 
     call_id: str
     legs: tuple[LegReport, ...]
-    waiting: int  # units of audio in the hold-back
+    redactions: tuple[Redaction, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +106,11 @@ class Finished:
 
 
 @dataclass(frozen=True, slots=True)
-class Faults:
-    """Datagrams refused on media ports since the last such report, by kind."""
+class Refused:
+    """Datagrams of one kind refused on media ports since this was last told."""
 
-    counts: Mapping[str, int]
+    kind: str
+    count: int
 
 
-Event = CallReport | MediaStopped | Finished | Faults
+Event = CallReport | MediaStopped | Finished | Refused

@@ -1,0 +1,162 @@
+"""Appending sealed audio to files, off the media path: one thread writes, one makes it durable every second."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gateway.recording.messages import Write
+from gateway.storage.records import part_name
+
+SYNC_SECONDS = 1.0
+MAX_BACKLOG_BYTES = 256 << 20  # what may wait for a slow disk: 16 s of 1,000 G.711 calls
+
+_libc = ctypes.CDLL(None, use_errno=True)  # lets go of the interpreter lock while it waits
+
+
+@dataclass(frozen=True, slots=True)
+class PartEnded:
+    """A part is whole and durable."""
+
+    recording_id: str
+    number: int
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class AppendFailed:
+    """A part could not be written on; what it has stays as it is, torn."""
+
+    recording_id: str
+    number: int
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class Synced:
+    """A flush of the storage file system ended."""
+
+    nanoseconds: int
+    bytes: int  # appended since the last one
+    problem: str | None
+
+
+StorageEvent = PartEnded | AppendFailed | Synced
+
+
+@dataclass(slots=True)
+class _Part:
+    handle: int
+    size: int = 0
+    digest: "hashlib._Hash" = field(default_factory=hashlib.sha256)
+
+
+class Appender:
+    """Takes writes at once and reports by events; the caller never waits for the disk."""
+
+    def __init__(self, directory: Path) -> None:
+        self._queue: queue.SimpleQueue[Write | None] = queue.SimpleQueue()
+        self._events: deque[StorageEvent] = deque()
+        self._backlog = 0
+        self._lock = threading.Lock()
+        self._parts: dict[tuple[str, int], _Part] = {}
+        self._failed: set[tuple[str, int]] = set()
+        self._ended: list[PartEnded] = []
+        self._appended = 0
+        self._stop = threading.Event()
+        self._directory = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._writer = threading.Thread(target=self._write_all, name="append")
+        self._syncer = threading.Thread(target=self._sync_all, name="sync")
+        self._writer.start()
+        self._syncer.start()
+
+    def put(self, writes: Sequence[Write]) -> None:
+        for write in writes:
+            with self._lock:
+                self._backlog += len(write.data)
+                full = self._backlog > MAX_BACKLOG_BYTES
+            if full:
+                self._fail(write, "the disk is slower than the audio that comes in")
+            self._queue.put(write)
+
+    def events(self) -> list[StorageEvent]:
+        """What happened since they were last taken."""
+        return [self._events.popleft() for _ in range(len(self._events))]
+
+    def close(self) -> None:
+        """Write and flush all that was put; events of it can still be taken."""
+        self._queue.put(None)
+        self._writer.join()
+        self._stop.set()
+        self._syncer.join()
+        os.close(self._directory)
+
+    def _write_all(self) -> None:
+        while (write := self._queue.get()) is not None:
+            with self._lock:
+                self._backlog -= len(write.data)
+            if (write.recording_id, write.part) in self._failed:
+                continue
+            try:
+                self._append(write)
+            except OSError as error:
+                self._fail(write, error.strerror or "an error without a name")
+
+    def _append(self, write: Write) -> None:
+        key = (write.recording_id, write.part)
+        part = self._parts.get(key)
+        if part is None:
+            part = self._parts[key] = _Part(_create(write))
+        view = memoryview(write.data)
+        while view:
+            count = os.write(part.handle, view)
+            part.digest.update(view[:count])
+            part.size += count
+            view = view[count:]
+        with self._lock:
+            self._appended += len(write.data)
+        if write.last:
+            del self._parts[key]
+            os.close(part.handle)
+            with self._lock:
+                self._ended.append(PartEnded(*key, part.size, part.digest.hexdigest()))
+
+    def _fail(self, write: Write, problem: str) -> None:
+        key = (write.recording_id, write.part)
+        if key not in self._failed:
+            self._failed.add(key)
+            self._events.append(AppendFailed(*key, problem))
+
+    def _sync_all(self) -> None:
+        while not self._stop.wait(SYNC_SECONDS):
+            self._sync()
+        self._sync()
+
+    def _sync(self) -> None:
+        with self._lock:
+            ended, self._ended = self._ended, []
+            appended, self._appended = self._appended, 0
+        if not appended and not ended:
+            return
+        began = time.monotonic_ns()
+        failed = _libc.syncfs(self._directory) != 0
+        problem = os.strerror(ctypes.get_errno()) if failed else None
+        self._events.append(Synced(time.monotonic_ns() - began, appended, problem))
+        for part in ended:
+            self._events.append(
+                AppendFailed(part.recording_id, part.number, f"flush: {problem}") if problem else part
+            )
+
+
+def _create(write: Write) -> int:
+    path = Path(write.folder) / part_name(write.recording_id, write.part)
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)

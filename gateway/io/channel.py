@@ -1,0 +1,121 @@
+"""Messages between the control process and a media worker: JSON datagrams on a socket pair, with sockets."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+
+from gateway.io.append import AppendFailed, PartEnded, Synced
+from gateway.recording.engine import EngineSettings
+from gateway.recording.messages import CallReport, Close, Finished, MediaStopped, Open, Reformat, Refused
+from gateway.storage import canonical
+
+MAX_DATAGRAM = 192 * 1024  # less than a socket's default buffer
+MANY_BYTES = 32 * 1024  # size at which a datagram takes no further message
+MAX_SOCKETS = 64  # in one message; the kernel's limit is 253
+
+
+@dataclass(frozen=True, slots=True)
+class Configure:
+    """The first message to a worker."""
+
+    engine: EngineSettings
+    directory: str  # of the storage, which is flushed every second
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The first message from a worker."""
+
+    locked: bool  # whether its memory can never be swapped out
+
+
+@dataclass(frozen=True, slots=True)
+class Ticked:
+    """How a second's ticks went."""
+
+    ticks: int
+    latest_ns: int  # the most a tick began after its time
+    busy_ns: int  # time all ticks took
+
+
+Message = (
+    Configure | Open | Reformat | Close  # to the worker
+    | Ready | Ticked | CallReport | MediaStopped | Finished | Refused | PartEnded | AppendFailed | Synced
+)  # fmt: skip
+KINDS = {kind.__name__: kind for kind in Message.__args__}
+
+
+class ChannelClosed(Exception):
+    """The other process is gone."""
+
+
+class Channel:
+    """One end. Nothing blocks: what does not go out now goes out with a later `flush`."""
+
+    def __init__(self, end: socket.socket) -> None:
+        end.setblocking(False)
+        self._end = end
+        self._pending: deque[tuple[bytes, Sequence[int]]] = deque()
+
+    def fileno(self) -> int:
+        return self._end.fileno()
+
+    @property
+    def pending(self) -> bool:
+        return bool(self._pending)
+
+    def send(self, messages: Iterable[Message], sockets: Sequence[int] = ()) -> None:
+        """Queue messages and send what goes. Sockets must stay open until nothing is pending."""
+        for datagram in _datagrams(messages):
+            self._pending.append((datagram, sockets))
+        self.flush()
+
+    def flush(self) -> None:
+        """Send what is pending. Raises ChannelClosed."""
+        while self._pending:
+            data, sockets = self._pending[0]
+            try:
+                socket.send_fds(self._end, [data], sockets)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                raise ChannelClosed from error
+            self._pending.popleft()
+
+    def receive(self) -> list[tuple[Message, list[int]]]:
+        """All messages that wait, each with the sockets that came with it. Raises ChannelClosed."""
+        found: list[tuple[Message, list[int]]] = []
+        while True:
+            try:
+                data, sockets, _, _ = socket.recv_fds(self._end, MAX_DATAGRAM, MAX_SOCKETS)
+            except BlockingIOError:
+                return found
+            except OSError as error:
+                raise ChannelClosed from error
+            if not data:
+                if found:
+                    return found
+                raise ChannelClosed
+            for name, body in json.loads(data):
+                found.append((canonical.build(KINDS[name], body), sockets))
+
+    def close(self) -> None:
+        self._end.close()
+
+
+def _datagrams(messages: Iterable[Message]) -> Iterable[bytes]:
+    texts: list[str] = []
+    size = 0
+    for message in messages:
+        text = json.dumps([type(message).__name__, asdict(message)], separators=(",", ":"))
+        if size + len(text) > MANY_BYTES and texts:
+            yield f"[{','.join(texts)}]".encode()
+            texts, size = [], 0
+        texts.append(text)
+        size += len(text)
+    if texts:
+        yield f"[{','.join(texts)}]".encode()

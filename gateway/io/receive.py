@@ -1,0 +1,135 @@
+"""Draining UDP sockets in batches: one recvmmsg a socket into one arena, with kernel arrival times."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import socket
+import time
+
+import numpy as np
+
+from gateway.rtp.packets import PacketBatch
+
+ROWS = 8192  # datagrams an arena takes; what is left in the sockets comes with the next batch
+SLOT_BYTES = 1600  # an Ethernet frame's worth; a longer datagram is cut and refused
+SOCKET_ROWS = 256  # most datagrams of one socket in one batch: no socket starves the others
+CONTROL_BYTES = 64
+SO_TIMESTAMPNS = 35  # <asm-generic/socket.h>; also the type of its control message
+MSG_DONTWAIT, MSG_TRUNC = 0x40, 0x20
+NS = 1_000_000_000
+
+# <bits/socket.h> and <bits/types/struct_iovec.h>, 64-bit: struct mmsghdr, struct iovec, struct cmsghdr + timespec.
+MMSGHDR = np.dtype(
+    {
+        "names": ["iov", "iovlen", "control", "controllen", "flags", "length"],
+        "formats": ["u8", "u8", "u8", "u8", "i4", "u4"],
+        "offsets": [16, 24, 32, 40, 48, 56],
+        "itemsize": 64,
+    }
+)
+IOVEC = np.dtype([("base", "u8"), ("length", "u8")])
+TIMESTAMP = np.dtype(
+    {
+        "names": ["length", "level", "type", "seconds", "nanoseconds"],
+        "formats": ["u8", "i4", "i4", "i8", "i8"],
+        "offsets": [0, 8, 12, 16, 24],
+        "itemsize": CONTROL_BYTES,
+    }
+)
+
+# PyDLL keeps the interpreter lock: with MSG_DONTWAIT the call never blocks.
+_libc = ctypes.PyDLL(None, use_errno=True)
+_libc.recvmmsg.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int, ctypes.c_void_p)
+_libc.recvmmsg.restype = ctypes.c_int
+
+
+class Receiver:
+    """The sockets of all legs, and the arena that their datagrams are read into."""
+
+    def __init__(self, rows: int = ROWS) -> None:
+        self._rows = rows
+        self._arena = np.zeros((rows, SLOT_BYTES), np.uint8)
+        self._control = np.zeros(rows, TIMESTAMP)
+        self._iovecs = np.zeros(rows, IOVEC)
+        self._headers = np.zeros(rows, MMSGHDR)
+        order = np.arange(rows, dtype=np.uint64)
+        self._iovecs["base"] = self._arena.ctypes.data + order * SLOT_BYTES
+        self._iovecs["length"] = SLOT_BYTES
+        self._headers["iov"] = self._iovecs.ctypes.data + order * IOVEC.itemsize
+        self._headers["iovlen"] = 1
+        self._headers["control"] = self._control.ctypes.data + order * CONTROL_BYTES
+        self._headers["controllen"] = CONTROL_BYTES
+        self._legs: dict[int, int] = {}  # file descriptor: leg
+        self._drained_ns = time.monotonic_ns() - 10 * NS  # sockets may have waited for this process
+
+    def add(self, handle: int, leg: int) -> None:
+        """Drain a socket from now on; the receiver closes it when it is removed."""
+        self._legs[handle] = leg
+
+    def remove(self, handle: int) -> None:
+        del self._legs[handle]
+        os.close(handle)
+
+    def drain(self) -> tuple[PacketBatch, bool]:
+        """All that waits, as one batch, and whether the arena was too small to take it all.
+
+        The batch is a view, good until the next drain. Arrival is on the monotonic clock.
+        """
+        began, legs, counts, row, left = time.monotonic_ns(), [], [], 0, False
+        address = self._headers.ctypes.data
+        for handle, leg in self._legs.items():
+            room = min(SOCKET_ROWS, self._rows - row)
+            count = _libc.recvmmsg(handle, address + row * MMSGHDR.itemsize, room, MSG_DONTWAIT, None) if room else 0
+            if count <= 0:
+                left |= not room
+                _check(count)
+                continue
+            left |= count == room
+            legs.append(leg)
+            counts.append(count)
+            row += count
+        batch = self._batch(row, np.repeat(np.array(legs, np.int64), counts))
+        if not left:
+            self._drained_ns = began
+        return batch, left
+
+    def _batch(self, rows: int, legs: np.typing.NDArray[np.int64]) -> PacketBatch:
+        headers = self._headers[:rows]
+        sizes = headers["length"].astype(np.int64)
+        sizes[headers["flags"] & MSG_TRUNC != 0] = 0
+        return PacketBatch(self._arena[:rows], sizes, legs, self._arrivals(rows))
+
+    def _arrivals(self, rows: int) -> np.typing.NDArray[np.int64]:
+        """Kernel arrival times, which are UTC, on the monotonic clock.
+
+        A step of the system clock since the last drain would move them; they are kept between that drain and now.
+        """
+        control, headers = self._control[:rows], self._headers[:rows]
+        now = time.monotonic_ns()
+        arrivals = control["seconds"] * NS + control["nanoseconds"] + (now - time.time_ns())
+        stamped = (headers["controllen"] > 0) & (control["type"] == SO_TIMESTAMPNS)
+        headers["controllen"] = CONTROL_BYTES  # the kernel has put what it used there
+        arrivals[~stamped] = now
+        return np.clip(arrivals, self._drained_ns, now)
+
+
+def _check(count: int) -> None:
+    """A socket's own error (an ICMP message) is its peer's business; anything else is a broken promise."""
+    code = ctypes.get_errno() if count < 0 else 0
+    if code not in (0, errno.EAGAIN, errno.EINTR, errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH):
+        raise OSError(code, os.strerror(code))
+
+
+def media_socket(address: str, port: int) -> socket.socket:
+    """A bound UDP socket whose datagrams carry the kernel's arrival time. Raises OSError."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    opened = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    try:
+        opened.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+        opened.bind((address, port))
+    except OSError:
+        opened.close()
+        raise
+    return opened

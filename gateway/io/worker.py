@@ -1,0 +1,142 @@
+"""A media worker: drains its sockets on a clock, runs the engine, hands what it writes to the appender.
+
+Started by the control process with one end of a socket pair; ends when that is closed.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import select
+import signal
+import socket
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from gateway.io.append import Appender
+from gateway.io.channel import Channel, ChannelClosed, Configure, Message, Ready, Ticked
+from gateway.io.receive import Receiver
+from gateway.recording.engine import Engine
+from gateway.recording.messages import CallReport, Close, Command, Finished, Open, Reformat
+
+CAP_IPC_LOCK = 14  # <linux/capability.h>
+MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT = 1, 2, 4  # <bits/mman-linux.h>
+REPORT_NS = 1_000_000_000
+
+
+class Worker:
+    """One process's loop; `run` returns when the control process is gone."""
+
+    def __init__(self, channel: Channel, configure: Configure) -> None:
+        self._channel = channel
+        self._tick_ns = configure.engine.tick_ns
+        self._engine = Engine(configure.engine, os.urandom)
+        self._receiver = Receiver()
+        self._appender = Appender(Path(configure.directory))
+        self._commands: list[Command] = []
+        self._arriving: dict[str, list[int]] = {}  # sockets of calls that the next tick opens
+        self._sockets: dict[str, list[int]] = {}
+        self._ticks = self._latest_ns = self._busy_ns = 0
+        self._reported_ns = 0
+
+    def run(self) -> None:
+        due = time.monotonic_ns() + self._tick_ns
+        poll = select.poll()
+        poll.register(self._channel, select.POLLIN)
+        try:
+            while True:
+                wait_ns = due - time.monotonic_ns()
+                if wait_ns > 0:
+                    poll.poll(-(-wait_ns // 1_000_000))
+                    self._take(self._channel.receive())
+                now = time.monotonic_ns()
+                if now < due:
+                    continue
+                self._tick(now)
+                self._measure(now - due, time.monotonic_ns() - now)
+                due = max(due + self._tick_ns, now)
+        except ChannelClosed:
+            self._appender.put(self._engine.abandon())
+        finally:
+            self._appender.close()
+
+    def _take(self, messages: Iterable[tuple[Message, list[int]]]) -> None:
+        for message, sockets in messages:
+            match message:
+                case Open(call_id=call_id):
+                    self._arriving[call_id] = sockets
+                    self._commands.append(message)
+                case Reformat() | Close():
+                    self._commands.append(message)
+
+    def _tick(self, now: int) -> None:
+        batch, more = self._receiver.drain()
+        writes, events = self._engine.tick(now, batch, self._commands)
+        self._commands.clear()
+        while more:
+            batch, more = self._receiver.drain()
+            self._engine.receive(batch)
+        for call_id, handles in self._arriving.items():
+            self._sockets[call_id] = handles
+            for handle, leg in zip(handles, self._engine.legs(call_id), strict=True):
+                self._receiver.add(handle, leg)
+        self._arriving.clear()
+        for event in events:
+            if isinstance(event, Finished):
+                for handle in self._sockets.pop(event.call_id):
+                    self._receiver.remove(handle)
+        self._appender.put(writes)
+        if self._channel.pending:  # a slow reader is spared what the next report says again
+            events = [event for event in events if not isinstance(event, CallReport)]
+        self._channel.send([*events, *self._appender.events()])
+
+    def _measure(self, late_ns: int, busy_ns: int) -> None:
+        self._ticks += 1
+        self._latest_ns = max(self._latest_ns, late_ns)
+        self._busy_ns += busy_ns
+        now = time.monotonic_ns()
+        if now - self._reported_ns >= REPORT_NS:
+            self._channel.send([Ticked(self._ticks, self._latest_ns, self._busy_ns)])
+            self._reported_ns = now
+            self._ticks = self._latest_ns = self._busy_ns = 0
+
+
+def lock_memory() -> bool:
+    """Keep this process's memory off swap and out of core dumps: audio and keys wait in it."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    limit, _ = resource.getrlimit(resource.RLIMIT_MEMLOCK)
+    if limit != resource.RLIM_INFINITY and not _may_lock():
+        return False  # with a limit in force later allocations would fail
+    locked: int = ctypes.CDLL(None, use_errno=True).mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT)
+    return locked == 0
+
+
+def _may_lock() -> bool:
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    (effective,) = (line.split()[1] for line in status.splitlines() if line.startswith("CapEff:"))
+    return bool(int(effective, 16) >> CAP_IPC_LOCK & 1)
+
+
+def main(handle: int) -> None:
+    """Run on an inherited socket until the control process closes it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal signals all; the control process decides
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    locked = lock_memory()
+    channel = Channel(socket.socket(fileno=handle))
+    ready = select.poll()
+    ready.register(channel, select.POLLIN)
+    ready.poll()
+    try:
+        ((configure, _),) = channel.receive()
+        assert isinstance(configure, Configure)
+        channel.send([Ready(locked)])
+        Worker(channel, configure).run()
+    except ChannelClosed:
+        return
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))
