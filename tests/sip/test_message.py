@@ -112,7 +112,7 @@ def test_fault_of_a_readable_request_can_be_answered() -> None:
 
 def test_every_prefix_is_refused_until_the_last_byte() -> None:
     for length in range(len(OPTIONS)):
-        refused(OPTIONS[:length])
+        assert refused(OPTIONS[:length]).status == 400
 
 
 def test_line_break_is_never_written() -> None:
