@@ -110,7 +110,7 @@ class _Check:
         try:
             open_call(record, self.keys)
         except (KeysError, RecordError) as error:
-            yield f"{CALL_FILE}: participants: {error}."
+            yield f"{CALL_FILE}: {error}."
 
     def _against_index(self, record: CallRecord) -> Iterator[str]:
         found = self.index.rows(record.facts.id)
@@ -143,7 +143,7 @@ class _Check:
         try:
             data_key = self.vault.data_key(recording.id, self.keys)
         except (NotInVault, RecordError, KeysError) as error:
-            faults.append(f"Wrapped key: {error}.")
+            faults.append(f"{recording.id}.json: {error}.")
         else:
             for part in stored_parts(self.vault, facts, recording):
                 checked, found = self._part(facts, recording, part, data_key)
@@ -223,7 +223,7 @@ def _contents(sealed: SealedReader, facts: CallFacts, recording: RecordingFacts,
     except SealError as error:
         return [str(error)]
     except container.ContainerError as error:
-        return [f"after segment {sealed.segments - 1}: {error}"]
+        return [f"the container in it, {sealed.segments} segments on: {error}"]
     faults = []
     info = reader.info
     if reader.truncated and not part.torn:

@@ -161,10 +161,10 @@ def sealed_people(recorder: Recorder, facts: CallFacts) -> None:
         (other_manifest, "recording_id differs from the call record"),
         (no_part, "1.sealed: the file is not there"),
         (extra_part, "2.sealed is in the call's folder and in no signed record"),
-        (no_key, "Wrapped key: .* is not there"),
-        (other_key, "Wrapped key: .* holds the wrapped key of recording"),
+        (no_key, "[.]json is not there"),
+        (other_key, "[.]json: .* holds the wrapped key of recording"),
         (no_row, "index has no row"),
-        (sealed_people, "participants: it does not open"),
+        (sealed_people, "participants of call .*: it does not open"),
     ],
 )
 def test_other_tampering(
