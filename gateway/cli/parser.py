@@ -68,6 +68,9 @@ def _add_running(command: Command) -> None:
         metavar="FOLDER",
         help="where it writes (%(default)s)",
     )
+    demo.add_argument(
+        "--seconds", type=_positive, metavar="N", help="calls of this length instead of their dialogues'"
+    )
     command("check-config", "read the configuration and say what is wrong with it")
     doctor = command("doctor", "can this machine record: limits, ports, clock, disk, keys")
     doctor.add_argument(
@@ -117,9 +120,9 @@ def _add_reading(command: Command) -> None:
 
 def _add_keeping(command: Command) -> None:
     verify = command("verify", "check recordings: signature, hashes, every sealed segment")
-    chosen = verify.add_mutually_exclusive_group(required=True)
+    chosen = verify.add_mutually_exclusive_group()
     chosen.add_argument("call", nargs="?", metavar="CALL", help="a call id, or enough of its start")
-    chosen.add_argument("--all", action="store_true", help="every recording")
+    chosen.add_argument("--all", action="store_true", help="every recording, as without a CALL")
     _json_option(verify)
     keys = command("keys", "make, show or rotate the keys")
     action = keys.add_subparsers(dest="action", metavar="ACTION", required=True)

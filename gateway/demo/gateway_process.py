@@ -67,9 +67,11 @@ class Gateway:
 
     async def table(self, *arguments: str, codes: Sequence[int] = (0,)) -> list[dict[str, object]]:
         """A command that prints a JSON list of objects."""
-        rows = json.loads(await self.command(*arguments, "--json", codes=codes))
-        if not isinstance(rows, list):
-            raise DemoError(f"hushtap {' '.join(arguments)} --json printed no list")
+        printed = await self.command(*arguments, "--json", codes=codes)
+        try:
+            rows: list[dict[str, object]] = json.loads(printed)
+        except ValueError as error:
+            raise DemoError(f"hushtap {' '.join(arguments)} --json printed no JSON: {error}") from error
         return rows
 
     def _environment(self) -> dict[str, str]:

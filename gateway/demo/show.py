@@ -105,6 +105,7 @@ async def _record(gateway: Gateway, console: Console, seconds: float | None) -> 
                 _check_answered(placing.result())
             finally:
                 placing.cancel()
+                await asyncio.gather(placing, return_exceptions=True)
         deadline = asyncio.get_running_loop().time() + FINISH_SECONDS
         while len(rows) < len(SCENES) or any(row["state"] == "recording" for row in rows):
             if asyncio.get_running_loop().time() > deadline:

@@ -46,7 +46,9 @@ def serve() -> None:
             seen[call] = (re.search(r"sip:(\+\d+)@", text)[1], False)  # type: ignore[index]
         elif method == "BYE":
             seen[call] = (seen[call][0], True)
-        SEEN.write_text(json.dumps([row(index, *value) for index, value in enumerate(seen.values())]))
+        fresh = SEEN.with_suffix(".new")
+        fresh.write_text(json.dumps([row(index, *value) for index, value in enumerate(seen.values())]))
+        fresh.replace(SEEN)
         if method != "ACK":
             server.sendto(answer(text, method), peer)
 

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.demo.client import Client, Digit, Ending, Leg, Network, Outcome, Party, Plan
+from gateway.demo.client import Client, ClientError, Digit, Ending, Leg, Network, Outcome, Party, Plan
 from gateway.demo.client.__main__ import main
 from gateway.demo.client.message import Message, MessageError, build, first_message, parse
 from gateway.demo.client.transport import Transport
@@ -31,6 +31,8 @@ class ScriptedServer:
     bye_after: int | None = None  # RTP packets
     refuse: tuple[int, ...] = ()  # streams answered with port 0
     repeat_answer: bool = False
+    refuse_changes: bool = False
+    noise: bytes = b""  # sent before each answer
     requests: list[Message] = field(default_factory=list)
     rtp: dict[int, list[bytes]] = field(default_factory=dict)  # by the port they came to
     ports: list[int] = field(default_factory=list)  # in the order answered
@@ -67,13 +69,18 @@ class ScriptedServer:
         elif message.method == "INVITE":
             self._invited(message, reply)
         elif message.method != "ACK" and message.status is None:
-            reply(self._response(message, "200 OK"))
+            refused = self.refuse_changes and message.method == "UPDATE"
+            reply(self._response(message, "488 Not Acceptable Here" if refused else "200 OK"))
 
     def _invited(self, invite: Message, reply: Reply) -> None:
         self._invite, self._reply = invite, reply
+        if self.noise:
+            reply(self.noise)
         reply(self._response(invite, "100 Trying"))
-        if not self.status.startswith("2"):
-            reply(self._response(invite, self.status, ("Retry-After", "7 (busy)")))
+        changed = self.refuse_changes and "tag=" in invite.get("to")
+        if changed or not self.status.startswith("2"):
+            status = "488 Not Acceptable Here" if changed else self.status
+            reply(self._response(invite, status, ("Retry-After", "7 (busy)")))
             return
         offered = re.findall(rb"m=audio (\d+) RTP/AVP (\d+).*?a=label:(\S+)", invite.body, re.DOTALL)
         lines = ["v=0", "o=- 1 1 IN IP4 127.0.0.1", "s=-", "c=IN IP4 127.0.0.1", "t=0 0"]
@@ -279,6 +286,46 @@ def test_a_refusal_is_told() -> None:
     outcome = call(server, CALL)
     assert (outcome.ending, outcome.status, outcome.retry_after) == (Ending.REFUSED, 503, 7)
     assert [request.method for request in server.requests] == ["INVITE", "ACK"]
+
+
+def test_a_refused_change_is_told_and_the_call_goes_on() -> None:
+    server = ScriptedServer(refuse_changes=True)
+    outcome = call(server, replace(CALL, reinvite_at=0.1, update_at=0.2))
+    assert outcome.problems == (
+        "the re-INVITE was answered 488 Not Acceptable Here",
+        "the UPDATE was answered 488 Not Acceptable Here",
+    )
+    assert b"".join(packet[12:] for packet in server.rtp[server.ports[0]]) == AUDIO[:2400]
+    assert outcome.legs[0].packets == 15
+
+
+def test_an_answer_that_takes_one_stream_only_is_an_error() -> None:
+    server = ScriptedServer(refuse=(1,))
+    with pytest.raises(ClientError, match="takes 1 of 2 streams"):
+        call(server, CALL)
+    assert server.requests[-1].method == "BYE"
+
+
+@pytest.mark.parametrize("request_line", ["OPTIONS", "UPDATE", "INFO"])
+def test_the_server_may_ask(request_line: str) -> None:
+    stranger = build(f"{request_line} sip:src SIP/2.0", [("Call-ID", "none"), ("CSeq", f"1 {request_line}")])
+    server = ScriptedServer(noise=stranger)
+    call(server, replace(CALL, seconds=0.02))
+    assert [request.status for request in server.requests if request.status] == [481]
+
+
+def test_noise_from_the_server_is_counted_and_harms_nothing() -> None:
+    server = ScriptedServer(noise=b"\x00\xff not SIP")
+
+    async def run() -> tuple[Outcome, int]:
+        await server.start("udp")
+        async with Client(server.address) as client:
+            outcome = await client.place(CALL)
+        await server.stop()
+        return outcome, client.malformed
+
+    outcome, malformed = asyncio.run(run())
+    assert (outcome.status, malformed) == (200, 1)
 
 
 def test_the_server_may_end_the_call() -> None:

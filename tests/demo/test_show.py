@@ -54,10 +54,14 @@ def test_what_went_wrong_is_told(
     assert told in seen
 
 
-def test_a_failing_command_is_told_with_its_words(tmp_path: Path) -> None:
-    async def fail() -> None:
-        program = (sys.executable, "-c", "import sys; sys.exit('no such call')")
-        await Gateway(tmp_path / "run", program).command("show", "x")
-
-    with pytest.raises(DemoError, match="hushtap show x ended with 1: no such call"):
-        asyncio.run(fail())
+@pytest.mark.parametrize(
+    ("program", "told"),
+    [
+        ("import sys; sys.exit('no such call')", "hushtap calls --json ended with 1: no such call"),
+        ("print('oops')", "hushtap calls --json printed no JSON"),
+    ],
+)
+def test_a_failing_command_is_told_with_its_words(tmp_path: Path, program: str, told: str) -> None:
+    gateway = Gateway(tmp_path / "run", (sys.executable, "-c", program))
+    with pytest.raises(DemoError, match=told):
+        asyncio.run(gateway.table("calls"))

@@ -222,3 +222,25 @@ def test_progress_rises_to_the_whole(tmp_path: Path, form: Format) -> None:
     assert seen == sorted(seen)
     assert len(seen) > 2
     assert seen[-1] == (25 * SECOND, 25 * SECOND)
+
+
+def test_a_file_that_appears_meanwhile_is_left(tmp_path: Path) -> None:
+    output = tmp_path / "call.wav"
+
+    def meanwhile(done: int, total: int) -> None:
+        output.write_text("mine")
+
+    with pytest.raises(ExportError, match="exists already"):
+        export([call()], BOTH, Format.WAV, output, length_units=0, progress=meanwhile)
+    assert output.read_text() == "mine"
+    assert list(tmp_path.iterdir()) == [output]
+
+
+def test_a_file_system_without_hard_links_will_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: Path, target: Path) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    output = tmp_path / "call.wav"
+    export([call()], BOTH, Format.WAV, output, length_units=0)
+    assert list(tmp_path.iterdir()) == [output]

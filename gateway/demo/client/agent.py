@@ -101,7 +101,11 @@ class Call:
         outcome = self._outcome(final, self._loop.time() - asked)
         if outcome.ending is Ending.REFUSED:
             return outcome
-        self._connect(outcome.answer)
+        try:
+            self._connect(outcome.answer)
+        except ClientError:
+            await self._dialog.request("BYE")
+            raise
         began = self._loop.time()
         for stream, connected in zip(self._streams, self._sockets, strict=True):
             self._pacer.add(stream, connected, began)
