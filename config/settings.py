@@ -53,6 +53,9 @@ class MediaSettings(Section):
     hold_back_seconds: float = Field(
         5.0, ge=0.5, le=30, description="Audio waits this long in memory before it may be written."
     )
+    max_calls: int = Field(
+        1000, ge=1, le=20_000, description="Calls recorded at once; a further one is refused (503)."
+    )
     timeout_seconds: float = Field(
         60.0, ge=5, description="A call on which no leg carries packets for this long is ended."
     )

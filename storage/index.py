@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy.pool import StaticPool
 
 from gateway.recording.model import CallState, LegReport
-from gateway.storage import tables
+from gateway.storage import files, tables
 from gateway.storage.keys import Sealed
 from gateway.storage.records import CallRecord
 
@@ -70,8 +70,8 @@ class Index:
         if readonly and not path.exists():
             raise IndexMissing(f"{path}: there is no index yet; the gateway makes it when it starts")
         if not readonly:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            path.touch(mode=0o600)
+            files.make_folder(path.parent)
+            path.touch(mode=files.FILE_MODE)
         engine = sa.create_engine(
             sa.URL.create("sqlite+pysqlite", database=str(path)),
             module=pysqlite3.dbapi2,
@@ -168,7 +168,7 @@ class Index:
         for at in range(0, len(ids), PAGE):
             page = ids[at : at + PAGE]
             found = self._rows(page)
-            yield from (tables.record_of(found[call_id]) for call_id in page if call_id in found)
+            yield from (self._record(found[call_id]) for call_id in page if call_id in found)
 
     def get(self, call_id: str) -> CallRecord:
         """The call of this id, or of the only one that begins like this. Raises CallUnknown, CallAmbiguous."""
@@ -179,7 +179,7 @@ class Index:
             raise CallUnknown(f"no call's id begins with {call_id!r}")
         if len(found) > 1:
             raise CallAmbiguous(f"several calls' ids begin with {call_id!r}; give more of it")
-        return tables.record_of(self._rows(found)[found[0]])
+        return self._record(self._rows(found)[found[0]])
 
     def ids(self) -> set[str]:
         """The id of every call."""
@@ -203,15 +203,22 @@ class Index:
                         owner[row["id"]] = call_id
                     if table is tables.calls:
                         found[call_id] = {each.name: [] for each in tables.ALL}
-                    found[call_id][table.name].append(dict(row))
+                    if call_id in found:
+                        found[call_id][table.name].append(dict(row))
             return found
+
+    def _record(self, rows: tables.Rows) -> CallRecord:
+        try:
+            return tables.record_of(rows)
+        except (ValueError, TypeError) as error:
+            raise self._fault(error) from error
 
     @contextmanager
     def _transaction(self) -> Iterator[sa.Connection]:
         try:
             with self._engine.begin() as connection:
                 yield connection
-        except (sa.exc.DatabaseError, pysqlite3.DatabaseError, ValueError, KeyError) as error:
+        except (sa.exc.DatabaseError, pysqlite3.DatabaseError) as error:
             raise self._fault(error) from error
 
     def _fault(self, error: Exception) -> IndexFault:

@@ -25,6 +25,7 @@ from gateway.storage import canonical
 from gateway.storage.keys import (
     NodeKey,
     NodePublicKey,
+    NotOpened,
     PrivateKeyProvider,
     RecorderKeys,
     Sealed,
@@ -101,7 +102,10 @@ def seal_call(facts: CallFacts, keys: RecorderKeys) -> CallRecord:
 
 def open_call(record: CallRecord, keys: PrivateKeyProvider) -> CallFacts:
     """The facts with their participants. Raises NotOpened, RecordError."""
-    plain = keys.open(record.sealed, participants_info(record.facts.id))
+    try:
+        plain = keys.open(record.sealed, participants_info(record.facts.id))
+    except NotOpened as error:
+        raise NotOpened(f"the participants of call {record.facts.id}: {error}") from error
     try:
         people = tuple(
             Participant(Role(row["role"]), *(Personal(row[field]) if field in row else None for field in PERSONAL))

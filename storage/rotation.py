@@ -64,10 +64,9 @@ def rotate(vault: Vault, index: Index | None, paths: KeyPaths, progress: Progres
 def _rewrap(vault: Vault, recording_id: str, keys: FilePrivateKeys, public: VaultPublicKey) -> None:
     path = vault.key_path(recording_id)
     _, sealed = records.decode_data_key(path.read_bytes())
-    if sealed.key_id == public.id:
-        return
-    info = records.data_key_info(recording_id)
-    files.replace(path, records.encode_data_key(recording_id, public.seal(keys.open(sealed, info), info)))
+    if sealed.key_id != public.id:
+        moved = public.seal(vault.data_key(recording_id, keys), records.data_key_info(recording_id))
+        files.replace(path, records.encode_data_key(recording_id, moved))
 
 
 def _reseal(

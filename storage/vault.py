@@ -21,7 +21,14 @@ from pathlib import Path, PurePosixPath
 
 from gateway.recording.model import CallFacts, Part, RecordingFacts
 from gateway.storage import files, records
-from gateway.storage.keys import NodeKey, NodePublicKey, PrivateKeyProvider, RecorderKeys, VaultPublicKey
+from gateway.storage.keys import (
+    NodeKey,
+    NodePublicKey,
+    NotOpened,
+    PrivateKeyProvider,
+    RecorderKeys,
+    VaultPublicKey,
+)
 from gateway.storage.records import CallRecord, Manifest, RecordError
 
 LOCK_FILE = "lock"
@@ -125,7 +132,10 @@ class Vault:
         owner, sealed = records.decode_data_key(_read(path))
         if owner != recording_id:
             raise RecordError(f"{path.name} holds the wrapped key of recording {owner}")
-        return keys.open(sealed, records.data_key_info(recording_id))
+        try:
+            return keys.open(sealed, records.data_key_info(recording_id))
+        except NotOpened as error:
+            raise NotOpened(f"the wrapped key of recording {recording_id}: {error}") from error
 
     def wrapped_keys(self) -> Iterator[Path]:
         """The file of every wrapped key."""

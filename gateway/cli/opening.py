@@ -29,11 +29,11 @@ from gateway.storage.keys import (
     load_node_public,
 )
 from gateway.storage.lookup import search_hashes
+from gateway.storage.playback import stored_parts
 from gateway.storage.records import CallRecord, RecordError, open_call
 from gateway.storage.sealing import SealError
 from gateway.storage.vault import Vault, VaultError
 
-INDEX = "index.sqlite3"
 FAULTS = (
     *(KeysError, VaultError, RecordError, IndexFault, AccessLogError),
     *(SealError, ContainerError, ExportError),
@@ -50,7 +50,7 @@ def failing_in_sentences() -> Iterator[None]:
 
 
 def index_of(settings: Settings, readonly: bool = False) -> Index:
-    return Index.open(settings.storage.directory / INDEX, readonly=readonly)
+    return Index.open(Vault(settings.storage.directory).index_path, readonly=readonly)
 
 
 def private_keys(settings: Settings) -> FilePrivateKeys:
@@ -99,14 +99,17 @@ class Library:
 
     def parts(self, call: CallFacts, recording: RecordingFacts) -> Sequence[StoredPart]:
         """A recording's files: as recorded, or as they are now while it is being written."""
-        folder = self.vault.call_folder(call.id, call.started_ns)
-        if recording.state is RecordingState.RECORDING and folder.is_dir():
-            numbers = self.vault.parts_on_disk(folder).get(recording.id, [])
-            paths = [self._path(call, recording, number) for number in numbers]
-            return [StoredPart(path, path.stat().st_size, None, torn=False) for path in paths]
+        written = recording.state is not RecordingState.RECORDING
+        if not written and not self.vault.call_folder(call.id, call.started_ns).is_dir():
+            return []
         return [
-            StoredPart(self._path(call, recording, part.number), part.bytes, part.sha256, part.torn)
-            for part in recording.parts
+            StoredPart(
+                self._path(call, recording, part.number),
+                part.bytes,
+                part.sha256 or None,
+                part.torn and written,
+            )
+            for part in stored_parts(self.vault, call, recording)
         ]
 
     @contextmanager

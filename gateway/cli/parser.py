@@ -68,6 +68,9 @@ def _add_running(command: Command) -> None:
         metavar="FOLDER",
         help="where it writes (%(default)s)",
     )
+    demo.add_argument(
+        "--seconds", type=_positive, metavar="N", help="calls of this length instead of their dialogues'"
+    )
     command("check-config", "read the configuration and say what is wrong with it")
     doctor = command("doctor", "can this machine record: limits, ports, clock, disk, keys")
     doctor.add_argument(

@@ -19,6 +19,7 @@ from gateway.recording.model import (
     RecordingFacts,
     Redaction,
 )
+from gateway.storage.verify import Verdict
 
 Json = dict[str, object]
 
@@ -96,6 +97,10 @@ def recording(facts: CallFacts, item: RecordingFacts, parts_of: PartsOf) -> Json
             for part in parts
         ],
     }
+
+
+def verdict(found: Verdict) -> Json:
+    return {"id": found.id, "ok": found.ok, "segments": found.segments, "problem": found.problem}
 
 
 def time_of_day(utc_ns: int) -> str:

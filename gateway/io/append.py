@@ -57,7 +57,7 @@ StorageEvent = PartEnded | AppendFailed | Synced
 class _Part:
     handle: int
     size: int = 0
-    digest: "hashlib._Hash" = field(default_factory=hashlib.sha256)
+    digest: hashlib._Hash = field(default_factory=hashlib.sha256)
 
 
 class Appender:
@@ -105,6 +105,7 @@ class Appender:
             with self._lock:
                 self._backlog -= len(write.data)
             if (write.recording_id, write.part) in self._failed:
+                self._give_up(write)
                 continue
             try:
                 self._append(write)
@@ -129,6 +130,10 @@ class Appender:
             os.close(part.handle)
             with self._lock:
                 self._ended.append(PartEnded(*key, part.size, part.digest.hexdigest()))
+
+    def _give_up(self, write: Write) -> None:
+        if part := self._parts.pop((write.recording_id, write.part), None):
+            os.close(part.handle)
 
     def _fail(self, write: Write, problem: str) -> None:
         key = (write.recording_id, write.part)

@@ -79,19 +79,27 @@ class Worker:
         while more:
             batch, more = self._receiver.drain()
             self._engine.receive(batch)
+        self._drop({event.call_id for event in events if isinstance(event, Finished)})
+        self._listen()
+        self._appender.put(writes)
+        if self._channel.pending:  # a slow reader is spared what the next report says again
+            events = [event for event in events if not isinstance(event, CallReport)]
+        self._channel.send([*events, *self._appender.events()])
+
+    def _listen(self) -> None:
+        """From the next tick on, drain the sockets of calls that this one opened."""
         for call_id, handles in self._arriving.items():
             self._sockets[call_id] = handles
             for handle, leg in zip(handles, self._engine.legs(call_id), strict=True):
                 self._receiver.add(handle, leg)
         self._arriving.clear()
-        for event in events:
-            if isinstance(event, Finished):
-                for handle in self._sockets.pop(event.call_id):
-                    self._receiver.remove(handle)
-        self._appender.put(writes)
-        if self._channel.pending:  # a slow reader is spared what the next report says again
-            events = [event for event in events if not isinstance(event, CallReport)]
-        self._channel.send([*events, *self._appender.events()])
+
+    def _drop(self, finished: set[str]) -> None:
+        for call_id in finished:
+            for handle in self._sockets.pop(call_id, ()):
+                self._receiver.remove(handle)
+            for handle in self._arriving.pop(call_id, ()):
+                os.close(handle)
 
     def _measure(self, late_ns: int, busy_ns: int) -> None:
         self._ticks += 1

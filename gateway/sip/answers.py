@@ -83,9 +83,10 @@ def objection(request: Request, profile: Profile) -> Objection | None:
         return Objection(405, "unknown_method", ALLOW)
     if request.uri.partition(":")[0].lower() not in SCHEMES:
         return Objection(416, "unsupported_scheme")
+    # A BYE is never refused for its options: a call left open is worse.
     taken = {option.lower() for option in profile.options} | NEVER_USED
     unknown = [option for option in request.headers.all("Require") if option.lower() not in taken]
-    if unknown and request.method not in ("ACK", "CANCEL"):
+    if unknown and request.method not in ("ACK", "CANCEL", "BYE"):
         return Objection(420, "unsupported_extension", (("Unsupported", ", ".join(unknown)),))
     if request.method in ("INVITE", "UPDATE") and request.body:
         return _body_objection(request, profile)

@@ -134,7 +134,7 @@ class NameAddr:
             uri, closed, params = before.partition(";")
             closed = "" if quoted else "none needed"
         uri = uri.strip()
-        if not closed or not uri or '"' in uri:
+        if not closed or not uri or set('">') & set(uri):
             raise BadMessage(400, "an address header holds no readable address", "bad_address")
         return cls(uri, display, parse_params(params))
 

@@ -109,6 +109,8 @@ def parse(data: bytes) -> Message:
     end = _HEAD_END.search(data)
     head, body = (data[: end.start()], data[end.end() :]) if end else (data.rstrip(b"\r\n"), b"")
     message, fault = parse_head(head)
+    if not end:
+        fault = (400, "no empty line ends the head", "unfinished_head")
     fault = fault or _fault(message)
     if not fault:
         length = content_length(message.headers)

@@ -26,7 +26,7 @@ MAX_DEPTH = 32  # the standard form has five levels
 MAX_PARTIES = 256  # participants, and streams, kept of one document
 
 _BARE_AMPERSAND = re.compile(rb"&(?!(?:#\d+|#x[0-9A-Fa-f]+|\w+);)")
-_NUMBER = re.compile(r"\+?[\d().\- ]*\d[\d().\- ]*", re.ASCII)
+_NUMBER = re.compile(r"\+?[\d().\- ]+", re.ASCII)
 
 Links = Mapping[str, tuple[str, ...]]
 
@@ -154,7 +154,7 @@ def _attribute(element: Element, *names: str) -> str | None:
 
 
 def _id(element: Element, kind: str) -> str | None:
-    return _attribute(element, f"{kind}_id", "id", kind)
+    return _attribute(element, f"{kind}_id", "id")
 
 
 def _text(element: Element, name: str) -> str | None:
@@ -213,7 +213,7 @@ def user_of(aor: str) -> str | None:
     if not colon or scheme.lower() not in ("sip", "sips", "tel"):
         rest = aor.strip(" <>")
     user = unquote(rest.partition("@")[0].partition(";")[0]).strip()
-    if _NUMBER.fullmatch(user):
+    if _NUMBER.fullmatch(user) and any(map(str.isdigit, user)):
         user = re.sub(r"[().\- ]", "", user)
     return user or None
 
@@ -239,7 +239,7 @@ def _links(elements: list[Element], direction: str) -> Links:
     for element in elements:
         if _name(element) not in ("participantstreamassoc", "participant"):
             continue
-        party = _id(element, "participant")
+        party = _attribute(element, "participant_id", "participant") or _id(element, "participant")
         streams = [(e.text or "").strip() for e in element.iter() if _name(e) == direction]
         if party and any(streams):
             links[party] = (*links.get(party, ()), *(stream for stream in streams if stream))

@@ -54,7 +54,9 @@ def assign(
     role_of = {p.id: chosen.get(p.id, Role.AGENT if p.id in agents else Role.EXTERNAL) for p in ordered}
     roles = _line_roles([role_of[p.id] if p else None for p in speakers], notes)
     people = (Participant(role_of[p.id], p.user, p.name, _extension(p, extensions)) for p in ordered)
-    return Assignment(direction, tuple(sorted(people, key=_external_first)), roles, tuple(notes))
+    return Assignment(
+        direction, tuple(sorted(people, key=_external_first)), roles, tuple(dict.fromkeys(notes))
+    )
 
 
 def _external_first(participant: Participant) -> bool:
@@ -93,7 +95,7 @@ def _speakers(metadata: Metadata, labels: Sequence[str | None], notes: list[str]
         stream = next((s for s in metadata.streams if label is not None and s.label == label), None)
         if stream is None and place < len(metadata.streams):
             stream = metadata.streams[place]
-            notes.append("a stream has no label in the metadata: the order of streams is taken")
+            notes.append("a label is missing or not in the metadata: the order of streams is taken")
         speakers.append(_sender(metadata, stream) if stream else None)
     if not any(speakers) and len(labels) > 1:
         notes.append("the metadata does not say who sends which stream: the order of participants is taken")

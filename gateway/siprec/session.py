@@ -149,7 +149,8 @@ class RecordingServer:
     ) -> list[Effect]:
         """Answer the offer that waits, with a port for each of its m-lines; None or 0 refuses that line.
 
-        A first offer of which no line can be taken is refused with 488. Nothing happens when no offer waits.
+        An offer of which no line can be taken is refused with 488, which ends a session that was not answered
+        before. Nothing happens when no offer waits.
         """
         state = self._sessions.get(session)
         if state is None or state.offer is None or not self._agent.waiting(session):
@@ -158,7 +159,8 @@ class RecordingServer:
         usable = any(
             port and media.accepted(self._supported) for port, media in zip(ports, offer.media, strict=True)
         )
-        if not usable and not state.local:
+        closing = state.local and not any(media.port for media in offer.media)
+        if not usable and not closing:
             return self._respond(session, 488, now, _warning(), cause="no_acceptable_media")
         local = sdp.answer(offer, self._supported, ports, address, state.sdp_id, state.version)
         if local != state.local:

@@ -69,13 +69,13 @@ def test_commas_split_only_lists() -> None:
     headers = Headers(
         (
             ("Via", "SIP/2.0/UDP a, SIP/2.0/UDP b"),
-            ("Contact", '"Doe, Jane" <sip:j@h;x=1,2>, <sip:k@h>'),
+            ("Contact", '"Doe, \\"J\\"" <sip:j@h;x=1,2>, <sip:k@h>'),
             ("Date", "Sat, 13 Nov 2010 23:29:00 GMT"),
             ("Via", "SIP/2.0/UDP c"),
         )
     )
     assert headers.all("via") == ("SIP/2.0/UDP a", "SIP/2.0/UDP b", "SIP/2.0/UDP c")
-    assert headers.all("Contact") == ('"Doe, Jane" <sip:j@h;x=1,2>', "<sip:k@h>")
+    assert headers.all("Contact") == ('"Doe, \\"J\\"" <sip:j@h;x=1,2>', "<sip:k@h>")
     assert headers.all("Date") == ("Sat, 13 Nov 2010 23:29:00 GMT",)
 
 
@@ -108,6 +108,11 @@ def test_fault_of_a_readable_request_can_be_answered() -> None:
     assert refused(OPTIONS.replace(b"Content-Length: 4", b"Content-Length: 5")).respond
     assert not refused(OPTIONS.replace(b"OPTIONS", b"ACK").replace(b"h: 4", b"h: 5")).respond
     assert not refused(b"garbage").respond
+
+
+def test_every_prefix_is_refused_until_the_last_byte() -> None:
+    for length in range(len(OPTIONS)):
+        assert refused(OPTIONS[:length]).status == 400
 
 
 def test_line_break_is_never_written() -> None:

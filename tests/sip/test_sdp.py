@@ -1,3 +1,5 @@
+from contextlib import suppress
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -129,3 +131,10 @@ def test_mutations_raise_only_sdp_error_and_answers_keep_the_lines(data: st.Data
     ]
     for ours, theirs in zip(answered.media, offer.media, strict=True):
         assert bool(ours.port) == bool(theirs.accepted(g711))
+
+
+def test_every_prefix_is_read_or_refused_and_tails_change_nothing() -> None:
+    for length in range(len(OFFER)):
+        with suppress(SdpError):
+            parse(OFFER[:length])
+    assert parse(OFFER + b"\r\n\0\r\n") == parse(OFFER)

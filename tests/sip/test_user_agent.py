@@ -102,8 +102,12 @@ def answer(effects: list[Effect]) -> Response:
 @pytest.mark.parametrize("flow", [UDP, TCP])
 def test_dialogue(flow: Flow) -> None:
     client = Client(flow)
-    invite = client.request("INVITE", 1, "Record-Route: <sip:p@192.0.2.2;lr>", branch="z9hG4bKinvite")
-    assert names(client.give(invite)) == ["100", "Invited"]
+    invite = client.request(
+        "INVITE", 1, "Record-Route: <sip:p@192.0.2.2;lr>", "Timestamp: 54", branch="z9hG4bKinvite"
+    )
+    trying = client.give(invite)
+    assert names(trying) == ["100", "Invited"]
+    assert answer(trying).headers.get("Timestamp") == "54"
     assert names(client.give(invite)) == ["100"]
     accepted = client.server.respond(1, 200, 0.2, fields=(("Content-Type", "application/sdp"),), body=b"sdp")
     ok = answer(client.keep(accepted))
@@ -179,7 +183,8 @@ def test_crossing_byes() -> None:
     client = Client()
     client.establish()
     client.server.hang_up(1, "ended_here", 5)
-    assert names(client.give(client.request("BYE", 2))) == ["200"]
+    assert names(client.give(client.request("UPDATE", 2))) == ["unknown_dialog", "481"]
+    assert names(client.give(client.request("BYE", 3, "Require: anything"))) == ["200"]
 
 
 def test_hanging_up_waits_for_the_ack() -> None:
@@ -330,9 +335,18 @@ def test_refused_invites_hold_bounded_memory_and_hang_up_nobody() -> None:
     assert names(client.give(client.request("BYE", 2, tag="token1"))) == ["200", "hung up: bye"]
 
 
+def test_flood_within_a_dialog_is_bounded() -> None:
+    client = Client()
+    client.establish()
+    for number in range(200):
+        client.give(client.request("OPTIONS", number + 2))
+    assert names(client.effects[-2:]) == ["overload", "503"]
+
+
 def test_lost_connection() -> None:
     client = Client(TCP)
     client.establish()
+    assert client.server.connection_lost(TCP.connection + 1, 1) == []
     client.give(client.request("INVITE", 1, call="second", tag=""))
     assert names(client.server.connection_lost(TCP.connection, 1)) == ["hung up: connection_lost"]
     client.flow = replace(TCP, connection=8)

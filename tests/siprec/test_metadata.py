@@ -8,6 +8,7 @@ from gateway.recording.model import Personal
 from gateway.siprec.metadata import (
     MAX_BYTES,
     MAX_DEPTH,
+    MAX_PARTIES,
     MetadataError,
     MetadataParticipant,
     merge,
@@ -144,3 +145,22 @@ def test_mutations_raise_only_metadata_error(data: st.DataObject) -> None:
     except MetadataError:
         return
     merge(parse(STANDARD), metadata)
+
+
+def test_every_prefix_is_refused_and_tails_change_nothing() -> None:
+    body = STANDARD.strip()
+    for length in range(0, len(body), 7):
+        with pytest.raises(MetadataError):
+            parse(body[:length])
+    assert parse(body + b"\r\n\0") == parse(body)
+
+
+def test_parties_are_bounded() -> None:
+    many = "".join(f"<participant id='{n}'/><stream id='{n}'/>" for n in range(MAX_PARTIES + 1))
+    metadata = parse(f"<recording>{many}</recording>".encode())
+    assert len(metadata.participants) == len(metadata.streams) == MAX_PARTIES
+    assert any("left out" in note for note in metadata.notes)
+
+
+def test_long_addresses_are_read_in_linear_time() -> None:
+    assert user_of("1" * 200_000 + "x")

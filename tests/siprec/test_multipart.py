@@ -1,3 +1,5 @@
+from contextlib import suppress
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -66,3 +68,9 @@ def test_only_multipart_error(params: str, noise: bytes, at: int) -> None:
             split(kind, BODY[:at] + noise + BODY[at:])
         except MultipartError:
             continue
+
+
+def test_every_prefix_is_split_or_refused() -> None:
+    for length in range(len(BODY)):
+        with suppress(MultipartError):
+            assert len(split("multipart/mixed;boundary=foo", BODY[:length])) <= 2

@@ -285,3 +285,19 @@ def test_mutated_invites_never_raise(data: st.DataObject) -> None:
     while (due := machine.next_timer()) is not None:
         machine.handle_timer(due)
     assert machine.sessions() == 0
+
+
+def test_stream_without_media_is_closed_not_refused() -> None:
+    machine = established()
+    machine.receive(within("UPDATE", 2, b"v=0\nm=audio 0 RTP/AVP 8\nm=audio 0 RTP/AVP 8\n"), UDP, 10)
+    assert statuses(machine.answer(FIRST, [None, None], "192.0.2.10", 10)) == [200]
+    machine.receive(within("UPDATE", 3, b"v=0\nm=audio 9 RTP/AVP 18\n"), UDP, 10)
+    assert statuses(machine.answer(FIRST, [None], "192.0.2.10", 10)) == [488]
+    assert machine.sessions() == 1
+
+
+def test_session_from_single_bytes_of_a_stream() -> None:
+    machine, framer = server(), StreamFramer(65_535)
+    messages = [m for byte in TWO_LEGS + b"\r\n\r\n" for m in framer.feed(bytes([byte]))]
+    assert messages == [TWO_LEGS]
+    assert statuses(machine.receive(messages[0], TCP, 0)) == [100]

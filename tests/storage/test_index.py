@@ -143,6 +143,17 @@ def test_a_damaged_page_is_named(recorder: Recorder, records: list[CallRecord]) 
         list(index.calls())
 
 
+def test_a_row_with_a_value_that_is_none_of_ours_is_named(recorder: Recorder, records: list[CallRecord]) -> None:
+    connection = pysqlite3.connect(str(recorder.vault.index_path))
+    connection.execute("UPDATE calls SET state = 'lost'")
+    connection.commit()
+    connection.close()
+    with pytest.raises(IndexCorrupt, match="damaged"):
+        list(recorder.index.calls())
+    with pytest.raises(IndexCorrupt, match="damaged"):
+        recorder.index.get(records[0].facts.id)
+
+
 def test_other_versions_are_named(recorder: Recorder) -> None:
     recorder.index.close()
     path = recorder.vault.index_path

@@ -1,0 +1,81 @@
+"""What Prometheus sees. No label tells of a person or a call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from http.server import HTTPServer
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+
+from gateway.config.settings import MetricsSettings
+from gateway.io.append import Synced
+from gateway.io.channel import Ticked
+from gateway.recording.model import CallState, LegReport
+
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+NS = 1e9
+
+
+class Metrics:
+    """One registry, made once; its methods are called by the control process only."""
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(f"hushtap_{name}", text, labels, registry=registry)
+
+        def gauge(name: str, text: str, *labels: str) -> Gauge:
+            return Gauge(f"hushtap_{name}", text, labels, registry=registry)
+
+        def seconds(name: str, text: str) -> Histogram:
+            return Histogram(f"hushtap_{name}_seconds", text, registry=registry, buckets=SECONDS)
+
+        self.calls_now = gauge("calls_recording", "Calls being recorded, those whose last audio waits included")
+        self.calls_ended = counter("calls", "Calls by the state they ended in", "state")
+        for state in CallState:
+            if state is not CallState.RECORDING:
+                self.calls_ended.labels(state.value)
+        self.setup = seconds("setup", "Time from an INVITE to its answer")
+        self.refused = counter("refused_requests", "SIP messages refused or not understood, by reason", "reason")
+        self._packets = counter("rtp_packets", "RTP packets taken", "leg")
+        self._lost = counter("rtp_lost_packets", "RTP packets that never came", "leg")
+        self._late = counter("rtp_late_packets", "RTP packets that came after their place was committed", "leg")
+        self._duplicated = counter("rtp_duplicated_packets", "RTP packets that had come before", "leg")
+        self.media_refused = counter("media_refused_datagrams", "Datagrams on media ports that are no media", "kind")
+        self.media_stopped = counter("media_timeouts", "Calls ended because no media came")
+        self._ticks = counter("ticks", "Ticks of the media workers")
+        self._busy = counter("tick_busy_seconds", "Time the media workers spent in ticks")
+        self._lateness = seconds("tick_lateness", "Per second, the most a tick began after its time")
+        self._sealed = counter("sealed_bytes", "Sealed bytes appended to recordings")
+        self._sync = seconds("sync", "Time to make the storage durable, once a second")
+        self._sync_failures = counter("sync_failures", "Flushes of the storage that failed")
+        self.append_failures = counter("append_failures", "Recordings that could not be written on")
+        self.worker_restarts = counter("worker_restarts", "Media workers replaced after their death")
+        self.memory_locked = gauge("memory_locked", "1 when media workers' memory can never be swapped out")
+        self._free = gauge("storage_free_bytes", "Free space where recordings are stored")
+
+    def serve(self, settings: MetricsSettings, free_bytes: Callable[[], int]) -> HTTPServer:
+        """Answer scrapes in a thread of its own. Raises OSError when the port is taken."""
+        self._free.set_function(free_bytes)
+        server, _ = start_http_server(settings.port, settings.address, self.registry)
+        return server
+
+    def leg(self, before: LegReport, now: LegReport) -> None:
+        """A leg's counts have grown; a late packet makes one lost less, which a counter cannot say."""
+        role = now.role.value
+        self._packets.labels(role).inc(max(0, now.packets - before.packets))
+        self._lost.labels(role).inc(max(0, now.lost - before.lost))
+        self._late.labels(role).inc(max(0, now.late - before.late))
+        self._duplicated.labels(role).inc(max(0, now.duplicated - before.duplicated))
+
+    def ticked(self, report: Ticked) -> None:
+        self._ticks.inc(report.ticks)
+        self._busy.inc(report.busy_ns / NS)
+        self._lateness.observe(report.latest_ns / NS)
+
+    def synced(self, report: Synced) -> None:
+        self._sealed.inc(report.bytes)
+        self._sync.observe(report.nanoseconds / NS)
+        if report.problem:
+            self._sync_failures.inc()
