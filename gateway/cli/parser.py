@@ -74,7 +74,7 @@ def _add_running(command: Command) -> None:
     command("check-config", "read the configuration and say what is wrong with it")
     doctor = command("doctor", "can this machine record: limits, ports, clock, disk, keys")
     doctor.add_argument(
-        "--calls", type=_positive, default=200, metavar="N", help="calls at the same time (%(default)s)"
+        "--calls", type=_positive, metavar="N", help="calls at the same time (media.max_calls)"
     )
     _json_option(doctor)
 
