@@ -171,7 +171,7 @@ class Index:
             yield from (self._record(found[call_id]) for call_id in page if call_id in found)
 
     def get(self, call_id: str) -> CallRecord:
-        """The call of this id, or of the only one that begins like this. Raises CallUnknown, CallAmbiguous."""
+        """The call of this id, or the only one whose id begins so. Raises CallUnknown, CallAmbiguous."""
         begins = tables.calls.c.id.startswith(call_id.lower(), autoescape=True)
         with self._transaction() as connection:
             found = connection.scalars(sa.select(tables.calls.c.id).where(begins).limit(2)).all()
@@ -235,7 +235,9 @@ class Index:
             if version == SCHEMA_VERSION:
                 return
             if readonly:
-                raise IndexVersion(f"{self._path}: the index is of version {version}, {SCHEMA_VERSION} is expected")
+                raise IndexVersion(
+                    f"{self._path}: the index is of version {version}, {SCHEMA_VERSION} is expected"
+                )
             _migrate(connection, self._path, version)
 
 
@@ -257,7 +259,7 @@ def _migrate(connection: sa.Connection, path: Path, version: str | None) -> None
         command.upgrade(config, "head")
     except CommandError as error:
         raise IndexVersion(
-            f"{path}: the index is of version {version}, which this program does not know; it reads {SCHEMA_VERSION}"
+            f"{path}: the index is of version {version}, which this program does not know: {SCHEMA_VERSION} is its own"
         ) from error
 
 

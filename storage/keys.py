@@ -183,7 +183,9 @@ class FilePrivateKeys:
         try:
             return SUITE.decrypt(sealed.data, key, info)
         except (InvalidTag, ValueError) as error:
-            raise NotOpened(f"it does not open with key {sealed.key_id}: altered, or of another owner") from error
+            raise NotOpened(
+                f"it does not open with key {sealed.key_id}: altered, or of another owner"
+            ) from error
 
 
 def key_id(key: X25519PublicKey | Ed25519PublicKey) -> str:
@@ -211,7 +213,9 @@ def create_keys(paths: KeyPaths) -> None:
 
 def load_recorder(paths: KeyPaths) -> RecorderKeys:
     """The keys a gateway records with. Raises KeysError."""
-    return RecorderKeys(load_vault_public(paths.vault_public), load_node(paths.node), load_lookup(paths.lookup))
+    return RecorderKeys(
+        load_vault_public(paths.vault_public), load_node(paths.node), load_lookup(paths.lookup)
+    )
 
 
 def load_vault_public(path: Path) -> VaultPublicKey:

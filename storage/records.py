@@ -91,11 +91,14 @@ def seal_personal(vault: VaultPublicKey, document: bytes, info: bytes) -> Sealed
 def seal_call(facts: CallFacts, keys: RecorderKeys) -> CallRecord:
     """Take the participants out of the facts: sealed to the vault, and hashed for look-up."""
     people = [
-        {"role": person.role.value} | {field: text.reveal() for field in PERSONAL if (text := getattr(person, field))}
+        {"role": person.role.value}
+        | {field: text.reveal() for field in PERSONAL if (text := getattr(person, field))}
         for person in facts.participants
     ]
     sealed = seal_personal(keys.vault, canonical.dump(people), participants_info(facts.id))
-    numbers = [text.reveal() for person in facts.participants for text in (person.number, person.extension) if text]
+    numbers = [
+        text.reveal() for person in facts.participants for text in (person.number, person.extension) if text
+    ]
     hashes = {found for number in numbers for found in number_hashes(keys.lookup, number)}
     return CallRecord(replace(facts, participants=()), sealed, tuple(sorted(hashes)))
 
@@ -108,7 +111,9 @@ def open_call(record: CallRecord, keys: PrivateKeyProvider) -> CallFacts:
         raise NotOpened(f"the participants of call {record.facts.id}: {error}") from error
     try:
         people = tuple(
-            Participant(Role(row["role"]), *(Personal(row[field]) if field in row else None for field in PERSONAL))
+            Participant(
+                Role(row["role"]), *(Personal(row[field]) if field in row else None for field in PERSONAL)
+            )
             for row in canonical.parse(plain)
         )
     except (canonical.NotCanonical, KeyError, TypeError, ValueError) as error:

@@ -77,7 +77,9 @@ def _close(
     named = {recording.id: recording for recording in facts.recordings}
     for recording_id in on_disk.keys() - named.keys():
         named[recording_id] = RecordingFacts(recording_id, UNKNOWN_SEGMENT, RecordingState.RECORDING)
-    ended_ns = max(facts.started_ns, checkpoint_ns or 0, *(path.stat().st_mtime_ns for path in folder.glob("*.sealed")))
+    ended_ns = max(
+        facts.started_ns, checkpoint_ns or 0, *(path.stat().st_mtime_ns for path in folder.glob("*.sealed"))
+    )
     kept = [
         closed
         for recording in named.values()

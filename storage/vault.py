@@ -88,7 +88,9 @@ class Vault:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             os.close(handle)
-            raise VaultBusy(f"{self.directory}: another process writes to this vault; stop the gateway first") from error
+            raise VaultBusy(
+                f"{self.directory}: another process writes to this vault; stop the gateway first"
+            ) from error
         try:
             yield
         finally:
@@ -111,7 +113,9 @@ class Vault:
     def key_path(self, recording_id: str) -> Path:
         return self._wrapped / recording_id[-2:] / f"{recording_id}.json"
 
-    def new_recording(self, call_id: str, recording_id: str, started_ns: int, public_key: VaultPublicKey) -> bytes:
+    def new_recording(
+        self, call_id: str, recording_id: str, started_ns: int, public_key: VaultPublicKey
+    ) -> bytes:
         """A fresh data key, given out only once its wrapped form is durable; the call's folder is made.
 
         Raises VaultError where the recording has a key already.
@@ -163,7 +167,9 @@ class Vault:
         """Raises NotInVault, RecordError."""
         record = records.decode_call(_read(folder / CALL_FILE), node)
         if self.call_folder(record.facts.id, record.facts.started_ns) != folder:
-            raise RecordError(f"it is the record of call {record.facts.id}, which does not belong in this folder")
+            raise RecordError(
+                f"it is the record of call {record.facts.id}, which does not belong in this folder"
+            )
         return record
 
     def call_folders(self) -> Iterator[Path]:
@@ -179,12 +185,14 @@ class Vault:
         path = self.manifest_path(manifest.call_id, manifest.started_ns, manifest.recording_id)
         files.replace(path, records.encode_manifest(manifest, node))
 
-    def read_manifest(self, call_id: str, started_ns: int, recording_id: str, node: NodePublicKey) -> Manifest:
+    def read_manifest(
+        self, call_id: str, started_ns: int, recording_id: str, node: NodePublicKey
+    ) -> Manifest:
         """Raises NotInVault, RecordError."""
         return records.decode_manifest(_read(self.manifest_path(call_id, started_ns, recording_id)), node)
 
     def finish_recording(self, call: CallFacts, recording: RecordingFacts, node: NodeKey) -> Manifest:
-        """Sign the manifest of a recording whose parts are measured, with the call's counts and redactions."""
+        """Sign the manifest of a recording with measured parts, and the call's counts and redactions."""
         manifest = Manifest(
             call_id=call.id,
             recording_id=recording.id,

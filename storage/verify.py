@@ -53,7 +53,11 @@ def verify(
     folders = {folder.name: folder for folder in vault.call_folders()}
     chosen = sorted(folders.keys() | index.ids())
     if only is not None:
-        chosen = [call_id for call_id in chosen if call_id in only or only & check.recording_ids(folders.get(call_id))]
+        chosen = [
+            call_id
+            for call_id in chosen
+            if call_id in only or only & check.recording_ids(folders.get(call_id))
+        ]
     found: set[str] = set()
     for done, call_id in enumerate(chosen, 1):
         for verdict in check.call(call_id, folders.get(call_id)):
@@ -84,7 +88,9 @@ class _Check:
         """The recordings that have any file in a call's folder."""
         names = [path.name for path in folder.iterdir()] if folder else []
         parts = {match[1] for name in names if (match := PART_FILE.fullmatch(name))}
-        return parts | {name.removesuffix(MANIFEST_SUFFIX) for name in names if name.endswith(MANIFEST_SUFFIX)}
+        return parts | {
+            name.removesuffix(MANIFEST_SUFFIX) for name in names if name.endswith(MANIFEST_SUFFIX)
+        }
 
     def _record_bytes(self, folder: Path | None) -> bytes | None:
         path = folder and folder / CALL_FILE
@@ -94,7 +100,10 @@ class _Check:
         if folder is None:
             rows = self.index.rows(call_id)
             ids = [row["id"] for row in rows["recordings"]] if rows else []
-            return [Verdict(id, False, 0, "The index has this call, the vault has not.") for id in ids or [call_id]]
+            return [
+                Verdict(id, False, 0, "The index has this call, the vault has not.")
+                for id in ids or [call_id]
+            ]
         try:
             record = self.vault.read_call(folder, self.node)
         except (NotInVault, RecordError) as error:
@@ -121,7 +130,7 @@ class _Check:
             return  # the index runs ahead of the record, by its checkpoints
         for table, signed in tables.rows_of(record).items():
             if len(found[table]) != len(signed):
-                yield f"Index: {table} has {len(found[table])} rows of this call, the signed record {len(signed)}."
+                yield f"Index: {table} has {len(found[table])} rows, the signed record {len(signed)}."
             for position, (mine, theirs) in enumerate(zip(found[table], signed, strict=False)):
                 for name in (name for name in theirs if mine[name] != theirs[name]):
                     yield f"Index: {table}.{name} of row {position} differs from the signed record."
@@ -130,7 +139,9 @@ class _Check:
         expected = {CALL_FILE}
         for recording in facts.recordings:
             expected.add(f"{recording.id}{MANIFEST_SUFFIX}")
-            expected |= {part_name(recording.id, part.number) for part in stored_parts(self.vault, facts, recording)}
+            expected |= {
+                part_name(recording.id, part.number) for part in stored_parts(self.vault, facts, recording)
+            }
         for path in sorted(folder.iterdir()):
             if path.name not in expected and not files.is_temporary(path):
                 yield f"{path.name} is in the call's folder and in no signed record."
@@ -188,7 +199,9 @@ class _Check:
             while source.read(CHUNK_BYTES):
                 pass
         if live:
-            return sealed.segments, faults + ([str(sealed.error)] if isinstance(sealed.error, AlteredError) else [])
+            return sealed.segments, faults + (
+                [str(sealed.error)] if isinstance(sealed.error, AlteredError) else []
+            )
         differs = source.digest.hexdigest() != part.sha256
         if differs and part.torn and sealed.error is not None:
             faults.append(str(sealed.error))

@@ -29,7 +29,9 @@ def test_all_moves_to_the_new_key_and_the_audio_stays(recorder: Recorder, tmp_pa
     saved.write_bytes(recorder.paths.vault_private.read_bytes())
     saved.chmod(0o600)
     steps: list[tuple[int, int]] = []
-    new = rotate(recorder.vault, recorder.index, recorder.paths, lambda done, total: steps.append((done, total)))
+    new = rotate(
+        recorder.vault, recorder.index, recorder.paths, lambda done, total: steps.append((done, total))
+    )
     assert steps == [(n, 6) for n in range(1, 7)]
     assert new != old
     assert load_vault_public(recorder.paths.vault_public).id == new
@@ -81,7 +83,9 @@ def test_a_stop_between_the_two_last_steps(recorder: Recorder, monkeypatch: pyte
 
     with monkeypatch.context() as patch:
         patch.setattr(
-            Path, "replace", lambda self, target: stop(self, target) if self.suffix == ".next" else self.rename(target)
+            Path,
+            "replace",
+            lambda self, target: stop(self, target) if self.suffix == ".next" else self.rename(target),
         )
         with pytest.raises(Stopped):
             rotate(recorder.vault, recorder.index, recorder.paths)

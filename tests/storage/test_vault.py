@@ -47,7 +47,10 @@ def test_a_call_comes_back_with_its_participants(recorder: Recorder) -> None:
 def test_nothing_on_disk_shows_audio_or_people(recorder: Recorder) -> None:
     recorder.call(1)
     recorder.begin(2)
-    secrets = [PATTERN, *(text.encode() for text in (NUMBER, NUMBER[1:], NUMBER[-9:], NAME, "Lovelace", "2001@pbx"))]
+    secrets = [
+        PATTERN,
+        *(text.encode() for text in (NUMBER, NUMBER[1:], NUMBER[-9:], NAME, "Lovelace", "2001@pbx")),
+    ]
     everything = [path for path in recorder.vault.directory.rglob("*") if path.is_file()]
     assert {"index.sqlite3", "index.sqlite3-wal", CALL_FILE} <= {path.name for path in everything}
     for path in everything:
@@ -156,7 +159,9 @@ def test_one_process_writes(recorder: Recorder) -> None:
     with recorder.vault.exclusive(), pytest.raises(VaultBusy), Vault(recorder.vault.directory).exclusive():
         pass
     with subprocess.Popen(
-        [sys.executable, "-c", holder, recorder.vault.directory], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, "-c", holder, recorder.vault.directory],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
     ) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == b"held\n"

@@ -19,7 +19,9 @@ from tests.storage.recorder import BLOCKS, TRACKS, Recorder, identifier
 
 
 def verdicts(recorder: Recorder, *only: str) -> list[Verdict]:
-    return list(verify(recorder.vault, recorder.index, recorder.private, recorder.keys.node.public, set(only) or None))
+    return list(
+        verify(recorder.vault, recorder.index, recorder.private, recorder.keys.node.public, set(only) or None)
+    )
 
 
 def problem(recorder: Recorder, facts: CallFacts) -> str:
@@ -77,7 +79,9 @@ def test_a_cut(recorder: Recorder, facts: CallFacts, cut: int) -> None:
     path = recorder.part_path(facts)
     data = path.read_bytes()
     path.write_bytes(data[: max(0, len(data) - cut)])
-    assert f"it has {max(0, len(data) - cut)} bytes, the manifest says {len(data)}" in problem(recorder, facts)
+    assert f"it has {max(0, len(data) - cut)} bytes, the manifest says {len(data)}" in problem(
+        recorder, facts
+    )
 
 
 def test_appended_bytes(recorder: Recorder, facts: CallFacts) -> None:
@@ -94,7 +98,9 @@ def test_two_recordings_swapped(recorder: Recorder, facts: CallFacts) -> None:
     theirs.write_bytes(one)
     found = {verdict.id: verdict.problem or "" for verdict in verdicts(recorder)}
     for call in (facts, other):
-        assert "segment 0 is altered or out of its place, or sealed for another" in found[call.recordings[0].id]
+        assert (
+            "segment 0 is altered or out of its place, or sealed for another" in found[call.recordings[0].id]
+        )
 
 
 def call_file(recorder: Recorder, facts: CallFacts) -> None:
@@ -176,7 +182,9 @@ def test_other_tampering(
 
 def test_a_row_without_files(recorder: Recorder, facts: CallFacts) -> None:
     no_folder(recorder, facts)
-    assert Verdict(identifier(2, 1), False, 0, "The index has this call, the vault has not.") in verdicts(recorder)
+    assert Verdict(identifier(2, 1), False, 0, "The index has this call, the vault has not.") in verdicts(
+        recorder
+    )
 
 
 @pytest.mark.parametrize(
