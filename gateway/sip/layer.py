@@ -103,12 +103,12 @@ class TransactionLayer:
             self._forget(key)
         return sends
 
-    def drop_connection(self, connection: int) -> list[Entry]:
-        """Forget what can neither be answered nor repeated any more."""
+    def drop_connection(self, connection: int) -> list[tuple[Key, Entry]]:
+        """Forget what can neither be answered nor repeated any more; what that was."""
         lost = [(key, entry) for key, entry in self._entries.items() if entry.flow.connection == connection]
         for key, _ in lost:
             self._forget(key)
-        return [entry for _, entry in lost]
+        return lost
 
     def _forget(self, key: Key) -> None:
         entry = self._entries.pop(key)

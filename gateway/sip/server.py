@@ -80,15 +80,18 @@ class UserAgentServer:
 
     def connection_lost(self, connection: int, now: float) -> list[Effect]:
         """Unanswered INVITEs of it are over; running dialogs live on until the peer comes back or media stops."""
-        self._layer.drop_connection(connection)
+        for dialog in self._dialogs.values():
+            if dialog.flow and dialog.flow.connection == connection:
+                dialog.flow = None
         effects: list[Effect] = []
-        for dialog in list(self._dialogs.values()):
-            if dialog.flow is None or dialog.flow.connection != connection:
-                continue
-            dialog.flow = None
-            self._pending.pop(dialog.number, None)
-            event = dialogs.Event.GONE if dialog.state is dialogs.State.ENDING else dialogs.Event.REFUSE
-            effects += self._step(dialog, event, "connection_lost", now)
+        for key, entry in self._layer.drop_connection(connection):
+            pending = self._pending.get(entry.dialog) == key
+            if pending:
+                del self._pending[entry.dialog]
+            if entry.dialog in self._dialogs and (pending or isinstance(key, ClientKey)):
+                # An unanswered re-INVITE leaves its dialog as it was: REFUSE means nothing to it.
+                event = dialogs.Event.REFUSE if pending else dialogs.Event.GONE
+                effects += self._step(self._dialogs[entry.dialog], event, "connection_lost", now)
         return effects
 
     def next_timer(self) -> float | None:

@@ -410,3 +410,13 @@ def test_mutated_messages_never_raise(data: st.DataObject) -> None:
         client.server.receive(mutated, UDP, 1)
     client.server.hang_up(1, "ended_here", 2)
     client.run(100)
+
+
+def test_lost_connection_under_our_bye() -> None:
+    client = Client(TCP)
+    client.establish()
+    client.server.hang_up(1, "ended_here", 1)
+    client.flow = replace(TCP, connection=8)
+    assert names(client.give(client.request("UPDATE", 2))) == ["unknown_dialog", "481"]
+    assert client.server.connection_lost(TCP.connection, 2) == []
+    assert client.server._dialogs == {}

@@ -301,3 +301,68 @@ def test_session_from_single_bytes_of_a_stream() -> None:
     messages = [m for byte in TWO_LEGS + b"\r\n\r\n" for m in framer.feed(bytes([byte]))]
     assert messages == [TWO_LEGS]
     assert statuses(machine.receive(messages[0], TCP, 0)) == [100]
+
+
+CALLS = st.sampled_from([b"z9hG4bK", b"z9hG4bKother", b"old"])
+FLOWS = st.sampled_from([UDP, TCP, replace(TCP, connection=4)])
+REQUESTS = st.builds(
+    lambda method, cseq, tag, body: (
+        within(method, cseq, body)
+        .replace(b"token1", tag)
+        .replace(b"branch=z9hG4bKCANCEL", b"branch=z9hG4bKINVITE")
+    ),
+    st.sampled_from(["INVITE", "ACK", "BYE", "CANCEL", "UPDATE", "OPTIONS"]),
+    st.integers(1, 4),
+    st.sampled_from([b"token1", b"token1", b"token2"]),
+    st.sampled_from([b"", b"v=0\nm=audio 1 RTP/AVP 8\n"]),
+)
+INVITES = st.builds(
+    lambda call: TWO_LEGS.replace(b"z9hG4bK", call).replace(b"Call-ID: ", b"Call-ID: " + call), CALLS
+)
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("receive"), INVITES | REQUESTS, FLOWS),
+        st.tuples(st.sampled_from(["answer", "refuse", "end", "lose", "wait"]), st.just(b""), FLOWS),
+    ),
+    max_size=25,
+)
+
+
+@given(STEPS)
+def test_whatever_happens_every_offer_ends_once_and_nothing_is_left(
+    steps: list[tuple[str, bytes, Flow]],
+) -> None:
+    machine, now, told = server(), 0.0, list[Effect]()
+    for step, data, flow in steps:
+        lines = {e.session: len(e.streams) for e in told if isinstance(e, Offered | Changed) and e.streams}
+        match step:
+            case "receive":
+                told += machine.receive(data, flow, now)
+            case "answer":
+                told += [
+                    e for s, n in lines.items() for e in machine.answer(s, [40000] * n, "192.0.2.10", now)
+                ]
+            case "refuse" | "end" if lines:
+                last = max(lines)
+                told += (
+                    machine.refuse(last, 486, "", now) if step == "refuse" else machine.end(last, now, "over")
+                )
+            case "lose":
+                told += machine.connection_lost(flow.connection or TCP.connection, now)
+            case "wait":
+                now += 3
+                told += machine.handle_timer(now)
+    for effect in [e for e in told if isinstance(e, Offered)]:
+        told += machine.end(effect.session, now, "over")
+    while (due := machine.next_timer()) is not None:
+        told += machine.handle_timer(due)
+    ended = [e.session for e in told if isinstance(e, Ended)]
+    assert sorted(ended) == sorted(e.session for e in told if isinstance(e, Offered))
+    agent = machine._agent
+    assert (machine.sessions(), len(agent._layer), agent._dialogs, agent._numbers, agent._pending) == (
+        0,
+        0,
+        {},
+        {},
+        {},
+    )
