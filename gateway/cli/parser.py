@@ -120,9 +120,9 @@ def _add_reading(command: Command) -> None:
 
 def _add_keeping(command: Command) -> None:
     verify = command("verify", "check recordings: signature, hashes, every sealed segment")
-    chosen = verify.add_mutually_exclusive_group(required=True)
+    chosen = verify.add_mutually_exclusive_group()
     chosen.add_argument("call", nargs="?", metavar="CALL", help="a call id, or enough of its start")
-    chosen.add_argument("--all", action="store_true", help="every recording")
+    chosen.add_argument("--all", action="store_true", help="every recording; the same as naming none")
     _json_option(verify)
     keys = command("keys", "make, show or rotate the keys")
     action = keys.add_subparsers(dest="action", metavar="ACTION", required=True)
