@@ -74,7 +74,7 @@ def _add_running(command: Command) -> None:
     command("check-config", "read the configuration and say what is wrong with it")
     doctor = command("doctor", "can this machine record: limits, ports, clock, disk, keys")
     doctor.add_argument(
-        "--calls", type=_positive, metavar="N", help="calls at the same time (media.max_calls)"
+        "--calls", type=_positive, default=200, metavar="N", help="calls at the same time (%(default)s)"
     )
     _json_option(doctor)
 
@@ -122,7 +122,7 @@ def _add_keeping(command: Command) -> None:
     verify = command("verify", "check recordings: signature, hashes, every sealed segment")
     chosen = verify.add_mutually_exclusive_group()
     chosen.add_argument("call", nargs="?", metavar="CALL", help="a call id, or enough of its start")
-    chosen.add_argument("--all", action="store_true", help="every recording; the same as naming none")
+    chosen.add_argument("--all", action="store_true", help="every recording, as without a CALL")
     _json_option(verify)
     keys = command("keys", "make, show or rotate the keys")
     action = keys.add_subparsers(dest="action", metavar="ACTION", required=True)

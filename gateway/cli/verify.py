@@ -25,7 +25,7 @@ def run(arguments: argparse.Namespace) -> int:
     """1 when something is not as it was made."""
     settings = settings_of(arguments)
     with failing_in_sentences():
-        verdicts = _verdicts(settings, arguments.call and arguments.call.lower())
+        verdicts = _verdicts(settings, arguments.call.lower() if arguments.call else None)
     if arguments.json:
         print(json.dumps([shapes.verdict(verdict) for verdict in verdicts], indent=2))
     else:

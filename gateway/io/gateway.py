@@ -38,16 +38,15 @@ class CannotStart(Exception):
 
 def serve(settings: Settings) -> int:
     """Record until SIGTERM or SIGINT. Raises CannotStart and the errors of the storage."""
-    logging.basicConfig(
-        level=settings.log.level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
-    )
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    logging.getLogger("gateway").setLevel(settings.log.level.upper())
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # data keys of running calls are in this process
     vault = Vault(settings.storage.directory)
     with vault.exclusive():
         keys = load_recorder(KeyPaths.of(settings))
         with Index.open(vault.index_path) as index:
-            for line in recover(vault, index, keys):
-                log.warning("%s", line)
+            for found in recover(vault, index, keys.node):
+                log.warning("call %s of an earlier run: %s", found.call_id, found.what)
             asyncio.run(_run(settings, Store(vault, index, keys)))
     return 0
 

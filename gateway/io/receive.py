@@ -112,7 +112,8 @@ class Receiver:
         stamped = (headers["controllen"] > 0) & (control["type"] == SO_TIMESTAMPNS)
         headers["controllen"] = CONTROL_BYTES  # the kernel has put what it used there
         arrivals[~stamped] = now
-        return np.clip(arrivals, self._drained_ns, now)
+        clipped: np.typing.NDArray[np.int64] = np.clip(arrivals, self._drained_ns, now)
+        return clipped
 
 
 def _check(count: int) -> None:
