@@ -42,16 +42,32 @@ def test_every_example_configuration_is_valid(page: str, text: str) -> None:
     parse(tomllib.loads(text), page, Path())
 
 
-def test_every_dependency_has_its_reason() -> None:
+def dependencies() -> dict[str, set[str]]:
+    """Distributions that the project asks for: to run, and by extra."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    groups = [project["dependencies"], *project["optional-dependencies"].values()]
-    wanted = {re.match(r"[A-Za-z0-9_-]+", line)[0] for group in groups for line in group}  # type: ignore[index]
+    groups = {"run": project["dependencies"], **project["optional-dependencies"]}
+    return {name: {re.split(r"[^A-Za-z0-9_-]", line)[0] for line in lines} for name, lines in groups.items()}
+
+
+def test_every_dependency_has_its_reason() -> None:
     listed = re.findall(
         r"^\| `([^`]+)` \|", (DOCS / "dependencies.md").read_text(encoding="utf-8"), re.MULTILINE
     )
-    system = {"sip-tester", "ffmpeg", "setuptools"}
-    assert set(listed) - system == wanted
+    from_elsewhere = {"sip-tester", "ffmpeg", "setuptools"}
+    assert set(listed) - from_elsewhere == set().union(*dependencies().values())
     assert len(listed) == len(set(listed))
+
+
+def test_every_dependency_is_used() -> None:
+    folders = ("gateway", "codecs", "config", "redaction", "storage")
+    source = "\n".join(
+        path.read_text(encoding="utf-8") for folder in folders for path in (ROOT / folder).rglob("*.py")
+    )
+    for name in dependencies()["run"]:
+        module = name.replace("-", "_")
+        assert re.search(rf"^\s*(?:import|from) {module}\b", source, re.MULTILINE), (
+            f"{name} is imported nowhere"
+        )
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
