@@ -2,7 +2,8 @@
 
 Synchronous, one connection, one writer: the gateway calls it from one thread of its own. SQLite in
 WAL mode with synchronous=FULL, because recovery after a power cut looks only at calls the index
-still holds as running, so a committed row must stay. Deleted content is overwritten (secure_delete).
+still holds as running, so a committed row must stay; a writer that flushes the file system itself
+may do with less. Deleted content is overwritten (secure_delete).
 """
 
 from __future__ import annotations
@@ -27,7 +28,6 @@ BUSY_MS = 5000  # a reader waits this long for a writer of another process
 PRAGMAS = (
     f"busy_timeout={BUSY_MS}",
     "journal_mode=WAL",
-    "synchronous=FULL",
     "secure_delete=ON",
     "foreign_keys=ON",
 )
@@ -65,8 +65,11 @@ class Index:
         self._engine = engine
 
     @classmethod
-    def open(cls, path: Path, readonly: bool = False) -> Index:
-        """Open an index, made or brought up to date where it is not read-only. Raises IndexFault."""
+    def open(cls, path: Path, readonly: bool = False, *, sync: bool = True) -> Index:
+        """Open an index, made or brought up to date where it is not read-only. Raises IndexFault.
+
+        Without `sync` the caller flushes the file system after the changes that must be durable.
+        """
         if readonly and not path.exists():
             raise IndexMissing(f"{path}: there is no index yet; the gateway makes it when it starts")
         if not readonly:
@@ -78,7 +81,7 @@ class Index:
             poolclass=StaticPool,
             connect_args={"check_same_thread": False, "isolation_level": None},
         )
-        sa.event.listen(engine, "connect", _configure(readonly))
+        sa.event.listen(engine, "connect", _configure(readonly, sync))
         sa.event.listen(engine, "begin", _begin(readonly))
         index = cls(path, engine)
         try:
@@ -263,8 +266,8 @@ def _migrate(connection: sa.Connection, path: Path, version: str | None) -> None
         ) from error
 
 
-def _configure(readonly: bool) -> Callable[[Any, object], None]:
-    pragmas = (*PRAGMAS, "query_only=ON") if readonly else PRAGMAS
+def _configure(readonly: bool, sync: bool) -> Callable[[Any, object], None]:
+    pragmas = (*PRAGMAS, f"synchronous={'FULL' if sync else 'NORMAL'}", f"query_only={'ON' if readonly else 'OFF'}")
 
     def configure(connection: Any, _: object) -> None:
         cursor = connection.cursor()

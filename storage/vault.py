@@ -65,10 +65,14 @@ def part_place(call_id: str, started_ns: int, recording_id: str, number: int) ->
 
 
 class Vault:
-    """Paths, and documents written in one step; `directory` is the storage folder."""
+    """Paths, and documents written in one step; `directory` is the storage folder.
 
-    def __init__(self, directory: Path) -> None:
+    Without `sync` the caller flushes the file system after what must be durable, many documents at once.
+    """
+
+    def __init__(self, directory: Path, *, sync: bool = True) -> None:
         self.directory = directory
+        self._sync = sync
         self._audio = directory / "audio"
         self._wrapped = directory / "wrapped"
 
@@ -116,18 +120,18 @@ class Vault:
     def new_recording(
         self, call_id: str, recording_id: str, started_ns: int, public_key: VaultPublicKey
     ) -> bytes:
-        """A fresh data key, given out only once its wrapped form is durable; the call's folder is made.
+        """A fresh data key, given out once its wrapped form is written; the call's folder is made.
 
         Raises VaultError where the recording has a key already.
         """
         folder, path = self.call_folder(call_id, started_ns), self.key_path(recording_id)
-        files.make_folder(folder)
-        files.make_folder(path.parent)
+        files.make_folder(folder, sync=self._sync)
+        files.make_folder(path.parent, sync=self._sync)
         if path.exists():
             raise VaultError(f"{path}: the recording has a key already; an id is used once")
         data_key = os.urandom(DATA_KEY_BYTES)
         sealed = public_key.seal(data_key, records.data_key_info(recording_id))
-        files.replace(path, records.encode_data_key(recording_id, sealed))
+        files.replace(path, records.encode_data_key(recording_id, sealed), sync=self._sync)
         return data_key
 
     def data_key(self, recording_id: str, keys: PrivateKeyProvider) -> bytes:
@@ -160,8 +164,8 @@ class Vault:
 
     def write_record(self, record: CallRecord, node: NodeKey) -> None:
         folder = self.call_folder(record.facts.id, record.facts.started_ns)
-        files.make_folder(folder)
-        files.replace(folder / CALL_FILE, records.encode_call(record, node))
+        files.make_folder(folder, sync=self._sync)
+        files.replace(folder / CALL_FILE, records.encode_call(record, node), sync=self._sync)
 
     def read_call(self, folder: Path, node: NodePublicKey) -> CallRecord:
         """Raises NotInVault, RecordError."""
@@ -183,7 +187,7 @@ class Vault:
 
     def write_manifest(self, manifest: Manifest, node: NodeKey) -> None:
         path = self.manifest_path(manifest.call_id, manifest.started_ns, manifest.recording_id)
-        files.replace(path, records.encode_manifest(manifest, node))
+        files.replace(path, records.encode_manifest(manifest, node), sync=self._sync)
 
     def read_manifest(
         self, call_id: str, started_ns: int, recording_id: str, node: NodePublicKey

@@ -159,9 +159,7 @@ class Calls:
             if call.phase not in (Phase.RECORDING, Phase.CLOSING):
                 self._settle_if_done(live, worker_lost=True)
                 continue
-            parts = self._store.vault.parts_on_disk(self._store.folder(call.opening))
-            last = max(parts.get(call.opening.recording_id, [0]))
-            call.worker_lost(last + 1, now)
+            call.worker_lost(self._store.last_part(call.opening) + 1, now)
             yield call.plan(live.key, str(self._store.folder(call.opening))), _handles(live)
             if call.phase is Phase.CLOSING:
                 yield Close(call.id, now), ()

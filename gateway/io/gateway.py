@@ -41,12 +41,13 @@ def serve(settings: Settings) -> int:
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     logging.getLogger("gateway").setLevel(settings.log.level.upper())
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # data keys of running calls are in this process
-    vault = Vault(settings.storage.directory)
+    vault = Vault(settings.storage.directory, sync=False)
     with vault.exclusive():
         keys = load_recorder(KeyPaths.of(settings))
         with Index.open(vault.index_path) as index:
-            for found in recover(vault, index, keys.node):
+            for found in recover(Vault(vault.directory), index, keys.node):
                 log.warning("call %s of an earlier run: %s", found.call_id, found.what)
+        with Index.open(vault.index_path, sync=False) as index:
             asyncio.run(_run(settings, Store(vault, index, keys)))
     return 0
 
