@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import shlex
 import tomllib
 from pathlib import Path
 
 import pytest
 
+from gateway.cli import parser
 from gateway.config import reference
 from gateway.config.settings import Section, Settings, parse
 
@@ -40,6 +42,24 @@ def toml_blocks() -> list[tuple[str, str]]:
 @pytest.mark.parametrize(("page", "text"), toml_blocks())
 def test_every_example_configuration_is_valid(page: str, text: str) -> None:
     parse(tomllib.loads(text), page, Path())
+
+
+def command_lines() -> list[str]:
+    """Every `hushtap` line that a page shows, and the ones that --help gives as examples."""
+    blocks = [
+        block
+        for path in PAGES
+        for block in re.findall(r"```sh\n(.*?)```", path.read_text(encoding="utf-8"), re.DOTALL)
+    ]
+    examples = [line.split("  ")[1] for line in parser.EXAMPLES.splitlines() if line.startswith("  hushtap")]
+    return [
+        line for block in [*blocks, *examples] for line in block.splitlines() if line.startswith("hushtap")
+    ]
+
+
+@pytest.mark.parametrize("line", command_lines())
+def test_every_command_shown_is_one_that_works(line: str) -> None:
+    assert parser.parse(shlex.split(line, comments=True)[1:]).command
 
 
 def dependencies() -> dict[str, set[str]]:
