@@ -17,7 +17,7 @@ DESCRIPTORS_PER_CALL = 3  # two RTP sockets and the part being written
 DESCRIPTORS_ALWAYS = 128  # SIP, index, log, libraries, and descriptors in flight to a new worker
 PORTS_PER_CALL = 2  # even ports, one a leg
 RECEIVE_BUFFER = 212_992  # bytes; five seconds of one leg, so that a worker can be replaced without loss
-STORED_BYTES_PER_SECOND = 16_300  # two legs of G.711 with the container's and the sealing's overhead
+STORED_BYTES_PER_SECOND = 16_400  # two legs of G.711 with the container's and the sealing's overhead
 SQLITE_OLDEST = (3, 51, 3)  # older ones can corrupt the index when its write-ahead log is reset
 SECONDS_PER_DAY = 86_400
 
