@@ -146,7 +146,9 @@ class Calls:
             case Ready(locked):
                 self._metrics.memory_locked.set(locked)
                 if not locked:
-                    log.warning("memory cannot be locked: audio that waits could be swapped out; see hushtap doctor")
+                    log.warning(
+                        "memory cannot be locked: audio that waits could be swapped out; see hushtap doctor"
+                    )
 
     def worker_lost(self) -> None:
         self._metrics.worker_restarts.inc()
@@ -184,7 +186,10 @@ class Calls:
         try:
             await asyncio.wait_for(self._idle.wait(), deadline_seconds)
         except TimeoutError:
-            log.error("%d calls could not be finished in time; they are recovered at the next start", len(self._live))
+            log.error(
+                "%d calls could not be finished in time; they are recovered at the next start",
+                len(self._live),
+            )
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=deadline_seconds)
 
@@ -203,7 +208,12 @@ class Calls:
             return
         except Exception as error:  # the client must hear of it, whatever it was
             log.exception("a call could not be set up")
-            await self._refuse(offered, opening, lines, Refusal(500, "setup_failed", f"set-up failed: {type(error).__name__}"))
+            await self._refuse(
+                offered,
+                opening,
+                lines,
+                Refusal(500, "setup_failed", f"set-up failed: {type(error).__name__}"),
+            )
             return
         live = Live(call, offered.session, key, lines, self._settings.media.address or offered.flow.local[0])
         self._live[call.id] = self._recordings[opening.recording_id] = live
@@ -257,7 +267,9 @@ class Calls:
         except NoPortFree as error:
             raise Refusal(503, "no_port", "every media port was in use") from error
 
-    async def _refuse(self, offered: Offered, opening: Opening, lines: Sequence[Line], error: Refusal) -> None:
+    async def _refuse(
+        self, offered: Offered, opening: Opening, lines: Sequence[Line], error: Refusal
+    ) -> None:
         """Answer at once; the record of the refused call may fail with the disk that refused it."""
         self._sessions.pop(offered.session, None)
         retry = RETRY_AFTER_SECONDS if error.status == 503 else None
@@ -361,7 +373,9 @@ class Calls:
             self._metrics.calls_ended.labels(facts.state.value).inc()
             log.info("call %s ended %s: %s", call.id, facts.state.value, facts.reason)
         except Exception:
-            log.exception("call %s could not be stored as it ended; it is recovered at the next start", call.id)
+            log.exception(
+                "call %s could not be stored as it ended; it is recovered at the next start", call.id
+            )
         finally:
             del self._live[call.id], self._recordings[call.opening.recording_id]
             self._reports.pop(call.id, None)

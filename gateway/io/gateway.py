@@ -69,7 +69,9 @@ async def _run(settings: Settings, store: Store) -> None:
             max_message_bytes=settings.sip.max_message_bytes,
             max_sessions=settings.media.max_calls,
         )
-        calls.sip = SipServer(machine, settings.sip, calls.hear, lambda kind: metrics.refused.labels(kind).inc())
+        calls.sip = SipServer(
+            machine, settings.sip, calls.hear, lambda kind: metrics.refused.labels(kind).inc()
+        )
         await _listen(settings, store, metrics, calls.sip, stack)
         checkpoints = asyncio.create_task(calls.checkpoint_forever())
         log.info("ready: %s", _addresses(settings))
