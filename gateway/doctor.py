@@ -17,7 +17,7 @@ DESCRIPTORS_PER_CALL = 3  # two RTP sockets and the part being written
 DESCRIPTORS_ALWAYS = 128  # SIP, index, log, libraries, and descriptors in flight to a new worker
 PORTS_PER_CALL = 2  # even ports, one a leg
 RECEIVE_BUFFER = 212_992  # bytes; five seconds of one leg, so that a worker can be replaced without loss
-STORED_BYTES_PER_SECOND = 16_300  # two legs of G.711 with the container's and the sealing's overhead
+STORED_BYTES_PER_SECOND = 16_400  # two legs of G.711 with the container's and the sealing's overhead
 SQLITE_OLDEST = (3, 51, 3)  # older ones can corrupt the index when its write-ahead log is reset
 SECONDS_PER_DAY = 86_400
 
@@ -43,7 +43,6 @@ def examine(machine: Machine, settings: Settings, calls: int) -> list[Finding]:
         *_versions(machine),
         _open_files(machine, calls),
         _locked_memory(machine),
-        _core_dumps(machine),
         _receive_buffer(machine),
         _sip_port("UDP", machine.sip_udp, machine, settings),
         _sip_port("TCP", machine.sip_tcp, machine, settings),
@@ -99,19 +98,6 @@ def _locked_memory(machine: Machine) -> Finding:
         ""
         if machine.may_lock_memory
         else "audio held back could be swapped out: LimitMEMLOCK=infinity in the service",
-    )
-
-
-def _core_dumps(machine: Machine) -> Finding:
-    """The gateway turns off those that go to a file."""
-    return Finding(
-        "core dumps",
-        Level.WARNING if machine.core_piped else Level.OK,
-        "handed to a program" if machine.core_piped else "off",
-        "off",
-        "a crash could hand on audio of the last seconds: set kernel.core_pattern to a plain file name"
-        if machine.core_piped
-        else "",
     )
 
 

@@ -267,7 +267,11 @@ def _migrate(connection: sa.Connection, path: Path, version: str | None) -> None
 
 
 def _configure(readonly: bool, sync: bool) -> Callable[[Any, object], None]:
-    pragmas = (*PRAGMAS, f"synchronous={'FULL' if sync else 'NORMAL'}", f"query_only={'ON' if readonly else 'OFF'}")
+    pragmas = (
+        *PRAGMAS,
+        f"synchronous={'FULL' if sync else 'NORMAL'}",
+        f"query_only={'ON' if readonly else 'OFF'}",
+    )
 
     def configure(connection: Any, _: object) -> None:
         cursor = connection.cursor()

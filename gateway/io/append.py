@@ -19,6 +19,7 @@ from gateway.storage.records import part_name
 SYNC_SECONDS = 1.0
 MAX_BACKLOG_BYTES = 256 << 20  # what may wait for a slow disk: 16 s of 1,000 G.711 calls
 
+
 @dataclass(frozen=True, slots=True)
 class PartEnded:
     """A part is whole and durable."""

@@ -67,6 +67,7 @@ class Live:
     session: SessionId
     key: str
     lines: list[Line]
+    labels: Sequence[str | None]  # of the lines, as last offered
     address: str  # written into answers
     saving: asyncio.Lock = field(default_factory=asyncio.Lock)
     settling: bool = False
@@ -146,7 +147,9 @@ class Calls:
             case Ready(locked):
                 self._metrics.memory_locked.set(locked)
                 if not locked:
-                    log.warning("memory cannot be locked: audio that waits could be swapped out; see hushtap doctor")
+                    log.warning(
+                        "memory cannot be locked: audio that waits could be swapped out; see hushtap doctor"
+                    )
 
     def worker_lost(self) -> None:
         self._metrics.worker_restarts.inc()
@@ -184,7 +187,10 @@ class Calls:
         try:
             await asyncio.wait_for(self._idle.wait(), deadline_seconds)
         except TimeoutError:
-            log.error("%d calls could not be finished in time; they are recovered at the next start", len(self._live))
+            log.error(
+                "%d calls could not be finished in time; they are recovered at the next start",
+                len(self._live),
+            )
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=deadline_seconds)
 
@@ -203,9 +209,16 @@ class Calls:
             return
         except Exception as error:  # the client must hear of it, whatever it was
             log.exception("a call could not be set up")
-            await self._refuse(offered, opening, lines, Refusal(500, "setup_failed", f"set-up failed: {type(error).__name__}"))
+            await self._refuse(
+                offered,
+                opening,
+                lines,
+                Refusal(500, "setup_failed", f"set-up failed: {type(error).__name__}"),
+            )
             return
-        live = Live(call, offered.session, key, lines, self._settings.media.address or offered.flow.local[0])
+        labels = [stream.label for stream in voices]
+        address = self._settings.media.address or offered.flow.local[0]
+        live = Live(call, offered.session, key, lines, labels, address)
         self._live[call.id] = self._recordings[opening.recording_id] = live
         self._idle.clear()
         self._count()
@@ -219,7 +232,7 @@ class Calls:
 
     def _opening(self, offered: Offered) -> tuple[Opening, list[Stream]]:
         voices = [stream for stream in offered.streams if stream.acceptable]
-        assigned = self._assign(offered.metadata, voices)
+        assigned = self._assign(offered.metadata, [stream.label for stream in voices])
         opening = Opening(
             call_id=new_id(),
             segment_id=new_id(),
@@ -233,8 +246,7 @@ class Calls:
         )
         return opening, voices
 
-    def _assign(self, metadata: Metadata | None, voices: Sequence[Stream]) -> roles.Assignment:
-        labels = [stream.label for stream in voices]
+    def _assign(self, metadata: Metadata | None, labels: Sequence[str | None]) -> roles.Assignment:
         return roles.assign(metadata, labels, self._extensions, self._settings.roles.caller)
 
     def _check_room(self, voices: Sequence[Stream]) -> None:
@@ -257,7 +269,9 @@ class Calls:
         except NoPortFree as error:
             raise Refusal(503, "no_port", "every media port was in use") from error
 
-    async def _refuse(self, offered: Offered, opening: Opening, lines: Sequence[Line], error: Refusal) -> None:
+    async def _refuse(
+        self, offered: Offered, opening: Opening, lines: Sequence[Line], error: Refusal
+    ) -> None:
         """Answer at once; the record of the refused call may fail with the disk that refused it."""
         self._sessions.pop(offered.session, None)
         retry = RETRY_AFTER_SECONDS if error.status == 503 else None
@@ -294,10 +308,9 @@ class Calls:
             if changed.awaiting:
                 self._answer(live, len(changed.streams))
         if changed.metadata is not None:
-            voices = [stream for stream in changed.streams or () if stream.acceptable]
-            assigned = self._assign(changed.metadata, voices)
-            if assigned.participants and assigned.participants != live.call.participants:
-                live.call.participants = assigned.participants
+            assigned = self._assign(changed.metadata, live.labels)
+            if assigned.participants:
+                live.call.participants, live.call.direction = assigned.participants, assigned.direction
         self._spawn(self._save(live))
 
     def _reformat(self, live: Live, streams: Sequence[Stream]) -> None:
@@ -307,6 +320,7 @@ class Calls:
             _leg(stream, leg.role) if stream and stream.acceptable else leg
             for stream, leg in zip(offered, live.call.legs, strict=True)
         )
+        live.labels = [stream.label if stream else None for stream in offered]
         held = all(stream is None or stream.direction in ("inactive", "recvonly") for stream in offered)
         self._tell(Reformat(live.call.id, live.call.legs, held), ())
 
@@ -361,7 +375,9 @@ class Calls:
             self._metrics.calls_ended.labels(facts.state.value).inc()
             log.info("call %s ended %s: %s", call.id, facts.state.value, facts.reason)
         except Exception:
-            log.exception("call %s could not be stored as it ended; it is recovered at the next start", call.id)
+            log.exception(
+                "call %s could not be stored as it ended; it is recovered at the next start", call.id
+            )
         finally:
             del self._live[call.id], self._recordings[call.opening.recording_id]
             self._reports.pop(call.id, None)

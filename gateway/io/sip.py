@@ -184,7 +184,9 @@ class Connection(asyncio.Protocol):
     def _watch(self) -> None:
         if self._idle:
             self._idle.cancel()
-        self._idle = asyncio.get_running_loop().call_later(self._server.settings.tcp_idle_seconds, self._tired)
+        self._idle = asyncio.get_running_loop().call_later(
+            self._server.settings.tcp_idle_seconds, self._tired
+        )
 
     def _tired(self) -> None:
         if self._server.carries_call(self._number):

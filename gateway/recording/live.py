@@ -58,9 +58,7 @@ class LiveCall:
 
     def commit(self, arrived_by: int, now: int) -> Iterator[Write]:
         """Append what has waited long enough (ns) in the hold-back."""
-        placed = [
-            (leg.role, block) for leg in self.legs for block in leg.commit(arrived_by, self._end)
-        ]
+        placed = [(leg.role, block) for leg in self.legs for block in leg.commit(arrived_by, self._end)]
         if placed:
             placed.sort(key=lambda pair: pair[1].time)
             yield from self._append(placed, now)
@@ -127,7 +125,10 @@ class LiveCall:
         preferred = {leg.role: leg.codec for leg in self.legs}
         tracks = [_track(number, role, codec, preferred) for (role, codec), number in self._tracks.items()]
         self._sealer = Sealer(
-            bytes.fromhex(plan.key), plan.recording_id.encode(), self._entropy(SALT_BYTES), self._entropy(PREFIX_BYTES)
+            bytes.fromhex(plan.key),
+            plan.recording_id.encode(),
+            self._entropy(SALT_BYTES),
+            self._entropy(PREFIX_BYTES),
         )
         head = container.header(
             plan.recording_id, plan.call_id, plan.segment_id, self._part, tracks, plan.started_utc_ns

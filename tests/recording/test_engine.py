@@ -68,7 +68,11 @@ def test_loss_reordering_and_duplicates_are_counted_exactly() -> None:
         for time, payload in played.blocks(Role.EXTERNAL)
         for at in range(0, len(payload), 160)
     }
-    (shift,) = {(time + at) % 160 for time, payload in played.blocks(Role.EXTERNAL) for at in range(0, len(payload), 160)}
+    (shift,) = {
+        (time + at) % 160
+        for time, payload in played.blocks(Role.EXTERNAL)
+        for at in range(0, len(payload), 160)
+    }
     assert shift / 8 < 20
     assert placed == {n: audio[n * 160 :][:160] for n in range(len(stream)) if n not in lost}
 
@@ -84,7 +88,9 @@ def test_a_new_source_goes_on_at_its_own_time() -> None:
 
 def test_a_timestamp_jump_moves_nothing() -> None:
     audio = speech(4)
-    datagrams = sent(audio[:16000]) + sent(audio[16000:], start=2 * SECOND, sequence=1100, timestamp=4_000_000_000)
+    datagrams = sent(audio[:16000]) + sent(
+        audio[16000:], start=2 * SECOND, sequence=1100, timestamp=4_000_000_000
+    )
     played = play(datagrams)
     assert played.audio(Role.EXTERNAL) == audio
     assert played.runs(Role.EXTERNAL) == [(0, 32000)]
@@ -92,7 +98,9 @@ def test_a_timestamp_jump_moves_nothing() -> None:
 
 def test_timestamps_that_stood_still_during_a_pause() -> None:
     audio = speech(4)
-    datagrams = sent(audio[:16000]) + sent(audio[16000:], start=5 * SECOND, sequence=1100, timestamp=5000 + 16000)
+    datagrams = sent(audio[:16000]) + sent(
+        audio[16000:], start=5 * SECOND, sequence=1100, timestamp=5000 + 16000
+    )
     assert play(datagrams).runs(Role.EXTERNAL) == [(0, 16000), (40000, 56000)]
 
 
@@ -115,7 +123,10 @@ def test_late_packets_are_counted_and_not_lost() -> None:
 
 def test_legs_stay_together_through_an_hour_of_skew() -> None:
     hour = bytes(8000 * 3600)
-    played = play(sent(hour, 0, packet=480, skew_ppm=100) + sent(hour, 1, packet=480, ssrc=2, skew_ppm=-100), tick=500 * MS)
+    played = play(
+        sent(hour, 0, packet=480, skew_ppm=100) + sent(hour, 1, packet=480, ssrc=2, skew_ppm=-100),
+        tick=500 * MS,
+    )
     for role, skew in ((Role.EXTERNAL, 100e-6), (Role.AGENT, -100e-6)):
         spoken = 0
         for time, payload in played.blocks(role):
@@ -139,8 +150,13 @@ def test_telephone_events_are_never_stored_and_mask_what_is_beside_them() -> Non
     audio = speech(4)
     stream = sent(audio)
     start = 5000 + 100 * 160
-    tone = [Datagram(2 * SECOND + n * 20 * MS, 0, event(1100 + n, start, 160 * (n + 1), n >= 4)) for n in range(7)]
-    rest = [Datagram(d.arrival, 0, rtp(1107 + n, start + n * 160, d.data[12:])) for n, d in enumerate(stream[100:])]
+    tone = [
+        Datagram(2 * SECOND + n * 20 * MS, 0, event(1100 + n, start, 160 * (n + 1), n >= 4)) for n in range(7)
+    ]
+    rest = [
+        Datagram(d.arrival, 0, rtp(1107 + n, start + n * 160, d.data[12:]))
+        for n, d in enumerate(stream[100:])
+    ]
     played = play(stream[:100] + tone + rest)
     (mask,) = played.finished.redactions
     assert (mask.start, mask.end, mask.legs, mask.cause) == (16000, 16000 + 7 * 160, (Role.EXTERNAL,), "dtmf")
@@ -152,9 +168,16 @@ def test_telephone_events_are_never_stored_and_mask_what_is_beside_them() -> Non
 def test_garbage_disturbs_nothing_and_is_counted() -> None:
     random = Random(11)
     audio = speech(10)
-    rubbish = [Datagram(random.randrange(10 * SECOND), 0, random.randbytes(random.randrange(300))) for _ in range(2000)]
+    rubbish = [
+        Datagram(random.randrange(10 * SECOND), 0, random.randbytes(random.randrange(300)))
+        for _ in range(2000)
+    ]
     forged = [
-        Datagram(random.randrange(10 * SECOND), 0, rtp(random.randrange(65536), random.randrange(2**32), bytes(160), random.randrange(2**32)))
+        Datagram(
+            random.randrange(10 * SECOND),
+            0,
+            rtp(random.randrange(65536), random.randrange(2**32), bytes(160), random.randrange(2**32)),
+        )
         for _ in range(200)
     ]
     played = play(sent(audio) + rubbish + forged)
