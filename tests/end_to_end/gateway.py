@@ -26,7 +26,7 @@ from gateway.codecs.rendering import Frames
 
 HOST = "127.0.0.1"
 ROOT = Path(__file__).parents[2]
-PROGRAM = (sys.executable, "-m", "gateway.cli")
+PROGRAM = (sys.executable, "-m", "gateway")
 START_SECONDS = 30.0
 STOP_SECONDS = 20.0
 COMMAND_SECONDS = 60.0
