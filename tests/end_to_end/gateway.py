@@ -73,6 +73,7 @@ class Gateway:
         self.server = HOST, free_port()
         self._metrics_port = free_port()
         first = _free_range(media_ports)
+        self._media_ports = range(first, first + media_ports)
         written: dict[str, dict[str, object]] = {
             "sip": {"address": HOST, "port": self.server[1]},
             "media": {"first_port": first, "last_port": first + media_ports - 1},
@@ -148,6 +149,10 @@ class Gateway:
             for sample in family.samples
             if sample.name == name and labels.items() <= sample.labels.items()
         )
+
+    def media_ports_in_use(self) -> list[int]:
+        """Where running calls take their media."""
+        return [port for port in self._media_ports if not _is_free(port)]
 
     def wait_idle(self, seconds: float = 20.0) -> None:
         """Wait until every call is stored as it ended."""
