@@ -181,20 +181,20 @@ class LegTable:
         strays = _Strays(packets, slots).take(known)
         if about.strays:
             strays = about.strays.followed_by(strays)
-        chosen = self._stream(leg, strays.packets)
-        rest = strays.take(np.flatnonzero(~chosen))
-        excess = max(0, len(rest.packets) - MAX_STRAYS)
+        tones: list[Tone] = []
+        while (chosen := self._stream(leg, strays.packets)).any():
+            stream, strays = strays.take(chosen), strays.take(~chosen)
+            self._start(leg, stream.packets)
+            tones += self._put(stream.packets, stream.slots, faults)
+        excess = max(0, len(strays.packets) - MAX_STRAYS)
         faults["stray"] += excess
-        about.strays = rest.take(np.arange(excess, len(rest.packets)))
-        if not chosen.any():
-            return []
-        stream = strays.take(chosen)
-        self._start(leg, stream.packets)
-        return self._put(stream.packets, stream.slots, faults)
+        about.strays = strays.take(np.arange(excess, len(strays.packets)))
+        return tones
 
     def _stream(self, leg: int, packets: RtpColumns) -> Bools:
-        """The packets of the largest stream that may become the leg's now; none where there is none."""
-        best = np.zeros(len(packets), np.bool_)
+        """The packets of the stream that is the leg's next, the first to come; none where there is none."""
+        best = len(packets)
+        chosen = np.zeros(best, np.bool_)
         audio = self._kinds[leg, packets.payload_type] >= AUDIO
         silent_since = int(self.last_arrival[leg]) + GRACE_NS if self.ssrc[leg] != NO_STREAM else 0
         for ssrc, count in zip(*np.unique(packets.ssrc, return_counts=True), strict=True):
@@ -206,10 +206,11 @@ class LegTable:
             for near in np.split(of_ssrc[order], np.flatnonzero(np.diff(step[order]) > NEAR) + 1):
                 distinct = bool((packets.sequence[near] != packets.sequence[near[0]]).any())
                 heard = bool(audio[near].any()) and packets.arrivals[near].max() > silent_since
-                if distinct and heard and len(near) > np.count_nonzero(best):
-                    best[:] = False
-                    best[near] = True
-        return best
+                if distinct and heard and near.min() < best:
+                    best = int(near.min())
+                    chosen[:] = False
+                    chosen[near] = True
+        return chosen
 
     def _start(self, leg: int, packets: RtpColumns) -> None:
         """Make the stream of these packets the leg's own, behind all that came before."""
@@ -240,9 +241,11 @@ class LegTable:
     def _reshape(self, leg: int, shape: Shape) -> None:
         """Move a leg to a larger ring, with what waits in it."""
         rings, base = self.ring(leg), int(self._base[leg])
-        slots = np.arange(max(0, self.highest[leg] + 1 - rings.shape.cells), self.highest[leg] + 1)
+        held = rings.held(base)
         self._claim(leg, shape)
-        rings.move(base, self.ring(leg), int(self._base[leg]), slots)
+        # What waits lies within as many slots as the old ring has cells; older ones could collide in the new one.
+        recent = held[held > held.max(initial=0) - rings.shape.cells]
+        rings.move(base, self.ring(leg), int(self._base[leg]), recent)
         rings.release(base)
 
     def _put(self, packets: RtpColumns, slots: Octets, faults: Counter[str]) -> list[Tone]:
@@ -331,7 +334,7 @@ class LegTable:
             shape = self.ring(leg).shape
             cells = shape.cells
             while cells < min(need, MAX_CELLS):
-                cells *= 2
+                cells = min(2 * cells, MAX_CELLS)
             wide = Shape.fitting(int(packets.size[of_leg].max()), 1, 0).width
             grown = Shape(cells, max(shape.width, wide))
             if grown != shape:
