@@ -43,7 +43,6 @@ def examine(machine: Machine, settings: Settings, calls: int) -> list[Finding]:
         *_versions(machine),
         _open_files(machine, calls),
         _locked_memory(machine),
-        _core_dumps(machine),
         _receive_buffer(machine),
         _sip_port("UDP", machine.sip_udp, machine, settings),
         _sip_port("TCP", machine.sip_tcp, machine, settings),
@@ -99,19 +98,6 @@ def _locked_memory(machine: Machine) -> Finding:
         ""
         if machine.may_lock_memory
         else "audio held back could be swapped out: LimitMEMLOCK=infinity in the service",
-    )
-
-
-def _core_dumps(machine: Machine) -> Finding:
-    """The gateway turns off those that go to a file."""
-    return Finding(
-        "core dumps",
-        Level.WARNING if machine.core_piped else Level.OK,
-        "handed to a program" if machine.core_piped else "off",
-        "off",
-        "a crash could hand on audio of the last seconds: set kernel.core_pattern to a plain file name"
-        if machine.core_piped
-        else "",
     )
 
 

@@ -14,7 +14,6 @@ from gateway.io.machine import KEY_NAMES, Folder, Machine, PortState
 GOOD = Machine(
     open_files=65_536,
     may_lock_memory=True,
-    core_piped=False,
     receive_buffer=212_992,
     receive_buffer_max=212_992,
     clock_synchronised=True,
@@ -49,7 +48,6 @@ def test_a_good_machine_has_no_findings() -> None:
     [
         ({"open_files": 256}, "open files", Level.FAULT),
         ({"may_lock_memory": False}, "locked memory", Level.WARNING),
-        ({"core_piped": True}, "core dumps", Level.WARNING),
         ({"receive_buffer": 106_496}, "receive buffer", Level.WARNING),
         ({"clock_synchronised": False}, "clock", Level.WARNING),
         ({"clock_synchronised": None}, "clock", Level.WARNING),

@@ -67,6 +67,7 @@ class Live:
     session: SessionId
     key: str
     lines: list[Line]
+    labels: Sequence[str | None]  # of the lines, as last offered
     address: str  # written into answers
     saving: asyncio.Lock = field(default_factory=asyncio.Lock)
     settling: bool = False
@@ -215,7 +216,9 @@ class Calls:
                 Refusal(500, "setup_failed", f"set-up failed: {type(error).__name__}"),
             )
             return
-        live = Live(call, offered.session, key, lines, self._settings.media.address or offered.flow.local[0])
+        labels = [stream.label for stream in voices]
+        address = self._settings.media.address or offered.flow.local[0]
+        live = Live(call, offered.session, key, lines, labels, address)
         self._live[call.id] = self._recordings[opening.recording_id] = live
         self._idle.clear()
         self._count()
@@ -229,7 +232,7 @@ class Calls:
 
     def _opening(self, offered: Offered) -> tuple[Opening, list[Stream]]:
         voices = [stream for stream in offered.streams if stream.acceptable]
-        assigned = self._assign(offered.metadata, voices)
+        assigned = self._assign(offered.metadata, [stream.label for stream in voices])
         opening = Opening(
             call_id=new_id(),
             segment_id=new_id(),
@@ -243,8 +246,7 @@ class Calls:
         )
         return opening, voices
 
-    def _assign(self, metadata: Metadata | None, voices: Sequence[Stream]) -> roles.Assignment:
-        labels = [stream.label for stream in voices]
+    def _assign(self, metadata: Metadata | None, labels: Sequence[str | None]) -> roles.Assignment:
         return roles.assign(metadata, labels, self._extensions, self._settings.roles.caller)
 
     def _check_room(self, voices: Sequence[Stream]) -> None:
@@ -306,10 +308,9 @@ class Calls:
             if changed.awaiting:
                 self._answer(live, len(changed.streams))
         if changed.metadata is not None:
-            voices = [stream for stream in changed.streams or () if stream.acceptable]
-            assigned = self._assign(changed.metadata, voices)
-            if assigned.participants and assigned.participants != live.call.participants:
-                live.call.participants = assigned.participants
+            assigned = self._assign(changed.metadata, live.labels)
+            if assigned.participants:
+                live.call.participants, live.call.direction = assigned.participants, assigned.direction
         self._spawn(self._save(live))
 
     def _reformat(self, live: Live, streams: Sequence[Stream]) -> None:
@@ -319,6 +320,7 @@ class Calls:
             _leg(stream, leg.role) if stream and stream.acceptable else leg
             for stream, leg in zip(offered, live.call.legs, strict=True)
         )
+        live.labels = [stream.label if stream else None for stream in offered]
         held = all(stream is None or stream.direction in ("inactive", "recvonly") for stream in offered)
         self._tell(Reformat(live.call.id, live.call.legs, held), ())
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import resource
 import secrets
 import signal
 import sys
@@ -16,6 +15,7 @@ from gateway.config.settings import Settings
 from gateway.io.calls import Calls
 from gateway.io.channel import Configure
 from gateway.io.metrics import Metrics
+from gateway.io.secrecy import refuse_dumps
 from gateway.io.sip import SipServer
 from gateway.io.store import Store
 from gateway.io.supervisor import Supervisor
@@ -40,7 +40,7 @@ def serve(settings: Settings) -> int:
     """Record until SIGTERM or SIGINT. Raises CannotStart and the errors of the storage."""
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     logging.getLogger("gateway").setLevel(settings.log.level.upper())
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # data keys of running calls are in this process
+    refuse_dumps()
     vault = Vault(settings.storage.directory, sync=False)
     with vault.exclusive():
         keys = load_recorder(KeyPaths.of(settings))

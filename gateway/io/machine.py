@@ -53,7 +53,6 @@ class Machine:
         int | None
     )  # most of one process, the hard limit: the gateway raises the soft one; None: no limit
     may_lock_memory: bool  # without limit
-    core_piped: bool  # dumps go to a program, whatever the limit
     receive_buffer: int  # bytes, default of a UDP socket
     receive_buffer_max: int | None
     clock_synchronised: bool | None
@@ -78,7 +77,6 @@ def measure(settings: Settings) -> Machine:
     return Machine(
         open_files=_limit(resource.getrlimit(resource.RLIMIT_NOFILE)[1]),
         may_lock_memory=_may_lock_memory(),
-        core_piped=(_system_text("/proc/sys/kernel/core_pattern") or "").startswith("|"),
         receive_buffer=_receive_buffer(),
         receive_buffer_max=_system_number("/proc/sys/net/core/rmem_max"),
         clock_synchronised=_clock_synchronised(),

@@ -66,6 +66,7 @@ class Call:
         self.opening = opening
         self.phase = Phase.RECORDING
         self.legs = opening.legs
+        self.direction = opening.direction
         self.participants = opening.participants
         self.next_part = 1
         self._notes = list(opening.notes)[:MAX_NOTES]
@@ -174,7 +175,7 @@ class Call:
             reason=reason,
             started_ns=opening.started_utc_ns,
             ended_ns=self._ended_ns if self.phase is Phase.SETTLED else None,
-            direction=opening.direction,
+            direction=self.direction,
             participants=self.participants,
             legs=self.leg_reports(),
             redactions=self._redactions,

@@ -156,12 +156,12 @@ def test_recovery_itself_may_be_killed_anywhere(recorder: Recorder, monkeypatch:
     for allowed in range(6):
         left = allowed % 3
 
-        def stopping(path: Path, data: bytes) -> None:
+        def stopping(path: Path, data: bytes, *, sync: bool = True) -> None:
             nonlocal left
             if not left:
                 raise Stopped
             left -= 1
-            replace(path, data)
+            replace(path, data, sync=sync)
 
         with monkeypatch.context() as patch:
             patch.setattr(files, "replace", stopping)

@@ -55,12 +55,12 @@ def test_it_can_stop_anywhere_and_go_on(recorder: Recorder, monkeypatch: pytest.
     for allowed in range(8):
         left = allowed
 
-        def stopping(path: Path, data: bytes) -> None:
+        def stopping(path: Path, data: bytes, *, sync: bool = True) -> None:
             nonlocal left
             if not left:
                 raise Stopped
             left -= 1
-            replace(path, data)
+            replace(path, data, sync=sync)
 
         with monkeypatch.context() as patch:
             patch.setattr(files, "replace", stopping)
