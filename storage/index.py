@@ -73,7 +73,9 @@ class Index:
         Without `sync` the caller flushes the file system after the changes that must be durable.
         """
         if readonly and not path.exists():
-            raise IndexMissing(f"{path}: there is no index; the gateway makes it when it starts, `hushtap reindex` from what is recorded")
+            raise IndexMissing(
+                f"{path}: there is no index; the gateway makes it when it starts, `hushtap reindex` from what is recorded"
+            )
         if not readonly:
             files.make_folder(path.parent)
             path.touch(mode=files.FILE_MODE)
