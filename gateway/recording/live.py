@@ -114,10 +114,9 @@ class LiveCall:
             yield from self._end_segment()
         yield from self._outputs[0].finish(self._trailer)
 
-    def release(self) -> None:
-        """Give the legs back."""
-        for leg in self.legs:
-            self._table.close(leg.number)
+    def release(self) -> int:
+        """Give the legs back; returns how many stray packets they kept."""
+        return sum(self._table.close(leg.number) for leg in self.legs)
 
     def ended_segments(self) -> list[SegmentEnded]:
         """The segments that ended since this was last asked."""

@@ -114,7 +114,7 @@ def _track(number: int, role: Role, codec: Codec, preferred: Mapping[Role, Codec
         private=codec.private,
         clock_rate=codec.sample_rate,
         channels=codec.channels,
-        name=role.value,
+        name=codec.name,
         default=preferred[role] == codec,
         bits=codec.bits,
     )
