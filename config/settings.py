@@ -63,6 +63,13 @@ class MediaSettings(Section):
     timeout_seconds: float = Field(
         60.0, ge=5, description="A call on which no leg carries packets for this long is ended."
     )
+    transfer_seconds: float = Field(
+        3.0,
+        ge=0,
+        le=30,
+        description="A call whose client groups its sessions waits this long after one ended for the next, and goes on "
+        "with it as a further segment. Keep it below `hold_back_seconds`.",
+    )
     tick_milliseconds: int = Field(
         100, ge=20, le=500, description="How often the media worker drains its sockets."
     )

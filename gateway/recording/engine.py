@@ -57,8 +57,9 @@ class Engine:
         self._faults: Counter[str] = Counter()
 
     def legs(self, call_id: str) -> list[int]:
-        """The numbers by which batches name a call's legs, in the order of its plan."""
-        return [leg.number for leg in self._calls[call_id].legs]
+        """The numbers by which batches name a call's legs, in the order of its plan; none of a call that is over."""
+        call = self._calls.get(call_id)
+        return [leg.number for leg in call.legs] if call else []
 
     def tick(
         self, now: int, batch: PacketBatch | None = None, commands: Sequence[Command] = ()

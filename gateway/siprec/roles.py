@@ -162,19 +162,15 @@ def _line_roles(roles: list[Role | None], notes: list[str]) -> Mapping[int, Role
         return {place: role or Role.EXTERNAL for place, role in enumerate(roles)}
     match roles:
         case [None, Role() as second]:
-            return {0: _other(second), 1: second}
+            return {0: second.other, 1: second}
         case [Role() as first, None]:
-            return {0: first, 1: _other(first)}
+            return {0: first, 1: first.other}
         case [Role() as first, Role() as second] if first is not second:
             return {0: first, 1: second}
     notes.append(
         "the metadata does not tell the two streams apart: the first is taken for the external party"
     )
     return _by_order(2)
-
-
-def _other(role: Role) -> Role:
-    return Role.AGENT if role is Role.EXTERNAL else Role.EXTERNAL
 
 
 def _by_order(lines: int) -> Mapping[int, Role]:
