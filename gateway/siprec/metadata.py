@@ -48,7 +48,7 @@ class MetadataError(Exception):
 class MetadataParticipant:
     id: str
     aor: Personal | None = None
-    user: Personal | None = None  # the number of a sip or tel URI, else its user part
+    user: Personal | None = None  # the number of a sip or tel URI, else its user part; None where it stands for nobody
     name: Personal | None = None
     calling: bool | None = None  # what the client says of who placed the call
     agent: bool | None = None  # what the client says of whose side this is
@@ -56,7 +56,7 @@ class MetadataParticipant:
     @property
     def real(self) -> bool:
         """Whether it names somebody, not a stand-in."""
-        return self.user is not None and self.user.reveal().lower() not in _NOBODY
+        return self.user is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,7 +325,7 @@ def user_of(aor: str) -> str | None:
     user = unquote(rest.partition("@")[0].partition(";")[0]).strip()
     if _NUMBER.fullmatch(user) and any(map(str.isdigit, user)):
         user = re.sub(r"[().\- ]", "", user)
-    return user or None
+    return None if user.lower() in _NOBODY else user or None
 
 
 def _streams(elements: list[Element], notes: list[str]) -> tuple[MetadataStream, ...]:
