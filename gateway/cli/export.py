@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import getpass
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
 
@@ -15,7 +16,7 @@ from gateway.cli.progress import progress
 from gateway.cli.shapes import time_of_day
 from gateway.config.settings import Settings
 from gateway.export import BOTH, Format, export
-from gateway.recording.model import UNIT_NS, CallFacts, Role
+from gateway.recording.model import UNIT_NS, CallFacts, RecordingFacts, Role
 from gateway.storage import access
 from gateway.storage.keys import KeyPaths, load_vault_public
 
@@ -29,17 +30,17 @@ def run(arguments: argparse.Namespace) -> int:
             raise CannotRun(f"call {call.id} is still being recorded; export it when it has ended")
         if not call.recordings:
             raise CannotRun(f"call {call.id} has no recording: {call.reason}")
+        chosen, start, stop = _chosen(call, arguments.segment)
         _log(settings, call, arguments)
-        parts = [
-            part for item in call.recordings for part in opened.enter_context(library.opened(call, item))
-        ]
+        parts = [part for item in chosen for part in opened.enter_context(library.opened(call, item))]
         report = opened.enter_context(progress(f"exporting to {arguments.output}"))
         export(
             parts,
             legs,
             Format(arguments.format),
             arguments.output,
-            length_units=(call.ended_ns - call.started_ns) // UNIT_NS,
+            length_units=stop - start,
+            start_units=start,
             redactions=call.redactions,
             progress=report,
             force=arguments.force,
@@ -48,9 +49,24 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _chosen(call: CallFacts, segment: int | None) -> tuple[Sequence[RecordingFacts], int, int]:
+    """The recordings to export, and from when to when on the call's clock."""
+    end = ((call.ended_ns or call.started_ns) - call.started_ns) // UNIT_NS
+    if segment is None:
+        return call.recordings, 0, end
+    chosen = [item for item in call.recordings if item.segment == segment]
+    if not chosen:
+        held = ", ".join(str(item.segment) for item in call.recordings)
+        raise CannotRun(f"call {call.id} has no recording of segment {segment}; it has {held}")
+    later = [item.start for item in call.recordings if item.segment > segment]
+    return chosen, chosen[0].start, min([*later, max(end, chosen[0].start)])
+
+
 def _log(settings: Settings, call: CallFacts, arguments: argparse.Namespace) -> None:
     """Before anything is decrypted, so that no copy leaves without its line."""
     details = {"leg": arguments.leg, "format": arguments.format, "reason": arguments.reason}
+    if arguments.segment:
+        details["segment"] = str(arguments.segment)
     entry = access.Access(time_of_day(time.time_ns()), getpass.getuser(), call.id, "export", details)
     public = partial(load_vault_public, KeyPaths.of(settings).vault_public)
     access.append(settings.storage.directory, entry, public)

@@ -113,6 +113,9 @@ def _add_reading(command: Command) -> None:
         help="both: external left, agent right",
     )
     export.add_argument(
+        "--segment", type=_positive, metavar="N", help="only this segment of a call that was transferred"
+    )
+    export.add_argument(
         "--reason", type=_reason, required=True, metavar="TEXT", help="why; kept, sealed, in the access log"
     )
     export.add_argument("--force", action="store_true", help="replace the output file if it exists")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import BinaryIO
@@ -37,14 +38,15 @@ def export(
     output: Path,
     *,
     length_units: int,
+    start_units: int = 0,
     redactions: Sequence[Redaction] = (),
     progress: Progress | None = None,
     force: bool = False,
 ) -> None:
     """Write the named legs of a call: one as mono, BOTH as stereo with the external party left.
 
-    `parts` are all sealed parts of the call's recordings, opened; they share one call clock. `length_units` is the
-    length of the call. An existing file is replaced only with `force`. Raises ExportError, and what reading the parts
+    `parts` are all sealed parts of the recordings to export, opened; they share one call clock. `length_units` is how
+    much of it is exported, from `start_units` on; Matroska keeps the call's clock. An existing file is replaced only with `force`. Raises ExportError, and what reading the parts
     raises.
     """
     _check_legs(parts, legs)
@@ -54,7 +56,13 @@ def export(
             if form is Format.MKA:
                 _matroska(parts, legs, file, length_units, report)
             else:
-                _sound(parts, legs, open_sound(form.value, file, len(legs)), length_units, redactions, report)
+                blocks = _from(start_units, stored_blocks(parts))
+                kept = [
+                    replace(r, start=max(0, r.start - start_units), end=r.end - start_units)
+                    for r in redactions
+                ]
+                sound = open_sound(form.value, file, len(legs))
+                _sound(blocks, legs, sound, length_units, [r for r in kept if r.end > 0], report)
     except (CodecError, RenderError) as error:
         raise ExportError(str(error)) from error
 
@@ -82,8 +90,14 @@ def _check_legs(parts: Sequence[Reader], legs: Sequence[Role]) -> None:
         )
 
 
+def _from(start: int, blocks: Iterator[Block]) -> Iterator[Block]:
+    """Blocks on a clock that begins at a time of the call's."""
+    for block in blocks:
+        yield Block(block.role, max(0, block.time - start), block.codec, block.payload)
+
+
 def _sound(
-    parts: Sequence[Reader],
+    blocks: Iterator[Block],
     legs: Sequence[Role],
     sound: SoundFile,
     length_units: int,
@@ -92,7 +106,7 @@ def _sound(
 ) -> None:
     done = 0
     with closing(sound):
-        for frames in render(stored_blocks(parts), legs, length_units, redactions):
+        for frames in render(blocks, legs, length_units, redactions):
             sound.write(frames)
             done += len(frames)
             report(min(done, length_units), length_units)

@@ -48,7 +48,9 @@ class MetadataError(Exception):
 class MetadataParticipant:
     id: str
     aor: Personal | None = None
-    user: Personal | None = None  # the number of a sip or tel URI, else its user part; None where it stands for nobody
+    user: Personal | None = (
+        None  # the number of a sip or tel URI, else its user part; None where it stands for nobody
+    )
     name: Personal | None = None
     calling: bool | None = None  # what the client says of who placed the call
     agent: bool | None = None  # what the client says of whose side this is

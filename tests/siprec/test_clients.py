@@ -315,7 +315,9 @@ def test_an_invite_without_offer_ends_a_hold() -> None:
     recorder.invite("broadworks")
     recorder.change("broadworks_pause")
     bare = sample("broadworks_resume", recorder.tag).partition(b"\r\n\r\n")[0]
-    bare = re.sub(rb"Content-(Type|Length):[^\r]*\r?\n?", b"", bare).strip() + b"\r\nContent-Length: 0\r\n\r\n"
+    bare = (
+        re.sub(rb"Content-(Type|Length):[^\r]*\r?\n?", b"", bare).strip() + b"\r\nContent-Length: 0\r\n\r\n"
+    )
     effects = recorder.machine.receive(bare, FLOW, 2)
     lines = parse_sdp(response(effects).body).media
     assert {str(line.direction) for line in lines} == {"recvonly"}
