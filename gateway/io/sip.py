@@ -48,7 +48,9 @@ class SipServer:
     async def start(self) -> None:
         """Bind UDP and TCP. Raises OSError."""
         here = (self.settings.address, self.settings.port)
-        self._datagrams, _ = await self._loop.create_datagram_endpoint(lambda: Datagrams(self), here)
+        self._datagrams, _ = await self._loop.create_datagram_endpoint(
+            lambda: Datagrams(self), sock=_datagram_socket(here)
+        )
         self._listener = await self._loop.create_server(lambda: Connection(self), *here)
 
     def close(self) -> None:
@@ -156,10 +158,10 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if not self._number:
             return
-        self._watch()
         server = self._server
         try:
             for message in self._framer.feed(data):
+                self._watch()  # by whole messages: dripped bytes keep nothing open
                 server.act(server.machine.receive(message, self._flow, server.now()))
             fault = self._framer.broken
         except BadMessage as error:
@@ -193,6 +195,20 @@ class Connection(asyncio.Protocol):
             self._watch()
         else:
             self._transport.close()
+
+
+def _datagram_socket(here: Address) -> socket.socket:
+    """A bound UDP socket. On `::` it takes IPv6 alone, as TCP does: an answer holds addresses of one family."""
+    family = socket.AF_INET6 if ":" in here[0] else socket.AF_INET
+    opened = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+    try:
+        if family == socket.AF_INET6:
+            opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        opened.bind(here)
+    except OSError:
+        opened.close()
+        raise
+    return opened
 
 
 def _is_any(address: str) -> bool:

@@ -48,7 +48,7 @@ class Worker:
                 wait_ns = due - time.monotonic_ns()
                 if wait_ns > 0:
                     poll.poll(-(-wait_ns // 1_000_000))
-                    self._take(self._channel.receive())
+                    self.take(self._channel.receive())
                 now = time.monotonic_ns()
                 if now < due:
                     continue
@@ -60,7 +60,8 @@ class Worker:
         finally:
             self._appender.close()
 
-    def _take(self, messages: Iterable[tuple[Message, list[int]]]) -> None:
+    def take(self, messages: Iterable[tuple[Message, list[int]]]) -> None:
+        """Commands for the next tick."""
         for message, sockets in messages:
             match message:
                 case Open(call_id=call_id):
@@ -120,10 +121,12 @@ def main(handle: int) -> None:
     ready.register(channel, select.POLLIN)
     ready.poll()
     try:
-        ((configure, _),) = channel.receive()
+        (configure, _), *commands = channel.receive()
         assert isinstance(configure, Configure)
         channel.send([Ready(locked)])
-        Worker(channel, configure).run()
+        worker = Worker(channel, configure)
+        worker.take(commands)  # who replaces a dead worker finds the running calls already told
+        worker.run()
     except ChannelClosed:
         return
 

@@ -212,7 +212,8 @@ class UserAgentServer:
         self, dialog: Dialog, key: ServerKey, request: Request, flow: Flow, now: float
     ) -> list[Effect]:
         """A new request of a known dialog."""
-        if len(self._layer) >= DIALOG_RESERVE * TRANSACTIONS_PER_DIALOG * self._max_dialogs:
+        full = len(self._layer) >= DIALOG_RESERVE * TRANSACTIONS_PER_DIALOG * self._max_dialogs
+        if full and request.method != "BYE":  # which frees what it takes: a dialog ends once
             return self._refuse(request, flow, 503, "overload", retry_after())
         if fault := objection(request, self._profile):
             return self._refuse(request, flow, fault.status, fault.kind, fault.fields)

@@ -412,6 +412,14 @@ def test_bye_goes_only_where_the_socket_reaches(host: str) -> None:
     assert sent.flow.peer == UDP.peer
 
 
+def test_bye_is_taken_however_much_is_under_way() -> None:
+    client = Client()
+    client.establish()
+    asked = [answer(client.give(client.request("OPTIONS", 2))).status for _ in range(100)]
+    assert asked[-1] == 503
+    assert names(client.give(client.request("BYE", 3))) == ["200", "hung up: bye"]
+
+
 @given(st.data())
 def test_mutated_messages_never_raise(data: st.DataObject) -> None:
     client = Client()
