@@ -14,7 +14,7 @@ from gateway.config.settings import SipSettings
 from gateway.sip.effects import Flow, Rejected, Send
 from gateway.sip.errors import BadMessage
 from gateway.sip.framing import StreamFramer
-from gateway.siprec.session import Changed, Ended, Established, Offered, RecordingServer, SessionId
+from gateway.siprec.session import Changed, Ended, Established, Offered, RecordingServer
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,6 @@ class SipServer:
         self._listener: asyncio.Server | None = None
         self._connections: dict[int, Connection] = {}
         self._numbers = count(1)
-        self._carriers: dict[SessionId, int] = {}  # which connection a session came on
 
     async def start(self) -> None:
         """Bind UDP and TCP. Raises OSError."""
@@ -74,13 +73,7 @@ class SipServer:
                     self._send(data, flow)
                 case Rejected(kind):
                     self._on_refused(kind)
-                case Offered(session=session, flow=flow):
-                    self._carriers[session] = flow.connection
-                    self._on_event(effect)
-                case Ended(session=session):
-                    self._carriers.pop(session, None)
-                    self._on_event(effect)
-                case Changed() | Established():
+                case Offered() | Changed() | Established() | Ended():
                     self._on_event(effect)
         self._arm()
 
@@ -96,9 +89,6 @@ class SipServer:
     def disconnected(self, number: int) -> None:
         if self._connections.pop(number, None):
             self.act(self.machine.connection_lost(number, self.now()))
-
-    def carries_call(self, number: int) -> bool:
-        return number in self._carriers.values()
 
     def _send(self, data: bytes, flow: Flow) -> None:
         if flow.connection:
@@ -191,7 +181,7 @@ class Connection(asyncio.Protocol):
         )
 
     def _tired(self) -> None:
-        if self._server.carries_call(self._number):
+        if self._server.machine.carries(self._number):
             self._watch()
         else:
             self._transport.close()

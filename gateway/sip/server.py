@@ -94,6 +94,11 @@ class UserAgentServer:
                 effects += self._step(self._dialogs[entry.dialog], event, "connection_lost", now)
         return effects
 
+    def carries(self, connection: int) -> bool:
+        """Whether the last request of a dialog came over this connection."""
+        flows = (dialog.flow for dialog in self._dialogs.values())
+        return any(flow is not None and flow.connection == connection for flow in flows)
+
     def next_timer(self) -> float | None:
         """When `handle_timer` is due, or None."""
         return self._timers.next()
