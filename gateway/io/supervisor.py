@@ -17,6 +17,10 @@ log = logging.getLogger(__name__)
 RESTART_SECONDS = 1.0  # least time between two starts, so that a worker that cannot live does not spin
 
 
+class WorkerFailed(Exception):
+    """The first media worker ended before it could record."""
+
+
 class Supervisor:
     """One worker. `on_message` hears it, `on_lost` is told of its death, and `resume` gives the commands,
     with their sockets, by which the next one goes on."""
@@ -44,9 +48,15 @@ class Supervisor:
         return self._process.pid if self._process else None
 
     async def start(self) -> None:
-        """Start the worker and wait until it can record."""
+        """Start the worker and wait until it can record. Raises WorkerFailed."""
         await self._spawn()
-        await self._ready.wait()
+        assert self._process is not None
+        ready, ended = asyncio.create_task(self._ready.wait()), asyncio.create_task(self._process.wait())
+        await asyncio.wait({ready, ended}, return_when=asyncio.FIRST_COMPLETED)
+        ready.cancel()
+        if not ended.cancel():
+            self._drop_channel()
+            raise WorkerFailed(f"the media worker ended with status {ended.result()} before it could record")
         self._watch = asyncio.create_task(self._keep())
 
     def send(self, command: Command, sockets: Sequence[int] = ()) -> None:
