@@ -8,7 +8,6 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Literal, get_args, get_origin
 
-from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
@@ -49,12 +48,7 @@ PLAIN: dict[object, str] = {
     bool: "true or false",
     Path: "path",
 }
-BOUNDS = {
-    Ge: ("ge", "at least {}"),
-    Gt: ("gt", "more than {}"),
-    Le: ("le", "at most {}"),
-    Lt: ("lt", "less than {}"),
-}
+BOUNDS = {"ge": "at least {:,}", "gt": "more than {:,}", "le": "at most {:,}", "lt": "less than {:,}"}
 
 
 def page() -> str:
@@ -90,9 +84,10 @@ def _values(field: FieldInfo) -> str:
 
 def _bounds(metadata: list[object]) -> Iterator[str]:
     for bound in metadata:
-        for kind, (attribute, words) in BOUNDS.items():
-            if isinstance(bound, kind):
-                yield words.format(f"{getattr(bound, attribute):,}")
+        for attribute, words in BOUNDS.items():
+            limit = getattr(bound, attribute, None)
+            if limit is not None:
+                yield words.format(limit)
 
 
 def _type(annotation: object) -> str:

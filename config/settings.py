@@ -36,9 +36,13 @@ class SipSettings(Section):
     max_message_bytes: int = Field(
         65_535, ge=4096, le=1_048_576, description="Largest SIP message taken; a larger one is answered 513."
     )
-    max_tcp_connections: int = Field(256, ge=1, description="TCP connections kept at once; further ones are closed.")
+    max_tcp_connections: int = Field(
+        256, ge=1, description="TCP connections kept at once; further ones are closed."
+    )
     tcp_idle_seconds: int = Field(
-        600, ge=10, description="A TCP connection that carries no running call and is silent this long is closed."
+        600,
+        ge=10,
+        description="A TCP connection that carries no running call and is silent this long is closed.",
     )
 
 
@@ -59,7 +63,9 @@ class MediaSettings(Section):
     timeout_seconds: float = Field(
         60.0, ge=5, description="A call on which no leg carries packets for this long is ended."
     )
-    tick_milliseconds: int = Field(100, ge=20, le=500, description="How often the media worker drains its sockets.")
+    tick_milliseconds: int = Field(
+        100, ge=20, le=500, description="How often the media worker drains its sockets."
+    )
 
     @model_validator(mode="after")
     def _ports_in_order(self) -> MediaSettings:
@@ -124,7 +130,9 @@ class MetricsSettings(Section):
 class LogSettings(Section):
     """What the log says; never personal data."""
 
-    level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe level written.")
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least severe level written."
+    )
 
 
 class Settings(Section):
@@ -142,7 +150,10 @@ class Settings(Section):
         """Where a key file lies, by its setting or in the storage folder."""
         chosen: Path | None = getattr(self.keys, name)
         defaults = {
-            "vault_public": "vault.pub", "vault_private": "vault.key", "node": "node.key", "lookup": "lookup.key"
+            "vault_public": "vault.pub",
+            "vault_private": "vault.key",
+            "node": "node.key",
+            "lookup": "lookup.key",
         }
         return chosen or self.storage.directory / "keys" / defaults[name]
 

@@ -40,9 +40,7 @@ class Timeline:
     def __or__(self, other: Timeline) -> Timeline:
         return Timeline.of(self.spans + other.spans)
 
-    def touches(
-        self, starts: npt.NDArray[np.int64], stops: npt.NDArray[np.int64]
-    ) -> npt.NDArray[np.bool_]:
+    def touches(self, starts: npt.NDArray[np.int64], stops: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
         """For each interval from starts[i] up to stops[i]: does any of it lie in a span?"""
         if not self.spans:
             return np.zeros(len(starts), np.bool_)

@@ -20,7 +20,17 @@ from gateway.storage import ebml
 from gateway.storage.ebml import ContainerError, Element, children, element, master, real, text, uint, void
 
 __all__ = [
-    "Block", "Chapter", "ContainerError", "Info", "Reader", "Track", "cluster", "header", "read", "trailer", "void"
+    "Block",
+    "Chapter",
+    "ContainerError",
+    "Info",
+    "Reader",
+    "Track",
+    "cluster",
+    "header",
+    "read",
+    "trailer",
+    "void",
 ]
 
 MAX_CLUSTER_UNITS = 4 * UNITS_PER_SECOND  # a block's time within its cluster is 16 bits, signed: 4.09 s
@@ -51,11 +61,12 @@ class Id(IntEnum):
 
 # A Segment whose size is not known while it is written: eight bytes, all ones.
 OPEN_SEGMENT = Id.SEGMENT.to_bytes(4) + b"\x01" + b"\xff" * 7
-# A SimpleBlock up to its payload: id and three bytes of size in one word; track, time, flags, which the size counts.
+# A SimpleBlock up to its payload: id and three bytes of size in one word; then track, time and flags,
+# which the size counts.
 BLOCK_HEAD = struct.Struct(">IBhB")
 BLOCK_ID_SIZE = Id.SIMPLE_BLOCK << 24 | 1 << 21
 BLOCK_FIXED = 4
-# A Cluster up to its first block: id and eight bytes of size; a Timestamp of eight bytes, which the size counts.
+# A Cluster up to its first block: id and eight bytes of size; then its Timestamp, which the size counts.
 CLUSTER_HEAD = struct.Struct(">IQBBQ")
 CLUSTER_SIZE = 1 << 56
 TIMESTAMP_BYTES = 10
@@ -124,7 +135,7 @@ def header(
         text(Id.MUXING_APP, APPLICATION),
         text(Id.WRITING_APP, APPLICATION),
     )
-    # An empty cluster closes it: ffmpeg opens nothing before it has seen one, so now any cut after this opens.
+    # An empty cluster closes it: ffmpeg opens a file only once it has seen one, so any cut after this opens.
     first = master(Id.CLUSTER, uint(Id.TIMESTAMP, 0))
     return head + OPEN_SEGMENT + info + master(Id.TRACKS, *map(_track_entry, tracks)) + first
 
@@ -135,14 +146,16 @@ def cluster(blocks: Sequence[Block]) -> bytes:
     start = min(times)
     if start < 0 or max(times) - start > MAX_CLUSTER_UNITS:
         raise ContainerError(
-            f"the blocks of a cluster span at most {MAX_CLUSTER_UNITS} units from 0 on, not {start} to {max(times)}"
+            f"a cluster spans at most {MAX_CLUSTER_UNITS} units, from 0 on; found {start} to {max(times)}"
         )
     pieces = [b""]
     size = TIMESTAMP_BYTES
     for track, time, payload in blocks:
         length = len(payload) + BLOCK_FIXED
         if length > ebml.MAX_BODY_BYTES:
-            raise ContainerError(f"a block of {len(payload)} bytes is over the limit of {ebml.MAX_BODY_BYTES}")
+            raise ContainerError(
+                f"a block of {len(payload)} bytes is over the limit of {ebml.MAX_BODY_BYTES}"
+            )
         pieces += (BLOCK_HEAD.pack(BLOCK_ID_SIZE | length, 0x80 | track, time - start, KEYFRAME), payload)
         size += length + BLOCK_FIXED
     pieces[0] = CLUSTER_HEAD.pack(Id.CLUSTER, CLUSTER_SIZE | size, Id.TIMESTAMP, 0x88, start)
@@ -153,7 +166,8 @@ def trailer(tags: Mapping[str, str], chapters: Sequence[Chapter]) -> bytes:
     """What closes a file: chapters, then tags; either may be empty."""
     atoms = [_chapter_atom(uid, chapter) for uid, chapter in enumerate(chapters, 1)]
     simple = [
-        master(Id.SIMPLE_TAG, text(Id.TAG_NAME, name), text(Id.TAG_STRING, value)) for name, value in tags.items()
+        master(Id.SIMPLE_TAG, text(Id.TAG_NAME, name), text(Id.TAG_STRING, value))
+        for name, value in tags.items()
     ]
     closing = master(Id.CHAPTERS, master(Id.EDITION_ENTRY, *atoms)) if atoms else b""
     return closing + (master(Id.TAGS, master(Id.TAG, master(Id.TARGETS), *simple)) if simple else b"")
@@ -212,7 +226,9 @@ class Reader:
                 case Id.INFO:
                     self.info = _info(body)
                 case Id.TRACKS:
-                    self.tracks = tuple(_track(entry.body) for entry in children(body) if entry.id == Id.TRACK_ENTRY)
+                    self.tracks = tuple(
+                        _track(entry.body) for entry in children(body) if entry.id == Id.TRACK_ENTRY
+                    )
                     return
                 case Id.CLUSTER:
                     raise ContainerError("the container has a cluster before its tracks")
@@ -256,7 +272,9 @@ def _info(body: bytes) -> Info:
     fields = _fields(body)
     title = re.fullmatch(r"segment (\S+) part (\d+)", ebml.text_of(fields.get(Id.TITLE, b"")))
     if title is None or ebml.uint_of(fields.get(Id.TIMESTAMP_SCALE, b"")) != UNIT_NS:
-        raise ContainerError(f"the container's Info lacks its segment, its part or the timestamp scale {UNIT_NS}")
+        raise ContainerError(
+            f"the container's Info lacks its segment, its part or the timestamp scale {UNIT_NS}"
+        )
     try:
         recording_id, call_id = (UUID(bytes=fields[id]) for id in (Id.SEGMENT_UUID, Id.SEGMENT_FAMILY))
         (date,) = struct.unpack(">q", fields[Id.DATE_UTC])
@@ -314,6 +332,11 @@ def _chapters(body: bytes) -> tuple[Chapter, ...]:
 
 def _tags(body: bytes) -> dict[str, str]:
     simple = [
-        _fields(found.body) for tag in children(body) for found in children(tag.body) if found.id == Id.SIMPLE_TAG
+        _fields(found.body)
+        for tag in children(body)
+        for found in children(tag.body)
+        if found.id == Id.SIMPLE_TAG
     ]
-    return {ebml.text_of(tag.get(Id.TAG_NAME, b"")): ebml.text_of(tag.get(Id.TAG_STRING, b"")) for tag in simple}
+    return {
+        ebml.text_of(tag.get(Id.TAG_NAME, b"")): ebml.text_of(tag.get(Id.TAG_STRING, b"")) for tag in simple
+    }

@@ -119,7 +119,9 @@ class _Window:
         first = self.take(1)
         length = 9 - first[0].bit_length()
         if length > longest:
-            raise ContainerError(f"an element begins with {first[0]:02X}, which starts no number of {longest} bytes")
+            raise ContainerError(
+                f"an element begins with {first[0]:02X}, which starts no number of {longest} bytes"
+            )
         value = int.from_bytes(first + self.take(length - 1))
         return value if keep_marker else value ^ 1 << 7 * length
 

@@ -1,4 +1,7 @@
-"""Files and folders that only the owner may read, written so that a crash leaves the old or the new."""
+"""Files and folders that only the owner may read, written so that a crash leaves the old or the new.
+
+Without `sync` what was written is durable only once the caller has flushed the file system.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +13,14 @@ FILE_MODE = 0o600
 TEMPORARY = ".new"  # ends the name of a file being written; a crash may leave one behind
 
 
-def make_folder(path: Path) -> None:
+def make_folder(path: Path, *, sync: bool = True) -> None:
     """Create a folder and those above it, each durable in its parent before the next is made."""
     if path.is_dir():
         return
-    make_folder(path.parent)
+    make_folder(path.parent, sync=sync)
     path.mkdir(FOLDER_MODE, exist_ok=True)
-    sync_folder(path.parent)
+    if sync:
+        sync_folder(path.parent)
 
 
 def sync_folder(path: Path) -> None:
@@ -28,23 +32,33 @@ def sync_folder(path: Path) -> None:
         os.close(handle)
 
 
-def create(path: Path, data: bytes) -> None:
+def create(path: Path, data: bytes, *, sync: bool = True) -> None:
     """Write a file that does not exist yet, durably. Raises FileExistsError."""
     handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, FILE_MODE)
     with os.fdopen(handle, "wb") as file:
         file.write(data)
         file.flush()
-        os.fsync(file.fileno())
-    sync_folder(path.parent)
+        if sync:
+            os.fsync(file.fileno())
+    if sync:
+        sync_folder(path.parent)
 
 
-def replace(path: Path, data: bytes) -> None:
-    """Write a file in one step, durably: readers see the old content or the new, never a part."""
+def replace(path: Path, data: bytes, *, sync: bool = True) -> None:
+    """Write a file in one step, durably: readers see the old content or the new, never a part.
+
+    Where it fails, as on a full disk, nothing is left behind.
+    """
     temporary = path.with_name(f".{path.name}{TEMPORARY}")
     temporary.unlink(missing_ok=True)
-    create(temporary, data)
-    temporary.replace(path)
-    sync_folder(path.parent)
+    try:
+        create(temporary, data, sync=sync)
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+    if sync:
+        sync_folder(path.parent)
 
 
 def is_temporary(path: Path) -> bool:

@@ -2,11 +2,13 @@
 
 Synchronous, one connection, one writer: the gateway calls it from one thread of its own. SQLite in
 WAL mode with synchronous=FULL, because recovery after a power cut looks only at calls the index
-still holds as running, so a committed row must stay. Deleted content is overwritten (secure_delete).
+still holds as running, so a committed row must stay; a writer that flushes the file system itself
+may do with less. Deleted content is overwritten (secure_delete).
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,11 +25,11 @@ from gateway.storage.records import CallRecord
 
 SCHEMA_VERSION = "0001"  # the newest step in migrations/versions
 PAGE = 500  # calls read at once: under SQLite's limit of variables in a statement, and a few MB of rows
+MAX_FAULTS = 20  # of a damaged file: the first ones tell enough
 BUSY_MS = 5000  # a reader waits this long for a writer of another process
 PRAGMAS = (
     f"busy_timeout={BUSY_MS}",
     "journal_mode=WAL",
-    "synchronous=FULL",
     "secure_delete=ON",
     "foreign_keys=ON",
 )
@@ -65,10 +67,15 @@ class Index:
         self._engine = engine
 
     @classmethod
-    def open(cls, path: Path, readonly: bool = False) -> Index:
-        """Open an index, made or brought up to date where it is not read-only. Raises IndexFault."""
+    def open(cls, path: Path, readonly: bool = False, *, sync: bool = True) -> Index:
+        """Open an index, made or brought up to date where it is not read-only. Raises IndexFault.
+
+        Without `sync` the caller flushes the file system after the changes that must be durable.
+        """
         if readonly and not path.exists():
-            raise IndexMissing(f"{path}: there is no index yet; the gateway makes it when it starts")
+            raise IndexMissing(
+                f"{path}: there is no index; the gateway makes it when it starts, `hushtap reindex` from what is recorded"
+            )
         if not readonly:
             files.make_folder(path.parent)
             path.touch(mode=files.FILE_MODE)
@@ -78,7 +85,7 @@ class Index:
             poolclass=StaticPool,
             connect_args={"check_same_thread": False, "isolation_level": None},
         )
-        sa.event.listen(engine, "connect", _configure(readonly))
+        sa.event.listen(engine, "connect", _configure(readonly, sync))
         sa.event.listen(engine, "begin", _begin(readonly))
         index = cls(path, engine)
         try:
@@ -171,7 +178,7 @@ class Index:
             yield from (self._record(found[call_id]) for call_id in page if call_id in found)
 
     def get(self, call_id: str) -> CallRecord:
-        """The call of this id, or of the only one that begins like this. Raises CallUnknown, CallAmbiguous."""
+        """The call of this id, or the only one whose id begins so. Raises CallUnknown, CallAmbiguous."""
         begins = tables.calls.c.id.startswith(call_id.lower(), autoescape=True)
         with self._transaction() as connection:
             found = connection.scalars(sa.select(tables.calls.c.id).where(begins).limit(2)).all()
@@ -184,7 +191,18 @@ class Index:
     def ids(self) -> set[str]:
         """The id of every call."""
         with self._transaction() as connection:
-            return set(connection.scalars(sa.select(tables.calls.c.id)))
+            found = set(connection.scalars(sa.select(tables.calls.c.id)))
+        if not all(isinstance(id, str) for id in found):
+            raise self._fault(TypeError("a call's id is not text"))
+        return found
+
+    def faults(self) -> Iterator[str]:
+        """What is wrong with the file itself, and rows that belong to no call; a sentence each."""
+        with self._transaction() as connection:
+            damage = connection.exec_driver_sql(f"PRAGMA integrity_check({MAX_FAULTS})").scalars().all()
+            strays = Counter(row[0] for row in connection.exec_driver_sql("PRAGMA foreign_key_check").all())
+        yield from (f"{found}." for found in damage if found != "ok")
+        yield from (f"{table} has {count} rows of no call." for table, count in sorted(strays.items()))
 
     def rows(self, call_id: str) -> tables.Rows | None:
         """One call's rows, to be held against its signed record."""
@@ -218,12 +236,12 @@ class Index:
         try:
             with self._engine.begin() as connection:
                 yield connection
-        except (sa.exc.DatabaseError, pysqlite3.DatabaseError) as error:
+        except (sa.exc.DatabaseError, pysqlite3.DatabaseError, UnicodeDecodeError) as error:
             raise self._fault(error) from error
 
     def _fault(self, error: Exception) -> IndexFault:
         cause = getattr(error, "orig", None) or error
-        if "locked" in str(cause) or "readonly" in str(cause):
+        if any(passing in str(cause) for passing in ("locked", "readonly", "full")):
             return IndexFault(f"{self._path}: the index is not to be written now: {cause}")
         return IndexCorrupt(f"{self._path}: the index is damaged ({cause}); `hushtap reindex` rebuilds it")
 
@@ -235,7 +253,10 @@ class Index:
             if version == SCHEMA_VERSION:
                 return
             if readonly:
-                raise IndexVersion(f"{self._path}: the index is of version {version}, {SCHEMA_VERSION} is expected")
+                raise IndexVersion(
+                    f"{self._path}: the index is of version {version}, {SCHEMA_VERSION} is expected;"
+                    " `hushtap reindex` rebuilds it"
+                )
             _migrate(connection, self._path, version)
 
 
@@ -257,12 +278,16 @@ def _migrate(connection: sa.Connection, path: Path, version: str | None) -> None
         command.upgrade(config, "head")
     except CommandError as error:
         raise IndexVersion(
-            f"{path}: the index is of version {version}, which this program does not know; it reads {SCHEMA_VERSION}"
+            f"{path}: the index is of version {version}, which this program does not know: {SCHEMA_VERSION} is its own"
         ) from error
 
 
-def _configure(readonly: bool) -> Callable[[Any, object], None]:
-    pragmas = (*PRAGMAS, "query_only=ON") if readonly else PRAGMAS
+def _configure(readonly: bool, sync: bool) -> Callable[[Any, object], None]:
+    pragmas = (
+        *PRAGMAS,
+        f"synchronous={'FULL' if sync else 'NORMAL'}",
+        f"query_only={'ON' if readonly else 'OFF'}",
+    )
 
     def configure(connection: Any, _: object) -> None:
         cursor = connection.cursor()

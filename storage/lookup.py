@@ -26,7 +26,10 @@ def number_hashes(lookup_key: bytes, number: str) -> tuple[bytes, ...]:
     if not text.isdecimal():
         return (_hash(lookup_key, "whole", text),)
     suffixes = [text[-size:] for size in range(MIN_SUFFIX, min(len(text), MAX_SUFFIX) + 1)]
-    return (_hash(lookup_key, "whole", _significant(text)), *(_hash(lookup_key, "suffix", s) for s in suffixes))
+    return (
+        _hash(lookup_key, "whole", _significant(text)),
+        *(_hash(lookup_key, "suffix", s) for s in suffixes),
+    )
 
 
 def search_hashes(lookup_key: bytes, number: str) -> tuple[bytes, ...]:

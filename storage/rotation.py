@@ -30,7 +30,9 @@ from gateway.storage.vault import Vault
 Progress = Callable[[int, int], None]  # documents done, documents in all
 
 
-def rotate(vault: Vault, index: Index | None, paths: KeyPaths, progress: Progress = lambda done, total: None) -> str:
+def rotate(
+    vault: Vault, index: Index | None, paths: KeyPaths, progress: Progress = lambda done, total: None
+) -> str:
     """Replace the vault's key pair; returns the id of the new key. The old private key is gone afterwards.
 
     Raises VaultBusy while a gateway runs, KeysError, RecordError at a document that is not as signed.
@@ -38,7 +40,9 @@ def rotate(vault: Vault, index: Index | None, paths: KeyPaths, progress: Progres
     with vault.exclusive():
         node = load_node(paths.node)
         if not paths.vault_private.exists():
-            raise PrivateKeyMissing(f"{paths.vault_private}: the vault's private key is not there; rotation needs it")
+            raise PrivateKeyMissing(
+                f"{paths.vault_private}: the vault's private key is not there; rotation needs it"
+            )
         if not paths.next_private.exists():
             files.replace(paths.next_private, private_pem(X25519PrivateKey.generate()))
         public = VaultPublicKey(load_private(paths.next_private).public_key())
@@ -54,7 +58,9 @@ def rotate(vault: Vault, index: Index | None, paths: KeyPaths, progress: Progres
                 index.reseal(record.facts.id, record.sealed)
             progress(done, total)
         files.replace(paths.vault_public, public_pem(public.key))
-        access.reseal(vault.directory, keys, public)  # exports go on meanwhile, and by now log under the new key
+        access.reseal(
+            vault.directory, keys, public
+        )  # exports go on meanwhile, and by now log under the new key
         # The rename removes the old key's name; its bytes go where the file system lets them go.
         paths.next_private.replace(paths.vault_private)
         files.sync_folder(paths.vault_private.parent)

@@ -60,7 +60,12 @@ class Sealer:
     """Turns plaintext into a sealed stream; a segment is held until it is known not to be the last."""
 
     def __init__(
-        self, key: bytes, associated_data: bytes, salt: bytes, nonce_prefix: bytes, segment_bytes: int = SEGMENT_BYTES
+        self,
+        key: bytes,
+        associated_data: bytes,
+        salt: bytes,
+        nonce_prefix: bytes,
+        segment_bytes: int = SEGMENT_BYTES,
     ) -> None:
         if (len(key), len(salt), len(nonce_prefix)) != (KEY_BYTES, SALT_BYTES, PREFIX_BYTES):
             raise ValueError("a sealer needs a key of 32 bytes, a salt of 32 and a nonce prefix of 7")
@@ -89,7 +94,7 @@ class Sealer:
         held = self._held
         held += data
         while len(held) > self._room:
-            self._seal(bytes(held[: self._room]), last=False)
+            self._seal(held[: self._room], last=False)
             del held[: self._room]
             self._room = self._later
         return self._flush()
@@ -98,11 +103,11 @@ class Sealer:
         """The last segment; every later call raises ValueError."""
         out = self.write(b"")
         self._finished = True
-        self._seal(bytes(self._held), last=True)
+        self._seal(self._held, last=True)
         self._held.clear()
         return out + self._flush()
 
-    def _seal(self, plain: bytes, last: bool) -> None:
+    def _seal(self, plain: bytearray, last: bool) -> None:
         self._out.append(self._cipher.encrypt(_nonce(self._prefix, self._index, last), plain, None))
         self._index += 1
 
@@ -177,7 +182,9 @@ class SealedReader:
             if plain is None:
                 raise TruncatedError(f"segment {index}, where the file ends, is cut or altered", index)
             yield plain
-            raise TruncatedError(f"the file ends after segment {index} without its last-segment mark", index + 1)
+            raise TruncatedError(
+                f"the file ends after segment {index} without its last-segment mark", index + 1
+            )
         yield plain
 
     @staticmethod

@@ -89,7 +89,11 @@ redactions = Table(
 )
 
 notes = Table(
-    "notes", metadata, _call(), Column("position", Integer, primary_key=True), Column("note", Text, nullable=False)
+    "notes",
+    metadata,
+    _call(),
+    Column("position", Integer, primary_key=True),
+    Column("note", Text, nullable=False),
 )
 
 recordings = Table(
@@ -223,7 +227,9 @@ def record_of(rows: Mapping[str, Sequence[Row]]) -> CallRecord:
         recordings=tuple(_recording(row, rows["parts"]) for row in rows["recordings"]),
         notes=tuple(row["note"] for row in rows["notes"]),
     )
-    return CallRecord(facts, Sealed(call["sealed_key"], call["sealed"]), tuple(row["hash"] for row in rows["lookup"]))
+    return CallRecord(
+        facts, Sealed(call["sealed_key"], call["sealed"]), tuple(row["hash"] for row in rows["lookup"])
+    )
 
 
 def _leg(row: Row) -> LegReport:

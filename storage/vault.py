@@ -15,7 +15,7 @@ import hashlib
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
@@ -65,10 +65,14 @@ def part_place(call_id: str, started_ns: int, recording_id: str, number: int) ->
 
 
 class Vault:
-    """Paths, and documents written in one step; `directory` is the storage folder."""
+    """Paths, and documents written in one step; `directory` is the storage folder.
 
-    def __init__(self, directory: Path) -> None:
+    Without `sync` the caller flushes the file system after what must be durable, many documents at once.
+    """
+
+    def __init__(self, directory: Path, *, sync: bool = True) -> None:
         self.directory = directory
+        self._sync = sync
         self._audio = directory / "audio"
         self._wrapped = directory / "wrapped"
 
@@ -88,7 +92,9 @@ class Vault:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             os.close(handle)
-            raise VaultBusy(f"{self.directory}: another process writes to this vault; stop the gateway first") from error
+            raise VaultBusy(
+                f"{self.directory}: another process writes to this vault; stop the gateway first"
+            ) from error
         try:
             yield
         finally:
@@ -111,19 +117,21 @@ class Vault:
     def key_path(self, recording_id: str) -> Path:
         return self._wrapped / recording_id[-2:] / f"{recording_id}.json"
 
-    def new_recording(self, call_id: str, recording_id: str, started_ns: int, public_key: VaultPublicKey) -> bytes:
-        """A fresh data key, given out only once its wrapped form is durable; the call's folder is made.
+    def new_recording(
+        self, call_id: str, recording_id: str, started_ns: int, public_key: VaultPublicKey
+    ) -> bytes:
+        """A fresh data key, given out once its wrapped form is written; the call's folder is made.
 
         Raises VaultError where the recording has a key already.
         """
         folder, path = self.call_folder(call_id, started_ns), self.key_path(recording_id)
-        files.make_folder(folder)
-        files.make_folder(path.parent)
+        files.make_folder(folder, sync=self._sync)
+        files.make_folder(path.parent, sync=self._sync)
         if path.exists():
             raise VaultError(f"{path}: the recording has a key already; an id is used once")
         data_key = os.urandom(DATA_KEY_BYTES)
         sealed = public_key.seal(data_key, records.data_key_info(recording_id))
-        files.replace(path, records.encode_data_key(recording_id, sealed))
+        files.replace(path, records.encode_data_key(recording_id, sealed), sync=self._sync)
         return data_key
 
     def data_key(self, recording_id: str, keys: PrivateKeyProvider) -> bytes:
@@ -156,20 +164,29 @@ class Vault:
 
     def write_record(self, record: CallRecord, node: NodeKey) -> None:
         folder = self.call_folder(record.facts.id, record.facts.started_ns)
-        files.make_folder(folder)
-        files.replace(folder / CALL_FILE, records.encode_call(record, node))
+        files.make_folder(folder, sync=self._sync)
+        try:
+            files.replace(folder / CALL_FILE, records.encode_call(record, node), sync=self._sync)
+        except OSError:
+            with suppress(OSError):  # other files are in it
+                folder.rmdir()  # a folder without a record looks as if the record had been removed
+            raise
 
     def read_call(self, folder: Path, node: NodePublicKey) -> CallRecord:
         """Raises NotInVault, RecordError."""
         record = records.decode_call(_read(folder / CALL_FILE), node)
         if self.call_folder(record.facts.id, record.facts.started_ns) != folder:
-            raise RecordError(f"it is the record of call {record.facts.id}, which does not belong in this folder")
+            raise RecordError(
+                f"it is the record of call {record.facts.id}, which does not belong in this folder"
+            )
         return record
 
     def call_folders(self) -> Iterator[Path]:
         """The folder of every call, oldest day first; its name is the call id."""
-        for day in sorted(self._audio.glob("*/*/*")):
-            yield from sorted(folder for folder in day.iterdir() if re.fullmatch(ID, folder.name))
+        for day in sorted(self._audio.glob("*/*/*/")):
+            yield from sorted(
+                folder for folder in day.iterdir() if re.fullmatch(ID, folder.name) and folder.is_dir()
+            )
 
     def calls(self, node: NodePublicKey) -> Iterator[CallRecord]:
         """Every call's record. Raises RecordError at one that is not as signed."""
@@ -177,14 +194,16 @@ class Vault:
 
     def write_manifest(self, manifest: Manifest, node: NodeKey) -> None:
         path = self.manifest_path(manifest.call_id, manifest.started_ns, manifest.recording_id)
-        files.replace(path, records.encode_manifest(manifest, node))
+        files.replace(path, records.encode_manifest(manifest, node), sync=self._sync)
 
-    def read_manifest(self, call_id: str, started_ns: int, recording_id: str, node: NodePublicKey) -> Manifest:
+    def read_manifest(
+        self, call_id: str, started_ns: int, recording_id: str, node: NodePublicKey
+    ) -> Manifest:
         """Raises NotInVault, RecordError."""
         return records.decode_manifest(_read(self.manifest_path(call_id, started_ns, recording_id)), node)
 
     def finish_recording(self, call: CallFacts, recording: RecordingFacts, node: NodeKey) -> Manifest:
-        """Sign the manifest of a recording whose parts are measured, with the call's counts and redactions."""
+        """Sign the manifest of a recording with measured parts, and the call's counts and redactions."""
         manifest = Manifest(
             call_id=call.id,
             recording_id=recording.id,
@@ -226,6 +245,8 @@ def _read(path: Path) -> bytes:
             data = file.read(MAX_DOCUMENT_BYTES + 1)
     except FileNotFoundError as error:
         raise NotInVault(f"{path.name} is not there") from error
+    except OSError as error:
+        raise RecordError(f"{path.name} cannot be read: {error.strerror}") from error
     if len(data) > MAX_DOCUMENT_BYTES:
         raise RecordError(f"{path.name} has over {MAX_DOCUMENT_BYTES} bytes")
     return data

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import shlex
 import tomllib
 from pathlib import Path
 
 import pytest
 
+from gateway.cli import parser
 from gateway.config import reference
 from gateway.config.settings import Section, Settings, parse
 
@@ -42,16 +44,50 @@ def test_every_example_configuration_is_valid(page: str, text: str) -> None:
     parse(tomllib.loads(text), page, Path())
 
 
-def test_every_dependency_has_its_reason() -> None:
+def command_lines() -> list[str]:
+    """Every `hushtap` line that a page shows, and the ones that --help gives as examples."""
+    blocks = [
+        block
+        for path in PAGES
+        for block in re.findall(r"```sh\n(.*?)```", path.read_text(encoding="utf-8"), re.DOTALL)
+    ]
+    examples = [line.split("  ")[1] for line in parser.EXAMPLES.splitlines() if line.startswith("  hushtap")]
+    return [
+        line for block in [*blocks, *examples] for line in block.splitlines() if line.startswith("hushtap")
+    ]
+
+
+@pytest.mark.parametrize("line", command_lines())
+def test_every_command_shown_is_one_that_works(line: str) -> None:
+    assert parser.parse(shlex.split(line, comments=True)[1:]).command
+
+
+def dependencies() -> dict[str, set[str]]:
+    """Distributions that the project asks for: to run, and by extra."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    groups = [project["dependencies"], *project["optional-dependencies"].values()]
-    wanted = {re.match(r"[A-Za-z0-9_-]+", line)[0] for group in groups for line in group}  # type: ignore[index]
+    groups = {"run": project["dependencies"], **project["optional-dependencies"]}
+    return {name: {re.split(r"[^A-Za-z0-9_-]", line)[0] for line in lines} for name, lines in groups.items()}
+
+
+def test_every_dependency_has_its_reason() -> None:
     listed = re.findall(
         r"^\| `([^`]+)` \|", (DOCS / "dependencies.md").read_text(encoding="utf-8"), re.MULTILINE
     )
-    system = {"sip-tester", "ffmpeg", "setuptools"}
-    assert set(listed) - system == wanted
+    from_elsewhere = {"sip-tester", "ffmpeg", "setuptools"}
+    assert set(listed) - from_elsewhere == set().union(*dependencies().values())
     assert len(listed) == len(set(listed))
+
+
+def test_every_dependency_is_used() -> None:
+    folders = ("gateway", "codecs", "config", "redaction", "storage")
+    source = "\n".join(
+        path.read_text(encoding="utf-8") for folder in folders for path in (ROOT / folder).rglob("*.py")
+    )
+    for name in dependencies()["run"]:
+        module = name.replace("-", "_")
+        assert re.search(rf"^\s*(?:import|from) {module}\b", source, re.MULTILINE), (
+            f"{name} is imported nowhere"
+        )
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)

@@ -19,7 +19,7 @@ COLOURS = {Level.OK: "green", Level.WARNING: "yellow", Level.FAULT: "red"}
 def run(arguments: argparse.Namespace) -> int:
     """1 when a fault was found; warnings are none."""
     settings = settings_of(arguments)
-    findings = examine(measure(settings), settings, arguments.calls)
+    findings = examine(measure(settings), settings, arguments.calls or settings.media.max_calls)
     if arguments.json:
         print(json.dumps([asdict(finding) for finding in findings], indent=2))
     else:

@@ -7,8 +7,9 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
-from importlib import import_module, metadata
+from importlib import import_module
 
+from gateway import __version__
 from gateway.cli import parser
 from gateway.cli.errors import CannotRun
 
@@ -33,7 +34,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run one command; gives its exit status and never raises on what a person or a disk may do wrong."""
     arguments = parser.parse(argv)
     if arguments.version:
-        print(f"hushtap {metadata.version('hushtap')}")
+        print(f"hushtap {__version__}")
         return OK
     if arguments.command is None:
         return _complain("a command is needed; `hushtap --help` lists them")

@@ -91,7 +91,5 @@ def _parties(call: CallFacts, role: Role) -> str:
 
 
 def _leg(report: LegReport) -> str:
-    counts = (
-        f"{report.packets:,} packets, {report.lost:,} lost, {report.late:,} late, {report.duplicated:,} twice"
-    )
+    counts = f"{report.packets:,} packets, {report.lost:,} lost, {report.late:,} late, {report.duplicated:,} duplicated"
     return f"{report.role.value}: {report.codec}, {offset(report.media_units)}, {counts}"

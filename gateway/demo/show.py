@@ -114,6 +114,7 @@ async def _record(gateway: Gateway, console: Console, seconds: float | None) -> 
                 )
             await asyncio.sleep(LOOK_SECONDS)
             rows = await _look(gateway, live)
+    console.print()
     return rows
 
 
@@ -174,7 +175,7 @@ def _list(row: Row, name: str) -> list[Row]:
 def _calls(rows: Sequence[Row]) -> Table:
     """The calls as the index has them, leg by leg."""
     table = Table("call", "state", "leg", "packets", "lost", "late", "seconds", title="Calls")
-    for row in rows:
+    for row in reversed(rows):  # the index lists the newest first
         scene = _scene(row)
         title, state = scene.title if scene else str(row["id"]), str(row["state"])
         for leg in _list(row, "legs") or [{}]:
@@ -185,7 +186,7 @@ def _calls(rows: Sequence[Row]) -> Table:
 
 
 def _tell(console: Console, place: Path, files: Sequence[Path]) -> None:
-    console.print("\nThe calls as files that any player opens:")
+    console.print("The calls as files that any player opens:")
     for file in files:
         console.print(f"  {file}", highlight=False, soft_wrap=True)
     console.print(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
 import os
 import queue
@@ -13,13 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from gateway.io.flush import FileSystem
 from gateway.recording.messages import Write
 from gateway.storage.records import part_name
 
 SYNC_SECONDS = 1.0
 MAX_BACKLOG_BYTES = 256 << 20  # what may wait for a slow disk: 16 s of 1,000 G.711 calls
-
-_libc = ctypes.CDLL(None, use_errno=True)  # lets go of the interpreter lock while it waits
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +71,7 @@ class Appender:
         self._ended: list[PartEnded] = []
         self._appended = 0
         self._stop = threading.Event()
-        self._directory = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._file_system = FileSystem(directory)
         self._writer = threading.Thread(target=self._write_all, name="append")
         self._syncer = threading.Thread(target=self._sync_all, name="sync")
         self._writer.start()
@@ -101,7 +99,7 @@ class Appender:
         self._writer.join()
         self._stop.set()
         self._syncer.join()
-        os.close(self._directory)
+        self._file_system.close()
 
     def _write_all(self) -> None:
         while (write := self._queue.get()) is not None:
@@ -162,8 +160,11 @@ class Appender:
         if not appended and not ended:
             return
         began = time.monotonic_ns()
-        failed = _libc.syncfs(self._directory) != 0
-        problem = os.strerror(ctypes.get_errno()) if failed else None
+        problem = None
+        try:
+            self._file_system.flush()
+        except OSError as error:
+            problem = error.strerror
         self._events.append(Synced(time.monotonic_ns() - began, appended, problem))
         for part in ended:
             self._events.append(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import resource
 import secrets
 import signal
 import sys
@@ -16,6 +15,7 @@ from gateway.config.settings import Settings
 from gateway.io.calls import Calls
 from gateway.io.channel import Configure
 from gateway.io.metrics import Metrics
+from gateway.io.secrecy import refuse_dumps
 from gateway.io.sip import SipServer
 from gateway.io.store import Store
 from gateway.io.supervisor import Supervisor
@@ -40,13 +40,14 @@ def serve(settings: Settings) -> int:
     """Record until SIGTERM or SIGINT. Raises CannotStart and the errors of the storage."""
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     logging.getLogger("gateway").setLevel(settings.log.level.upper())
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # data keys of running calls are in this process
-    vault = Vault(settings.storage.directory)
+    refuse_dumps()
+    vault = Vault(settings.storage.directory, sync=False)
     with vault.exclusive():
         keys = load_recorder(KeyPaths.of(settings))
         with Index.open(vault.index_path) as index:
-            for found in recover(vault, index, keys.node):
+            for found in recover(Vault(vault.directory), index, keys.node):
                 log.warning("call %s of an earlier run: %s", found.call_id, found.what)
+        with Index.open(vault.index_path, sync=False) as index:
             asyncio.run(_run(settings, Store(vault, index, keys)))
     return 0
 
@@ -68,7 +69,9 @@ async def _run(settings: Settings, store: Store) -> None:
             max_message_bytes=settings.sip.max_message_bytes,
             max_sessions=settings.media.max_calls,
         )
-        calls.sip = SipServer(machine, settings.sip, calls.hear, lambda kind: metrics.refused.labels(kind).inc())
+        calls.sip = SipServer(
+            machine, settings.sip, calls.hear, lambda kind: metrics.refused.labels(kind).inc()
+        )
         await _listen(settings, store, metrics, calls.sip, stack)
         checkpoints = asyncio.create_task(calls.checkpoint_forever())
         log.info("ready: %s", _addresses(settings))

@@ -49,10 +49,10 @@ class Folder:
 class Machine:
     """Facts, each as measured; None where the system does not say."""
 
-    open_files: tuple[int, int]  # soft and hard limit of one process
-    locked_memory: int | None  # bytes one process may lock; None: no limit
-    core_limit: int  # bytes of a core dump; -1: no limit
-    core_piped: bool  # dumps go to a program, whatever the limit
+    open_files: (
+        int | None
+    )  # most of one process, the hard limit: the gateway raises the soft one; None: no limit
+    may_lock_memory: bool  # without limit
     receive_buffer: int  # bytes, default of a UDP socket
     receive_buffer_max: int | None
     clock_synchronised: bool | None
@@ -75,10 +75,8 @@ def measure(settings: Settings) -> Machine:
     rtp = list(_rtp_ports(settings))
     address = settings.sip.address
     return Machine(
-        open_files=_limits(resource.RLIMIT_NOFILE),
-        locked_memory=_locked_memory(),
-        core_limit=_limits(resource.RLIMIT_CORE)[0],
-        core_piped=(_system_text("/proc/sys/kernel/core_pattern") or "").startswith("|"),
+        open_files=_limit(resource.getrlimit(resource.RLIMIT_NOFILE)[1]),
+        may_lock_memory=_may_lock_memory(),
         receive_buffer=_receive_buffer(),
         receive_buffer_max=_system_number("/proc/sys/net/core/rmem_max"),
         clock_synchronised=_clock_synchronised(),
@@ -96,18 +94,16 @@ def measure(settings: Settings) -> Machine:
     )
 
 
-def _limits(kind: int) -> tuple[int, int]:
-    soft, hard = resource.getrlimit(kind)
-    return soft, hard
+def _limit(value: int) -> int | None:
+    return None if value == resource.RLIM_INFINITY else value
 
 
-def _locked_memory() -> int | None:
+def _may_lock_memory() -> bool:
     for line in (_system_text("/proc/self/status") or "").splitlines():
         name, _, value = line.partition(":")
         if name == "CapEff" and int(value, 16) >> CAP_IPC_LOCK & 1:
-            return None
-    soft, _ = _limits(resource.RLIMIT_MEMLOCK)
-    return None if soft == resource.RLIM_INFINITY else soft
+            return True
+    return _limit(resource.getrlimit(resource.RLIMIT_MEMLOCK)[0]) is None
 
 
 def _system_text(path: str) -> str | None:
@@ -177,7 +173,7 @@ def _mode(path: Path) -> int | None:
 
 def _rtp_ports(settings: Settings) -> Iterator[int]:
     first = settings.media.first_port
-    return iter(range(first + first % 2, settings.media.last_port, 2))
+    return iter(range(first + first % 2, settings.media.last_port + 1, 2))
 
 
 def _port_state(kind: socket.SocketKind, address: str, port: int) -> PortState:

@@ -31,18 +31,26 @@ class Metrics:
         def seconds(name: str, text: str) -> Histogram:
             return Histogram(f"hushtap_{name}_seconds", text, registry=registry, buckets=SECONDS)
 
-        self.calls_now = gauge("calls_recording", "Calls being recorded, those whose last audio waits included")
+        self.calls_now = gauge(
+            "calls_recording", "Calls being recorded, those whose last audio waits included"
+        )
         self.calls_ended = counter("calls", "Calls by the state they ended in", "state")
         for state in CallState:
             if state is not CallState.RECORDING:
                 self.calls_ended.labels(state.value)
         self.setup = seconds("setup", "Time from an INVITE to its answer")
-        self.refused = counter("refused_requests", "SIP messages refused or not understood, by reason", "reason")
+        self.refused = counter(
+            "refused_requests", "SIP messages refused or not understood, by reason", "reason"
+        )
         self._packets = counter("rtp_packets", "RTP packets taken", "leg")
         self._lost = counter("rtp_lost_packets", "RTP packets that never came", "leg")
-        self._late = counter("rtp_late_packets", "RTP packets that came after their place was committed", "leg")
+        self._late = counter(
+            "rtp_late_packets", "RTP packets that came after their place was committed", "leg"
+        )
         self._duplicated = counter("rtp_duplicated_packets", "RTP packets that had come before", "leg")
-        self.media_refused = counter("media_refused_datagrams", "Datagrams on media ports that are no media", "kind")
+        self.media_refused = counter(
+            "media_refused_datagrams", "Datagrams on media ports that are no media", "kind"
+        )
         self.media_stopped = counter("media_timeouts", "Calls ended because no media came")
         self._ticks = counter("ticks", "Ticks of the media workers")
         self._busy = counter("tick_busy_seconds", "Time the media workers spent in ticks")

@@ -81,7 +81,11 @@ class Receiver:
         address = self._headers.ctypes.data
         for handle, leg in self._legs.items():
             room = min(SOCKET_ROWS, self._rows - row)
-            count = _libc.recvmmsg(handle, address + row * MMSGHDR.itemsize, room, MSG_DONTWAIT, None) if room else 0
+            count = (
+                _libc.recvmmsg(handle, address + row * MMSGHDR.itemsize, room, MSG_DONTWAIT, None)
+                if room
+                else 0
+            )
             if count <= 0:
                 left |= not room
                 _check(count)

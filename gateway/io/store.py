@@ -1,25 +1,32 @@
-"""The storage as the control process uses it: one thread, one index writer, never the event loop."""
+"""The storage as the control process uses it: one thread, one index writer, never the event loop.
+
+What was asked for while the thread was busy is done together and made durable by one flush, so that
+a burst of calls costs few flushes. Nothing is answered before it is durable.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import errno
-import logging
+import queue
+import threading
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
+from gateway.io.flush import FileSystem
 from gateway.recording.call import Call, Opening
 from gateway.recording.model import CallFacts, CallState, LegReport
 from gateway.storage.index import Index
 from gateway.storage.keys import RecorderKeys
 from gateway.storage.vault import Vault, measure_part
 
-log = logging.getLogger(__name__)
-
 P = ParamSpec("P")
 T = TypeVar("T")
+MAX_TOGETHER = 64  # works between two flushes: bounds how long the first of them waits
+
+Work = tuple[Callable[[], Any], Future[Any]]
 
 
 class Store:
@@ -29,7 +36,10 @@ class Store:
         self.vault = vault
         self._index = index
         self._keys = keys
-        self._thread = ThreadPoolExecutor(1, "store")
+        self._file_system = FileSystem(vault.directory)
+        self._queue: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._work, name="store")
+        self._thread.start()
 
     async def begin(self, opening: Opening) -> str:
         """Make the call's folder and its data key, wrapped durably; the key as hexadecimal."""
@@ -53,13 +63,15 @@ class Store:
         """Measure parts that were torn, sign the manifest, write the call as it ended."""
         return await self._run(self._settle, call)
 
-    async def last_part(self, opening: Opening) -> int:
-        """The highest number of a part on disk, 0 when there is none."""
-        return await self._run(self._last_part, opening)
-
     async def close(self) -> None:
-        await self._run(self._index.close)
-        self._thread.shutdown()
+        """Do what was asked for, then end."""
+        self._queue.put(None)
+        await asyncio.to_thread(self._thread.join)
+        self._file_system.close()
+
+    def last_part(self, opening: Opening) -> int:
+        """The highest number of a part on disk, 0 when there is none."""
+        return max(self.vault.parts_on_disk(self.folder(opening)).get(opening.recording_id, [0]))
 
     def folder(self, opening: Opening) -> Path:
         return self.vault.call_folder(opening.call_id, opening.started_utc_ns)
@@ -76,19 +88,45 @@ class Store:
         call.settle()
         facts = call.facts()
         if facts.state is CallState.NOT_RECORDED:
-            self.vault.destroy_key(opening.recording_id)
+            if self.vault.key_path(
+                opening.recording_id
+            ).exists():  # not yet destroyed by a try that failed later
+                self.vault.destroy_key(opening.recording_id)
         else:
             self.vault.finish_recording(facts, call.recording(), self._keys.node)
         self._put(facts)
         return facts
 
-    def _last_part(self, opening: Opening) -> int:
-        return max(self.vault.parts_on_disk(self.folder(opening)).get(opening.recording_id, [0]))
-
     async def _run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, lambda: work(*args, **kwargs))
+        done: Future[T] = Future()
+        self._queue.put((partial(work, *args, **kwargs), done))
+        return await asyncio.wrap_future(done)
+
+    def _work(self) -> None:
+        while batch := self._batch():
+            results = [(done, _outcome(work)) for work, done in batch]
+            flushed = _outcome(self._file_system.flush)
+            for done, (result, error) in results:
+                if fault := error or flushed[1]:
+                    done.set_exception(fault)
+                else:
+                    done.set_result(result)
+
+    def _batch(self) -> list[Work]:
+        """What waits, at least one; empty at the end."""
+        batch: list[Work] = []
+        work = self._queue.get()
+        while work is not None:
+            batch.append(work)
+            if len(batch) == MAX_TOGETHER or self._queue.empty():
+                return batch
+            work = self._queue.get()
+        self._queue.put(None)
+        return batch
 
 
-def is_full(error: OSError) -> bool:
-    """Whether storage failed for want of room."""
-    return error.errno in (errno.ENOSPC, errno.EDQUOT)
+def _outcome(work: Callable[[], T]) -> tuple[T | None, Exception | None]:
+    try:
+        return work(), None
+    except Exception as error:  # noqa: BLE001 whoever asked is told
+        return None, error

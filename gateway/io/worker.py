@@ -5,9 +5,7 @@ Started by the control process with one end of a socket pair; ends when that is 
 
 from __future__ import annotations
 
-import ctypes
 import os
-import resource
 import select
 import signal
 import socket
@@ -19,11 +17,10 @@ from pathlib import Path
 from gateway.io.append import Appender
 from gateway.io.channel import Channel, ChannelClosed, Configure, Message, Ready, Ticked
 from gateway.io.receive import Receiver
+from gateway.io.secrecy import lock_memory, refuse_dumps
 from gateway.recording.engine import Engine
 from gateway.recording.messages import CallReport, Close, Command, Finished, Open, Reformat
 
-CAP_IPC_LOCK = 14  # <linux/capability.h>
-MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT = 1, 2, 4  # <bits/mman-linux.h>
 REPORT_NS = 1_000_000_000
 
 
@@ -42,7 +39,9 @@ class Worker:
         self._ticks = self._latest_ns = self._busy_ns = 0
         self._reported_ns = 0
 
-    def run(self) -> None:
+    def run(self, waiting: Iterable[tuple[Message, list[int]]] = ()) -> None:
+        """Tick until the channel is closed; `waiting` has been received already."""
+        self._take(waiting)
         due = time.monotonic_ns() + self._tick_ns
         poll = select.poll()
         poll.register(self._channel, select.POLLIN)
@@ -51,7 +50,7 @@ class Worker:
                 wait_ns = due - time.monotonic_ns()
                 if wait_ns > 0:
                     poll.poll(-(-wait_ns // 1_000_000))
-                    self._take(self._channel.receive())
+                self._take(self._channel.receive())
                 now = time.monotonic_ns()
                 if now < due:
                     continue
@@ -64,6 +63,7 @@ class Worker:
             self._appender.close()
 
     def _take(self, messages: Iterable[tuple[Message, list[int]]]) -> None:
+        """Commands for the next tick."""
         for message, sockets in messages:
             match message:
                 case Open(call_id=call_id):
@@ -112,36 +112,21 @@ class Worker:
             self._ticks = self._latest_ns = self._busy_ns = 0
 
 
-def lock_memory() -> bool:
-    """Keep this process's memory off swap and out of core dumps: audio and keys wait in it."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    limit, _ = resource.getrlimit(resource.RLIMIT_MEMLOCK)
-    if limit != resource.RLIM_INFINITY and not _may_lock():
-        return False  # with a limit in force later allocations would fail
-    locked: int = ctypes.CDLL(None, use_errno=True).mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT)
-    return locked == 0
-
-
-def _may_lock() -> bool:
-    status = Path("/proc/self/status").read_text(encoding="ascii")
-    (effective,) = (line.split()[1] for line in status.splitlines() if line.startswith("CapEff:"))
-    return bool(int(effective, 16) >> CAP_IPC_LOCK & 1)
-
-
 def main(handle: int) -> None:
     """Run on an inherited socket until the control process closes it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal signals all; the control process decides
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    refuse_dumps()
     locked = lock_memory()
     channel = Channel(socket.socket(fileno=handle))
     ready = select.poll()
     ready.register(channel, select.POLLIN)
     ready.poll()
     try:
-        ((configure, _),) = channel.receive()
+        (configure, _), *waiting = channel.receive()  # one that replaces another is told of its calls at once
         assert isinstance(configure, Configure)
         channel.send([Ready(locked)])
-        Worker(channel, configure).run()
+        Worker(channel, configure).run(waiting)
     except ChannelClosed:
         return
 

@@ -147,8 +147,19 @@ class LiveLeg:
             codec = self._table.codec(self.number, kind)
             ticks = codec.durations(sizes[kinds == kind])
             lengths[kinds == kind] = ticks * UNITS_PER_SECOND // codec.clock_rate
-        keep = ~self.redacted.touches(times, times + lengths) & (times >= 0) & (times + lengths <= end) & (sizes > 0)
-        cells, times, lengths, sizes, kinds = cells[keep], times[keep], lengths[keep], sizes[keep], kinds[keep]
+        keep = (
+            ~self.redacted.touches(times, times + lengths)
+            & (times >= 0)
+            & (times + lengths <= end)
+            & (sizes > 0)
+        )
+        cells, times, lengths, sizes, kinds = (
+            cells[keep],
+            times[keep],
+            lengths[keep],
+            sizes[keep],
+            kinds[keep],
+        )
         if not len(cells):
             return []
         self._units += int(lengths.sum())
@@ -161,7 +172,11 @@ class LiveLeg:
         return [
             Placed(self._table.codec(self.number, kind), time, octets[begin:stop])
             for kind, time, begin, stop in zip(
-                kinds[starts].tolist(), times[starts].tolist(), begins.tolist(), ends[stops].tolist(), strict=True
+                kinds[starts].tolist(),
+                times[starts].tolist(),
+                begins.tolist(),
+                ends[stops].tolist(),
+                strict=True,
             )
         ]
 

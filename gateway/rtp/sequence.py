@@ -168,9 +168,7 @@ class LegTable:
                 tones += self._consider(leg, strange.take(strange.legs == leg), batch.slots, faults)
         return tones, +faults
 
-    def _consider(
-        self, leg: int, packets: RtpColumns, slots: Octets, faults: Counter[str]
-    ) -> list[Tone]:
+    def _consider(self, leg: int, packets: RtpColumns, slots: Octets, faults: Counter[str]) -> list[Tone]:
         """Packets that are not of the leg's stream: keep them until their stream may be the leg's."""
         about = self._about.get(leg)
         known = self._kinds[leg, packets.payload_type] != UNKNOWN
@@ -267,7 +265,12 @@ class LegTable:
         for number in np.unique(shapes).tolist():
             mine = shapes == number
             again[mine] = self._put_shape(
-                self._rings[self._shapes[number]], packets.take(mine), slots, slot[mine], media[mine], kinds[mine]
+                self._rings[self._shapes[number]],
+                packets.take(mine),
+                slots,
+                slot[mine],
+                media[mine],
+                kinds[mine],
             )
         self._advance(packets, slot, media)
         return _tones(packets, slots, slot, media, np.flatnonzero((kinds == EVENT) & ~again))

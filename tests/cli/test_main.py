@@ -41,7 +41,6 @@ def test_version(hushtap: Hushtap) -> None:
         "calls --limit 0",
         "calls --since yesterday",
         "show",
-        "verify",
         "verify 0193 --all",
         "keys",
         "keys burn",

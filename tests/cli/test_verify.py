@@ -26,7 +26,8 @@ def test_everything_is_good(hushtap: Hushtap, recorder: Recorder) -> None:
     assert {row["id"] for row in rows} == {call.recordings[0].id for call in calls}
     assert all(set(row) == {"id", "ok", "segments", "problem"} for row in rows)
     assert all(row["ok"] is True and row["segments"] > 10 and row["problem"] is None for row in rows)
-    assert hushtap("verify", "--all").out.splitlines()[-1] == "2 good, 0 bad"
+    for words in (["verify"], ["verify", "--all"]):
+        assert hushtap(*words).out.splitlines()[-1] == "2 good, 0 bad"
 
 
 def test_a_flipped_byte_is_named_and_ends_with_1(hushtap: Hushtap, recorder: Recorder) -> None:

@@ -14,7 +14,10 @@ from gateway.recording.model import LegReport, Redaction, Role
 from tests.recording.simulation import PLAN
 
 REPORTS = (LegReport(Role.EXTERNAL, "PCMA", 5, 4, 3, 2, 1), LegReport(Role.AGENT, "PCMU"))
-MASKED = (Redaction(5, 9, (Role.AGENT,), "dtmf"), Redaction(1, 2, (Role.AGENT, Role.EXTERNAL), "pause", "rule"))
+MASKED = (
+    Redaction(5, 9, (Role.AGENT,), "dtmf"),
+    Redaction(1, 2, (Role.AGENT, Role.EXTERNAL), "pause", "rule"),
+)
 MESSAGES: list[Message] = [
     Configure(EngineSettings(8, 5, 6, 7), "/a/b"), PLAN, Reformat("c", PLAN.legs, held=True), Close("c", 7, at_once=True),
     Ready(True), Ticked(1, 2, 3), CallReport("c", REPORTS, MASKED), MediaStopped("c"), Finished("c", "r", REPORTS, (), 2),

@@ -46,7 +46,9 @@ class Datagram:
 
 
 def rtp(sequence: int, timestamp: int, payload: bytes, ssrc: int = 0xCA11, payload_type: int = 8) -> bytes:
-    return struct.pack(">BBHII", 0x80, payload_type, sequence & 0xFFFF, timestamp & 0xFFFFFFFF, ssrc) + payload
+    return (
+        struct.pack(">BBHII", 0x80, payload_type, sequence & 0xFFFF, timestamp & 0xFFFFFFFF, ssrc) + payload
+    )
 
 
 def speech(seconds: float, seed: int = 1) -> bytes:
@@ -55,8 +57,15 @@ def speech(seconds: float, seed: int = 1) -> bytes:
 
 
 def sent(
-    audio: bytes, leg: int = 0, start: int = 0, sequence: int = 1000, timestamp: int = 5000, packet: int = 160,
-    ssrc: int = 0xCA11, skew_ppm: float = 0.0, payload_type: int = 8,
+    audio: bytes,
+    leg: int = 0,
+    start: int = 0,
+    sequence: int = 1000,
+    timestamp: int = 5000,
+    packet: int = 160,
+    ssrc: int = 0xCA11,
+    skew_ppm: float = 0.0,
+    payload_type: int = 8,
 ) -> list[Datagram]:
     """A sender's packets, each leaving when its audio has been spoken by the sender's own clock."""
     pace = packet / 8000 * SECOND * (1 - skew_ppm / 1e6)
@@ -110,7 +119,11 @@ class Played:
 
 
 def play(
-    datagrams: Iterable[Datagram], *, plan: Open = PLAN, tick: int = TICK, closed: int | None = None,
+    datagrams: Iterable[Datagram],
+    *,
+    plan: Open = PLAN,
+    tick: int = TICK,
+    closed: int | None = None,
     before: Callable[[int, Engine], None] = lambda now, engine: None,
 ) -> Played:
     """Run one call until its hold-back has drained; `closed` is when the BYE comes (ns after the start)."""
@@ -127,7 +140,9 @@ def play(
         if played_commands:
             engine.tick(plan.started_ns, None, played_commands)
             played_commands = []
-        closing = [Close(plan.call_id, plan.started_ns + end)] if now - tick < plan.started_ns + end <= now else []
+        closing = (
+            [Close(plan.call_id, plan.started_ns + end)] if now - tick < plan.started_ns + end <= now else []
+        )
         before(now, engine)
         numbers = engine.legs(plan.call_id) if not any(isinstance(e, Finished) for e in played.events) else []
         arrived = batch(queue[at:stop], numbers, plan.started_ns) if numbers else None

@@ -1,13 +1,27 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 from random import Random
 
 import pytest
 
-from gateway.recording.messages import CallReport, Refused
+from gateway.recording.engine import Engine, EngineSettings
+from gateway.recording.messages import CallReport, Command, MediaStopped, Reformat, Refused
 from gateway.recording.model import LegReport, Role
-from tests.recording.simulation import MS, SECOND, Datagram, Played, play, rtp, sent, speech
+from tests.recording.simulation import (
+    HOLD_BACK,
+    MS,
+    PLAN,
+    SECOND,
+    TICK,
+    Datagram,
+    Played,
+    play,
+    rtp,
+    sent,
+    speech,
+)
 
 
 def report(played: Played, role: Role) -> LegReport:
@@ -68,7 +82,11 @@ def test_loss_reordering_and_duplicates_are_counted_exactly() -> None:
         for time, payload in played.blocks(Role.EXTERNAL)
         for at in range(0, len(payload), 160)
     }
-    (shift,) = {(time + at) % 160 for time, payload in played.blocks(Role.EXTERNAL) for at in range(0, len(payload), 160)}
+    (shift,) = {
+        (time + at) % 160
+        for time, payload in played.blocks(Role.EXTERNAL)
+        for at in range(0, len(payload), 160)
+    }
     assert shift / 8 < 20
     assert placed == {n: audio[n * 160 :][:160] for n in range(len(stream)) if n not in lost}
 
@@ -84,7 +102,9 @@ def test_a_new_source_goes_on_at_its_own_time() -> None:
 
 def test_a_timestamp_jump_moves_nothing() -> None:
     audio = speech(4)
-    datagrams = sent(audio[:16000]) + sent(audio[16000:], start=2 * SECOND, sequence=1100, timestamp=4_000_000_000)
+    datagrams = sent(audio[:16000]) + sent(
+        audio[16000:], start=2 * SECOND, sequence=1100, timestamp=4_000_000_000
+    )
     played = play(datagrams)
     assert played.audio(Role.EXTERNAL) == audio
     assert played.runs(Role.EXTERNAL) == [(0, 32000)]
@@ -92,7 +112,9 @@ def test_a_timestamp_jump_moves_nothing() -> None:
 
 def test_timestamps_that_stood_still_during_a_pause() -> None:
     audio = speech(4)
-    datagrams = sent(audio[:16000]) + sent(audio[16000:], start=5 * SECOND, sequence=1100, timestamp=5000 + 16000)
+    datagrams = sent(audio[:16000]) + sent(
+        audio[16000:], start=5 * SECOND, sequence=1100, timestamp=5000 + 16000
+    )
     assert play(datagrams).runs(Role.EXTERNAL) == [(0, 16000), (40000, 56000)]
 
 
@@ -115,7 +137,10 @@ def test_late_packets_are_counted_and_not_lost() -> None:
 
 def test_legs_stay_together_through_an_hour_of_skew() -> None:
     hour = bytes(8000 * 3600)
-    played = play(sent(hour, 0, packet=480, skew_ppm=100) + sent(hour, 1, packet=480, ssrc=2, skew_ppm=-100), tick=500 * MS)
+    played = play(
+        sent(hour, 0, packet=480, skew_ppm=100) + sent(hour, 1, packet=480, ssrc=2, skew_ppm=-100),
+        tick=500 * MS,
+    )
     for role, skew in ((Role.EXTERNAL, 100e-6), (Role.AGENT, -100e-6)):
         spoken = 0
         for time, payload in played.blocks(role):
@@ -139,8 +164,13 @@ def test_telephone_events_are_never_stored_and_mask_what_is_beside_them() -> Non
     audio = speech(4)
     stream = sent(audio)
     start = 5000 + 100 * 160
-    tone = [Datagram(2 * SECOND + n * 20 * MS, 0, event(1100 + n, start, 160 * (n + 1), n >= 4)) for n in range(7)]
-    rest = [Datagram(d.arrival, 0, rtp(1107 + n, start + n * 160, d.data[12:])) for n, d in enumerate(stream[100:])]
+    tone = [
+        Datagram(2 * SECOND + n * 20 * MS, 0, event(1100 + n, start, 160 * (n + 1), n >= 4)) for n in range(7)
+    ]
+    rest = [
+        Datagram(d.arrival, 0, rtp(1107 + n, start + n * 160, d.data[12:]))
+        for n, d in enumerate(stream[100:])
+    ]
     played = play(stream[:100] + tone + rest)
     (mask,) = played.finished.redactions
     assert (mask.start, mask.end, mask.legs, mask.cause) == (16000, 16000 + 7 * 160, (Role.EXTERNAL,), "dtmf")
@@ -152,9 +182,16 @@ def test_telephone_events_are_never_stored_and_mask_what_is_beside_them() -> Non
 def test_garbage_disturbs_nothing_and_is_counted() -> None:
     random = Random(11)
     audio = speech(10)
-    rubbish = [Datagram(random.randrange(10 * SECOND), 0, random.randbytes(random.randrange(300))) for _ in range(2000)]
+    rubbish = [
+        Datagram(random.randrange(10 * SECOND), 0, random.randbytes(random.randrange(300)))
+        for _ in range(2000)
+    ]
     forged = [
-        Datagram(random.randrange(10 * SECOND), 0, rtp(random.randrange(65536), random.randrange(2**32), bytes(160), random.randrange(2**32)))
+        Datagram(
+            random.randrange(10 * SECOND),
+            0,
+            rtp(random.randrange(65536), random.randrange(2**32), bytes(160), random.randrange(2**32)),
+        )
         for _ in range(200)
     ]
     played = play(sent(audio) + rubbish + forged)
@@ -170,3 +207,19 @@ def test_nothing_is_committed_before_the_hold_back() -> None:
     assert sum(sizes) > 72000
     early = [event for event in played.events if isinstance(event, CallReport)][:5]
     assert [sum(leg.media_units for leg in event.legs) for event in early] == [0] * 5
+
+
+def test_media_is_awaited_anew_after_a_hold() -> None:
+    engine = Engine(EngineSettings(8, HOLD_BACK, 60 * SECOND, TICK), Random(7).randbytes)
+
+    def stopped(at: int, *commands: Command) -> bool:
+        """Whether the engine says within a second after `at` (s) that media stopped."""
+        start = PLAN.started_ns + at * SECOND
+        ticks = [engine.tick(start + n * TICK, None, commands if n == 0 else ()) for n in range(10)]
+        return any(isinstance(event, MediaStopped) for _, events in ticks for event in events)
+
+    assert not stopped(0, replace(PLAN, held=True))
+    assert not stopped(300)
+    assert not stopped(301, Reformat(PLAN.call_id, PLAN.legs, held=False))
+    assert not stopped(350)
+    assert stopped(362)

@@ -45,7 +45,12 @@ from tests.recording.simulation import (
     speech,
 )
 
-OTHER = replace(PLAN, call_id=PLAN.call_id[:-1] + "7", recording_id=PLAN.recording_id[:-1] + "8", started_ns=PLAN.started_ns)
+OTHER = replace(
+    PLAN,
+    call_id=PLAN.call_id[:-1] + "7",
+    recording_id=PLAN.recording_id[:-1] + "8",
+    started_ns=PLAN.started_ns,
+)
 TIMEOUT = 10 * SECOND
 
 
@@ -58,7 +63,9 @@ class Desk:
         self.writes: list[Write] = []
         self.events: list[Event] = []
 
-    def run(self, until: int, came: Iterable[Datagram] = (), commands: Sequence[Command] = (), call: Open = PLAN) -> None:
+    def run(
+        self, until: int, came: Iterable[Datagram] = (), commands: Sequence[Command] = (), call: Open = PLAN
+    ) -> None:
         self._tick(None, commands)
         queue = sorted(came)
         while self.now < until:
@@ -199,7 +206,10 @@ def test_a_leg_that_starts_late_is_where_it_was_spoken() -> None:
 
 def test_comfort_noise_and_gaps_between_are_no_loss() -> None:
     stream = sent(speech(2))
-    noise = [Datagram(2 * SECOND + n * SECOND, 0, rtp(1100 + n, 21000 + n * 8000, b"\x40", payload_type=13)) for n in range(3)]
+    noise = [
+        Datagram(2 * SECOND + n * SECOND, 0, rtp(1100 + n, 21000 + n * 8000, b"\x40", payload_type=13))
+        for n in range(3)
+    ]
     after = sent(speech(1, 2), start=5 * SECOND, sequence=1103, timestamp=21000 + 24000)
     played = play(stream + noise + after)
     assert played.runs(Role.EXTERNAL) == [(0, 16000), (40000, 48000)]
@@ -212,7 +222,9 @@ def test_calls_one_after_the_other_on_the_same_legs_never_mix() -> None:
     desk.run(3 * SECOND, first, [PLAN])
     desk.run(9 * SECOND, commands=[Close(PLAN.call_id, PLAN.started_ns + desk.now)])
     assert desk.told(Finished)
-    again = sent(b"\x33" * 8000 * 2, start=10 * SECOND, ssrc=3) + sent(b"\x44" * 8000 * 2, 1, start=10 * SECOND, ssrc=4)
+    again = sent(b"\x33" * 8000 * 2, start=10 * SECOND, ssrc=3) + sent(
+        b"\x44" * 8000 * 2, 1, start=10 * SECOND, ssrc=4
+    )
     desk.run(9 * SECOND + TICK, commands=[OTHER])
     desk.run(12 * SECOND, again, call=OTHER)
     desk.run(18 * SECOND, commands=[Close(OTHER.call_id, PLAN.started_ns + desk.now)])
@@ -231,7 +243,8 @@ def test_calls_at_once_never_mix() -> None:
         until = TICK + number * TICK
         for call, octet in ((PLAN, 1), (OTHER, 2)):
             data = [
-                Datagram(until, 0, rtp(number * 5 + n, (number * 5 + n) * 160, bytes([octet]) * 160)) for n in range(5)
+                Datagram(until, 0, rtp(number * 5 + n, (number * 5 + n) * 160, bytes([octet]) * 160))
+                for n in range(5)
             ]
             desk.engine.receive(batch(data, desk.engine.legs(call.call_id), PLAN.started_ns))
         desk.run(until)
@@ -251,7 +264,14 @@ def test_giving_up_ends_each_part_once() -> None:
 def test_commands_for_a_call_that_is_gone_are_passed_over() -> None:
     desk = Desk()
     desk.run(TICK, commands=[Close(PLAN.call_id, 1), Reformat(PLAN.call_id, PLAN.legs)])
-    desk.run(8 * SECOND, commands=[PLAN, Close(PLAN.call_id, PLAN.started_ns + TICK), Close(PLAN.call_id, PLAN.started_ns + TICK)])
+    desk.run(
+        8 * SECOND,
+        commands=[
+            PLAN,
+            Close(PLAN.call_id, PLAN.started_ns + TICK),
+            Close(PLAN.call_id, PLAN.started_ns + TICK),
+        ],
+    )
     assert len(desk.told(Finished)) == 1
 
 

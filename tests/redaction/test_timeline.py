@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 from gateway.redaction.timeline import Span, Timeline
 
 END = 60
-spans = st.builds(lambda start, length: Span(start, start + length), st.integers(0, END - 1), st.integers(1, 12))
+spans = st.builds(
+    lambda start, length: Span(start, start + length), st.integers(0, END - 1), st.integers(1, 12)
+)
 timelines = st.lists(spans, max_size=8).map(Timeline.of)
 
 

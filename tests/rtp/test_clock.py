@@ -138,7 +138,9 @@ def test_a_packet_now_and_then(ppm: int) -> None:
 @settings(max_examples=100, deadline=None)
 @given(
     st.lists(
-        st.tuples(st.integers(0, 3 * SECOND), st.one_of(st.integers(0, SECOND), st.integers(-(10**15), 10**15))),
+        st.tuples(
+            st.integers(0, 3 * SECOND), st.one_of(st.integers(0, SECOND), st.integers(-(10**15), 10**15))
+        ),
         min_size=1,
         max_size=80,
     )

@@ -50,7 +50,9 @@ def near_rtp(draw: st.DrawFn) -> bytes:
     """A datagram whose every field may be honest or not."""
     sources = draw(st.integers(0, 15))
     head = bytes([0x80 | draw(st.sampled_from([0, 0x10, 0x20, 0x30])) | sources])
-    head += draw(st.binary(min_size=11, max_size=11)) + bytes(4 * draw(st.sampled_from([sources, sources, 0])))
+    head += draw(st.binary(min_size=11, max_size=11)) + bytes(
+        4 * draw(st.sampled_from([sources, sources, 0]))
+    )
     if head[0] & 0x10:
         words = draw(st.integers(0, 4))
         head += b"\xbe\xde" + draw(st.sampled_from([words, words, 9000])).to_bytes(2) + bytes(4 * words)
@@ -62,7 +64,10 @@ def near_rtp(draw: st.DrawFn) -> bytes:
     return whole[: draw(st.sampled_from([len(whole), len(whole), draw(st.integers(0, len(whole)))]))]
 
 
-@given(st.lists(st.one_of(near_rtp(), st.binary(max_size=60)), min_size=1, max_size=20), st.sampled_from([0, 255]))
+@given(
+    st.lists(st.one_of(near_rtp(), st.binary(max_size=60)), min_size=1, max_size=20),
+    st.sampled_from([0, 255]),
+)
 def test_every_datagram_is_read_as_one_by_one(datagrams: list[bytes], stale: int) -> None:
     given_batch = batch(datagrams, stale)
     columns, faults = parse(given_batch)

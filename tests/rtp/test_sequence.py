@@ -96,7 +96,11 @@ def test_sources_that_change_without_a_pause_lose_nothing(seed: int, lengths: li
     for source in range(1, 6):
         said = speech(random.choice([0.4, 1, 3]), random.randrange(1000))
         came += sent(
-            said, start=start, ssrc=source, sequence=random.randrange(65536), timestamp=random.randrange(2**32)
+            said,
+            start=start,
+            ssrc=source,
+            sequence=random.randrange(65536),
+            timestamp=random.randrange(2**32),
         )
         start, audio = came[-1].arrival + random.choice([20, 20, 500]) * MS, audio + said
     heard = listen(came, lengths)
@@ -148,7 +152,10 @@ def test_a_leg_whose_socket_waited_loses_nothing() -> None:
 
 def test_a_stall_in_mid_call_loses_nothing() -> None:
     audio = speech(20)
-    stalled = [Datagram(10 * SECOND if 5 * SECOND <= d.arrival <= 10 * SECOND else d.arrival, 0, d.data) for d in sent(audio)]
+    stalled = [
+        Datagram(10 * SECOND if 5 * SECOND <= d.arrival <= 10 * SECOND else d.arrival, 0, d.data)
+        for d in sent(audio)
+    ]
     heard = listen(stalled)
     assert heard.audio == audio
     assert heard.counts == (1000, 0, 0, 0)
@@ -157,7 +164,9 @@ def test_a_stall_in_mid_call_loses_nothing() -> None:
 @pytest.mark.parametrize("copies", [1, 2, 5])
 def test_a_late_packet_is_late_once(copies: int) -> None:
     stream = sent(speech(20))
-    late = [Datagram(stream[100].arrival + 7 * SECOND + n * 150 * MS, 0, stream[100].data) for n in range(copies)]
+    late = [
+        Datagram(stream[100].arrival + 7 * SECOND + n * 150 * MS, 0, stream[100].data) for n in range(copies)
+    ]
     assert listen(stream[:100] + stream[101:] + late).counts == (999, 0, 1, copies - 1)
     together = [Datagram(late[0].arrival, 0, stream[100].data)] * copies
     assert listen(stream[:100] + stream[101:] + together).counts == (999, 0, 1, copies - 1)
@@ -190,7 +199,11 @@ def test_a_second_stream_beside_the_first_is_refused() -> None:
 def test_garbage_delays_no_start() -> None:
     audio, random = speech(3), Random(4)
     noise = [
-        Datagram(random.randrange(3 * SECOND), 0, rtp(random.randrange(65536), 0, bytes(20), random.getrandbits(32)))
+        Datagram(
+            random.randrange(3 * SECOND),
+            0,
+            rtp(random.randrange(65536), 0, bytes(20), random.getrandbits(32)),
+        )
         for _ in range(3000)
     ]
     heard = listen(sent(audio) + noise)
@@ -217,7 +230,8 @@ def test_payload_wider_than_any_cell_is_refused_alone() -> None:
 def test_a_flood_within_a_stream_is_bounded_and_passes() -> None:
     flood = [Datagram(SECOND + n * MS // 10, 0, rtp(n, n * 80, bytes(80))) for n in range(6000)]
     after = [
-        Datagram(9 * SECOND + n * 20 * MS, 0, rtp(6000 + n, 6000 * 80 + n * 160, bytes([n]) * 160)) for n in range(250)
+        Datagram(9 * SECOND + n * 20 * MS, 0, rtp(6000 + n, 6000 * 80 + n * 160, bytes([n]) * 160))
+        for n in range(250)
     ]
     heard = listen(flood + after)
     room = MAX_CELLS - RESTART_SLOTS
@@ -229,12 +243,16 @@ def test_a_flood_within_a_stream_is_bounded_and_passes() -> None:
 def test_a_leg_that_is_opened_again_has_nothing_of_the_old_call() -> None:
     table = LegTable(1, HOLD_BACK + 2 * SECOND)
     secret = bytes([0xAB]) * 160
-    first: Heard = listen([Datagram(n * 20 * MS, 0, rtp(n, n * 160, secret)) for n in range(100)], table=table)
+    first: Heard = listen(
+        [Datagram(n * 20 * MS, 0, rtp(n, n * 160, secret)) for n in range(100)], table=table
+    )
     assert first.report.packets == 100
     for rings in table._rings.values():
         assert not rings.payload.any()
         assert not rings.slot.any()
-    second = listen([Datagram(n * 20 * MS, 0, rtp(n + 50, n * 160, bytes(80))) for n in range(60)], table=table)
+    second = listen(
+        [Datagram(n * 20 * MS, 0, rtp(n + 50, n * 160, bytes(80))) for n in range(60)], table=table
+    )
     assert second.audio == bytes(80 * 60)
     assert second.counts == (60, 0, 0, 0)
 

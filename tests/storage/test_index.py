@@ -49,7 +49,9 @@ def test_a_record_comes_back_whole(recorder: Recorder) -> None:
 
 
 def test_putting_again_replaces(recorder: Recorder, records: list[CallRecord]) -> None:
-    changed = replace(records[0], facts=replace(records[0].facts, legs=(), notes=("other", "notes")), lookup=())
+    changed = replace(
+        records[0], facts=replace(records[0].facts, legs=(), notes=("other", "notes")), lookup=()
+    )
     recorder.index.put(changed)
     assert recorder.index.get(changed.facts.id) == changed
     assert len(recorder.index.ids()) == 8
@@ -125,7 +127,7 @@ def test_a_reader_beside_the_writer(recorder: Recorder, records: list[CallRecord
 
 def test_what_is_no_index_is_named(tmp_path: Path) -> None:
     path = tmp_path / "index.sqlite3"
-    with pytest.raises(IndexMissing, match="no index yet"):
+    with pytest.raises(IndexMissing, match="there is no index"):
         Index.open(path, readonly=True)
     path.write_bytes(b"this is no database" * 100)
     for readonly in (True, False):
@@ -143,7 +145,9 @@ def test_a_damaged_page_is_named(recorder: Recorder, records: list[CallRecord]) 
         list(index.calls())
 
 
-def test_a_row_with_a_value_that_is_none_of_ours_is_named(recorder: Recorder, records: list[CallRecord]) -> None:
+def test_a_row_with_a_value_that_is_none_of_ours_is_named(
+    recorder: Recorder, records: list[CallRecord]
+) -> None:
     connection = pysqlite3.connect(str(recorder.vault.index_path))
     connection.execute("UPDATE calls SET state = 'lost'")
     connection.commit()

@@ -91,7 +91,10 @@ def test_an_empty_part_beside_audio_is_kept(recorder: Recorder) -> None:
     recorder.write_part(facts, key, torn=True)
     recorder.part_path(facts, 2).write_bytes(b"")
     recover(recorder.vault, recorder.index, recorder.keys.node)
-    assert [part.bytes > 0 for part in recorder.index.get(facts.id).facts.recordings[0].parts] == [True, False]
+    assert [part.bytes > 0 for part in recorder.index.get(facts.id).facts.recordings[0].parts] == [
+        True,
+        False,
+    ]
     assert well(recorder)
 
 
@@ -119,12 +122,17 @@ def test_a_final_record_reaches_the_index(recorder: Recorder) -> None:
 def test_orphans_on_both_sides(recorder: Recorder) -> None:
     lost, running, empty = recorder.call(1), recorder.begin(2)[0], recorder.facts(3)
     recorder.index.remove(lost.id)
-    recorder.vault.call_folder(empty.id, empty.started_ns).mkdir()
+    abandoned = recorder.vault.call_folder(empty.id, empty.started_ns)
+    abandoned.mkdir()
+    (abandoned / f".{CALL_FILE}.new").write_bytes(b"{")  # stopped while the first record was written
     folder = recorder.vault.call_folder(running.id, running.started_ns)
     (folder / CALL_FILE).unlink()
     folder.rmdir()
-    done = {found.call_id: found.state for found in recover(recorder.vault, recorder.index, recorder.keys.node)}
+    done = {
+        found.call_id: found.state for found in recover(recorder.vault, recorder.index, recorder.keys.node)
+    }
     assert done == {lost.id: CallState.RECORDED, running.id: CallState.NOT_RECORDED, empty.id: None}
+    assert not abandoned.exists()
     assert well(recorder)
 
 
@@ -151,12 +159,12 @@ def test_recovery_itself_may_be_killed_anywhere(recorder: Recorder, monkeypatch:
     for allowed in range(6):
         left = allowed % 3
 
-        def stopping(path: Path, data: bytes) -> None:
+        def stopping(path: Path, data: bytes, *, sync: bool = True) -> None:
             nonlocal left
             if not left:
                 raise Stopped
             left -= 1
-            replace(path, data)
+            replace(path, data, sync=sync)
 
         with monkeypatch.context() as patch:
             patch.setattr(files, "replace", stopping)
@@ -199,10 +207,14 @@ def test_a_killed_writer_loses_nothing_it_wrote(tmp_path: Path) -> None:
         assert well(recorder)
         for record in recorder.index.calls():
             (recording,) = record.facts.recordings
-            for _, reader, sealed in open_recording(recorder.vault, recorder.private, record.facts, recording):
+            for _, reader, sealed in open_recording(
+                recorder.vault, recorder.private, record.facts, recording
+            ):
                 blocks = list(reader.blocks())
                 assert len(blocks) >= 55
-                assert [block.time for block in blocks[::2]] == [800 * at for at in range((len(blocks) + 1) // 2)]
+                assert [block.time for block in blocks[::2]] == [
+                    800 * at for at in range((len(blocks) + 1) // 2)
+                ]
                 assert sealed.segments >= recording.parts[0].bytes // 4096
 
 
@@ -214,7 +226,9 @@ def test_the_rebuilt_index_equals_the_lost_one(recorder: Recorder) -> None:
     recorder.index.close()
     recorder.vault.index_path.write_bytes(b"gone")
     steps: list[tuple[int, int]] = []
-    faults = reindex(recorder.vault, recorder.keys.node.public, lambda done, total: steps.append((done, total)))
+    faults = reindex(
+        recorder.vault, recorder.keys.node.public, lambda done, total: steps.append((done, total))
+    )
     assert faults == []
     assert steps == [(6, 6)]
     again = Recorder.at(recorder.vault.directory)

@@ -29,7 +29,9 @@ def test_all_moves_to_the_new_key_and_the_audio_stays(recorder: Recorder, tmp_pa
     saved.write_bytes(recorder.paths.vault_private.read_bytes())
     saved.chmod(0o600)
     steps: list[tuple[int, int]] = []
-    new = rotate(recorder.vault, recorder.index, recorder.paths, lambda done, total: steps.append((done, total)))
+    new = rotate(
+        recorder.vault, recorder.index, recorder.paths, lambda done, total: steps.append((done, total))
+    )
     assert steps == [(n, 6) for n in range(1, 7)]
     assert new != old
     assert load_vault_public(recorder.paths.vault_public).id == new
@@ -53,12 +55,12 @@ def test_it_can_stop_anywhere_and_go_on(recorder: Recorder, monkeypatch: pytest.
     for allowed in range(8):
         left = allowed
 
-        def stopping(path: Path, data: bytes) -> None:
+        def stopping(path: Path, data: bytes, *, sync: bool = True) -> None:
             nonlocal left
             if not left:
                 raise Stopped
             left -= 1
-            replace(path, data)
+            replace(path, data, sync=sync)
 
         with monkeypatch.context() as patch:
             patch.setattr(files, "replace", stopping)
@@ -81,7 +83,9 @@ def test_a_stop_between_the_two_last_steps(recorder: Recorder, monkeypatch: pyte
 
     with monkeypatch.context() as patch:
         patch.setattr(
-            Path, "replace", lambda self, target: stop(self, target) if self.suffix == ".next" else self.rename(target)
+            Path,
+            "replace",
+            lambda self, target: stop(self, target) if self.suffix == ".next" else self.rename(target),
         )
         with pytest.raises(Stopped):
             rotate(recorder.vault, recorder.index, recorder.paths)

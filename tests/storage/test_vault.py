@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import stat
 import subprocess
@@ -10,11 +11,21 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
-from gateway.recording.model import CallState
+from gateway.recording.model import CallFacts, CallState, Direction
 from gateway.storage import canonical
-from gateway.storage.keys import NodeKey, NotOpened
-from gateway.storage.records import RecordError, open_call
+from gateway.storage.keys import NodeKey, NotOpened, Sealed
+from gateway.storage.records import (
+    CallRecord,
+    RecordError,
+    decode_call,
+    decode_data_key,
+    encode_call,
+    open_call,
+)
 from gateway.storage.sealing import open_sealed
 from gateway.storage.vault import CALL_FILE, NotInVault, Vault, VaultBusy, VaultError
 from tests.storage.recorder import EXTENSION, NAME, NUMBER, PATTERN, STARTED_NS, Recorder, identifier
@@ -47,7 +58,10 @@ def test_a_call_comes_back_with_its_participants(recorder: Recorder) -> None:
 def test_nothing_on_disk_shows_audio_or_people(recorder: Recorder) -> None:
     recorder.call(1)
     recorder.begin(2)
-    secrets = [PATTERN, *(text.encode() for text in (NUMBER, NUMBER[1:], NUMBER[-9:], NAME, "Lovelace", "2001@pbx"))]
+    secrets = [
+        PATTERN,
+        *(text.encode() for text in (NUMBER, NUMBER[1:], NUMBER[-9:], NAME, "Lovelace", "2001@pbx")),
+    ]
     everything = [path for path in recorder.vault.directory.rglob("*") if path.is_file()]
     assert {"index.sqlite3", "index.sqlite3-wal", CALL_FILE} <= {path.name for path in everything}
     for path in everything:
@@ -132,8 +146,6 @@ def test_a_record_of_another_shape_is_refused(recorder: Recorder, monkeypatch: p
     body = json.loads((folder / CALL_FILE).read_bytes())["body"]
 
     def signed(body: dict[str, object], node: NodeKey) -> bytes:
-        import base64
-
         signature = base64.b64encode(node.sign(canonical.dump(body))).decode()
         return canonical.dump({"body": body, "node": node.public.id, "signature": signature})
 
@@ -148,6 +160,26 @@ def test_a_record_of_another_shape_is_refused(recorder: Recorder, monkeypatch: p
             recorder.vault.read_call(folder, recorder.keys.node.public)
 
 
+@given(st.data())
+def test_a_damaged_document_raises_only_record_error(data: st.DataObject) -> None:
+    node = NodeKey(Ed25519PrivateKey.from_private_bytes(bytes(32)))
+    record = CallRecord(
+        CallFacts("id", CallState.RECORDED, "", 1, 2, Direction.UNKNOWN), Sealed("key", b"x"), ()
+    )
+    document = encode_call(record, node)
+    assert decode_call(document, node.public) == record
+    start = data.draw(st.integers(0, len(document) - 1))
+    stop = data.draw(st.integers(start, len(document)))
+    noise = data.draw(
+        st.binary(max_size=30) | st.sampled_from([b"null", b"[]", b"1e999", b'"\\ud800"', b"[" * 9999])
+    )
+    damaged = document[:start] + noise + document[stop:]
+    assume(damaged != document)
+    for decode in (lambda: decode_call(damaged, node.public), lambda: decode_data_key(damaged)):
+        with pytest.raises(RecordError):
+            decode()
+
+
 def test_one_process_writes(recorder: Recorder) -> None:
     holder = (
         "import sys, pathlib; from gateway.storage.vault import Vault\n"
@@ -156,7 +188,9 @@ def test_one_process_writes(recorder: Recorder) -> None:
     with recorder.vault.exclusive(), pytest.raises(VaultBusy), Vault(recorder.vault.directory).exclusive():
         pass
     with subprocess.Popen(
-        [sys.executable, "-c", holder, recorder.vault.directory], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, "-c", holder, recorder.vault.directory],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
     ) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == b"held\n"

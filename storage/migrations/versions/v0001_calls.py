@@ -46,7 +46,10 @@ def upgrade() -> None:
         sa.Column("actor", sa.Text),
     )
     op.create_table(
-        "notes", _call(), sa.Column("position", sa.Integer, primary_key=True), sa.Column("note", sa.Text, nullable=False)
+        "notes",
+        _call(),
+        sa.Column("position", sa.Integer, primary_key=True),
+        sa.Column("note", sa.Text, nullable=False),
     )
     op.create_table(
         "recordings",
@@ -61,7 +64,10 @@ def upgrade() -> None:
     op.create_table(
         "parts",
         sa.Column(
-            "recording_id", sa.String(36), sa.ForeignKey("recordings.id", ondelete="CASCADE"), primary_key=True
+            "recording_id",
+            sa.String(36),
+            sa.ForeignKey("recordings.id", ondelete="CASCADE"),
+            primary_key=True,
         ),
         sa.Column("number", sa.Integer, primary_key=True),
         sa.Column("bytes", sa.BigInteger, nullable=False),
@@ -73,4 +79,6 @@ def upgrade() -> None:
 
 
 def _call() -> "sa.Column[str]":
-    return sa.Column("call_id", sa.String(36), sa.ForeignKey("calls.id", ondelete="CASCADE"), primary_key=True)
+    return sa.Column(
+        "call_id", sa.String(36), sa.ForeignKey("calls.id", ondelete="CASCADE"), primary_key=True
+    )
