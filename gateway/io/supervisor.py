@@ -8,6 +8,7 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 
 from gateway.io.channel import Channel, ChannelClosed, Configure, Message, Ready
 from gateway.recording.messages import Command
@@ -91,9 +92,10 @@ class Supervisor:
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             )
         self._channel = Channel(ours)
-        self._channel.send([self._configure])
         self._ready.clear()
         self._loop.add_reader(ours.fileno(), self._hear)
+        with suppress(ChannelClosed):  # who waits for the process learns of its death
+            self._channel.send([self._configure])
 
     async def _keep(self) -> None:
         while True:
@@ -109,7 +111,12 @@ class Supervisor:
             lived = self._loop.time() - started
             if lived < RESTART_SECONDS:
                 await asyncio.sleep(RESTART_SECONDS - lived)
+            if self._stopping:
+                return
             await self._spawn()
+            if self._stopping:  # meanwhile: the new one ends as soon as it sees its channel closed
+                self._drop_channel()
+                continue
             for command, sockets in self._resume():
                 self.send(command, sockets)
 
