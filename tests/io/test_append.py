@@ -15,7 +15,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from gateway.io import append
+from gateway.io import append, flush
 from gateway.io.append import Appender, AppendFailed, PartEnded, Synced
 from gateway.recording.messages import Write
 
@@ -133,7 +133,7 @@ def test_a_flush_that_fails_fails_the_parts_that_ended(tmp_path: Path, monkeypat
         ctypes.set_errno(errno.EIO)
         return -1
 
-    monkeypatch.setattr(append, "_libc", SimpleNamespace(syncfs=syncfs))
+    monkeypatch.setattr(flush, "_libc", SimpleNamespace(syncfs=syncfs))
     appender = Appender(tmp_path)
     appender.put([write(tmp_path, b"x", last=True)])
     appender.close()

@@ -83,6 +83,21 @@ def test_arrival_is_when_the_kernel_had_it(lines: Lines) -> None:
     assert before - 2_000_000 <= batch.arrivals[0] <= after + 20_000_000
 
 
+def test_what_waited_before_its_socket_was_added_keeps_its_time(lines: Lines) -> None:
+    lines.receiver.drain()
+    handle = lines.handles[0]
+    dup = os.dup(handle)
+    lines.receiver.remove(handle)
+    sent_at = time.monotonic_ns()
+    lines.senders[0].send(b"x")
+    time.sleep(0.05)
+    lines.receiver.drain()
+    lines.handles[0] = dup
+    lines.receiver.add(dup, 0)
+    batch, _ = lines.receiver.drain()
+    assert abs(batch.arrivals[0] - sent_at) < 30_000_000
+
+
 def test_sizes_at_the_edges(lines: Lines) -> None:
     sizes = [0, 1, SLOT_BYTES - 1, SLOT_BYTES, SLOT_BYTES + 1, 9000, 5]
     for size in sizes:

@@ -7,6 +7,7 @@ import io
 import os
 import signal
 import socket
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -147,7 +148,7 @@ def test_a_worker_ends_with_its_files_whole_when_it_is_stopped(tmp_path: Path) -
 def test_a_worker_that_cannot_start_is_not_waited_for_forever(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(supervisor.sys, "executable", "/bin/false")
+    monkeypatch.setattr(sys, "executable", "/bin/false")
 
     async def scenario() -> None:
         control = Control(tmp_path)
@@ -160,3 +161,21 @@ def test_a_worker_that_cannot_start_is_not_waited_for_forever(
             control.close()
 
     asyncio.run(scenario())
+
+
+def test_stopping_while_a_worker_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "RESTART_SECONDS", 1.0)
+
+    async def scenario() -> int:
+        control = Control(tmp_path)
+        await control.supervisor.start()
+        assert control.supervisor.pid is not None
+        os.kill(control.supervisor.pid, signal.SIGKILL)
+        while not control.lost:
+            await asyncio.sleep(0.01)
+        async with asyncio.timeout(20):
+            await control.supervisor.stop()
+        control.close()
+        return len(await control.until(Ready))
+
+    assert asyncio.run(scenario()) == 1
