@@ -61,7 +61,9 @@ def test_what_is_put_is_in_the_file_and_told_of_once_durable(tmp_path: Path) -> 
 def test_parts_do_not_mix_and_an_open_one_is_not_told_of(tmp_path: Path) -> None:
     appender = Appender(tmp_path)
     for octet in range(100):
-        appender.put([write(tmp_path, bytes([octet]), part, last=part == 1 and octet == 99) for part in (1, 2)])
+        appender.put(
+            [write(tmp_path, bytes([octet]), part, last=part == 1 and octet == 99) for part in (1, 2)]
+        )
     appender.close()
     assert file(tmp_path, 1).read_bytes() == file(tmp_path, 2).read_bytes() == bytes(range(100))
     assert [event.number for event in appender.events() if isinstance(event, PartEnded)] == [1]
@@ -70,7 +72,9 @@ def test_parts_do_not_mix_and_an_open_one_is_not_told_of(tmp_path: Path) -> None
 def test_a_file_that_is_there_is_never_written_on(tmp_path: Path) -> None:
     file(tmp_path).write_bytes(b"torn")
     appender = Appender(tmp_path)
-    appender.put([write(tmp_path, b"new"), write(tmp_path, b"more", last=True), write(tmp_path, b"next", 2, last=True)])
+    appender.put(
+        [write(tmp_path, b"new"), write(tmp_path, b"more", last=True), write(tmp_path, b"next", 2, last=True)]
+    )
     appender.close()
     assert file(tmp_path).read_bytes() == b"torn"
     failed, *_, ended = appender.events()
@@ -101,7 +105,9 @@ def test_a_folder_that_is_gone(tmp_path: Path, appender: Appender) -> None:
     assert events == [AppendFailed(RECORDING, 1, os.strerror(errno.ENOENT))]
 
 
-def test_a_disk_that_hangs_costs_parts_and_not_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_hangs_costs_parts_and_not_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(append, "MAX_BACKLOG_BYTES", 50_000)
     hangs, goes_on = threading.Event(), threading.Event()
     really = append._create
@@ -128,7 +134,9 @@ def test_a_disk_that_hangs_costs_parts_and_not_memory(tmp_path: Path, monkeypatc
     assert told[0] == AppendFailed(RECORDING, 1, "the disk is slower than the audio that comes in")
 
 
-def test_a_flush_that_fails_fails_the_parts_that_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_flush_that_fails_fails_the_parts_that_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def syncfs(_: int) -> int:
         ctypes.set_errno(errno.EIO)
         return -1

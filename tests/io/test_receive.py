@@ -48,7 +48,8 @@ def lines() -> Iterator[Lines]:
 
 def rows(batch: PacketBatch) -> list[tuple[int, bytes]]:
     return [
-        (int(leg), slot[:size].tobytes()) for leg, slot, size in zip(batch.legs, batch.slots, batch.sizes, strict=True)
+        (int(leg), slot[:size].tobytes())
+        for leg, slot, size in zip(batch.legs, batch.slots, batch.sizes, strict=True)
     ]
 
 

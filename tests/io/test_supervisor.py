@@ -39,7 +39,9 @@ class Control:
         self.part = 1
         self.plan = replace(PLAN, folder=str(folder), started_ns=time.monotonic_ns())
         self.sockets = [media_socket("127.0.0.1", 0) for _ in PLAN.legs]
-        self.supervisor = Supervisor(Configure(SETTINGS, str(folder)), self.heard.append, self._lost, self.resume)
+        self.supervisor = Supervisor(
+            Configure(SETTINGS, str(folder)), self.heard.append, self._lost, self.resume
+        )
         self._sequence = 0
 
     def open(self) -> Open:
@@ -59,7 +61,9 @@ class Control:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
             for _ in range(int(seconds * 50)):
                 number = self._sequence
-                sender.sendto(rtp(number, number * 160, number.to_bytes(2) * 80), self.sockets[0].getsockname())
+                sender.sendto(
+                    rtp(number, number * 160, number.to_bytes(2) * 80), self.sockets[0].getsockname()
+                )
                 self._sequence += 1
                 due += 0.02
                 await asyncio.sleep(due - loop.time())

@@ -89,7 +89,10 @@ def test_a_silent_party_makes_it_a_part() -> None:
     ended(call, legs(9, agent=0))
     call.end_part(part(1))
     call.settle()
-    assert (call.facts().state, call.facts().reason) == (CallState.PARTIAL, "no audio came from the agent party")
+    assert (call.facts().state, call.facts().reason) == (
+        CallState.PARTIAL,
+        "no audio came from the agent party",
+    )
 
 
 def test_it_ends_once_and_moves_no_way_back() -> None:
@@ -133,4 +136,9 @@ def test_a_torn_part_is_not_waited_for() -> None:
 
 def test_a_call_not_taken() -> None:
     facts = refused(OPENING, "too many")
-    assert (facts.state, facts.reason, facts.started_ns, facts.ended_ns) == (CallState.NOT_RECORDED, "too many", 1000, 1000)
+    assert (facts.state, facts.reason, facts.started_ns, facts.ended_ns) == (
+        CallState.NOT_RECORDED,
+        "too many",
+        1000,
+        1000,
+    )
