@@ -26,6 +26,7 @@ from gateway.recording.messages import (
     Command,
     Finished,
     Join,
+    LegPlan,
     MediaStopped,
     Pause,
     Reformat,
@@ -34,17 +35,20 @@ from gateway.recording.messages import (
     SegmentEnded,
     Split,
 )
-from gateway.recording.model import LegReport, Part
+from gateway.recording.model import CallFacts, LegReport, Part
 from gateway.siprec import roles
 from gateway.siprec.metadata import Metadata
 from gateway.siprec.parties import Parties
 from gateway.siprec.session import Changed, Ended, Established, Offered, SessionId, Stream
+from gateway.storage.index import IndexCorrupt, IndexFault
 
 log = logging.getLogger(__name__)
 
 RETRY_AFTER_SECONDS = 30
 CHECKPOINT_SECONDS = 5.0
+STORE_AGAIN_SECONDS = 2.0  # between two tries to write on a disk that has no room
 MEGABYTE = 1 << 20
+MAX_VOICES = 2  # an external and an agent leg
 CAUSES = {
     "bye": "the recording client ended the call",
     "cancel": "the recording client cancelled the call",
@@ -84,6 +88,7 @@ class Calls:
         self._sessions: dict[SessionId, Live | None] = {}  # None while the call is being set up
         self._recordings: dict[str, Live] = {}
         self._groups = Groups()
+        self._setting_up = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._reports: dict[str, Sequence[LegReport]] = {}
         self._stopping = False
@@ -153,8 +158,6 @@ class Calls:
             yield call.plan(live.key, str(self._store.folder(call.opening))), live.handles()
             for leg, since in live.pauses.items():
                 yield Pause(call.id, (live.role(leg),), since), ()
-            if live.held:
-                yield Reformat(call.id, call.legs, held=True), ()
             if call.phase is Phase.CLOSING:
                 yield Close(call.id, now), ()
 
@@ -188,6 +191,13 @@ class Calls:
             await asyncio.wait(self._tasks, timeout=deadline_seconds)
 
     async def _take(self, offered: Offered) -> None:
+        self._setting_up += 1
+        try:
+            await self._set_up(offered)
+        finally:
+            self._setting_up -= 1
+
+    async def _set_up(self, offered: Offered) -> None:
         """Set a call up and answer it, or refuse it and say why; a session may also carry a call on."""
         found = await self._known(offered)
         if found is not None and offered.session in self._sessions:
@@ -224,7 +234,7 @@ class Calls:
             self._check_room(offered.streams)
             sockets += [self._claim(offered.flow.local[0]) for _ in opening.legs]
             key = await self._store.begin(opening, opening.recording_id)
-            call = Call(opening)
+            call = Call(opening, all(stream.paused for stream in voices(offered.streams)))
             group = _group(offered.metadata)
             call.follows = self._groups.before(group) if group else None
             await self._store.put(call.facts())
@@ -290,8 +300,6 @@ class Calls:
     def _opening(self, offered: Offered) -> tuple[Opening, roles.Assignment]:
         chosen = voices(offered.streams)
         assigned = self._assign(offered.metadata, [stream.label for stream in chosen])
-        offers = sum(stream.acceptable for stream in offered.streams)
-        spare = (f"the client offered {offers} audio streams, the first {MAX_LEGS} are recorded",)
         opening = Opening(
             call_id=new_id(),
             segment_id=new_id(),
@@ -301,7 +309,7 @@ class Calls:
             direction=assigned.direction,
             participants=assigned.participants,
             legs=tuple(leg_plan(stream, assigned.roles[place]) for place, stream in enumerate(chosen)),
-            notes=(*offered.notes, *assigned.notes, *(spare if offers > MAX_LEGS else ())),
+            notes=(*offered.notes, *assigned.notes),
         )
         return opening, assigned
 
@@ -314,7 +322,7 @@ class Calls:
             raise Refusal(488, "no_codec", "the client offered no audio that can be recorded")
         if self._stopping:
             raise Refusal(503, "stopping", "the gateway was being stopped")
-        if len(self._live) >= self._settings.media.max_calls:
+        if len(self._live) + self._setting_up > self._settings.media.max_calls:
             raise Refusal(503, "max_calls", "as many calls as configured were running already")
         if self._store.vault.free_bytes() < self._settings.storage.min_free_megabytes * MEGABYTE:
             raise Refusal(503, "disk_full", "the storage was nearly full")
@@ -389,8 +397,18 @@ class Calls:
                 self._pause(live, line, now)
                 if stream.recordpref in ("off", "pause"):
                     live.call.note((f"the client asked by recordpref for {stream.recordpref}",))
-        live.call.legs = tuple(plans)
-        self._tell(Reformat(live.call.id, live.call.legs, live.held), ())
+        carried = {line.index for line in branch.lines}
+        if not offers.keys() <= carried:  # refused in the answer
+            live.call.problem(
+                f"audio past the first {len(branch.lines)} streams was offered and not recorded"
+            )
+        self._tell_format(live, tuple(plans))
+
+    def _tell_format(self, live: Live, legs: tuple[LegPlan, ...]) -> None:
+        """The worker hears of other codecs, and of a hold that begins or ends."""
+        if (legs, live.held) != (live.call.legs, live.call.held):
+            live.call.legs, live.call.held = legs, live.held
+            self._tell(Reformat(live.call.id, legs, live.held), ())
 
     def _add_line(self, live: Live, branch: Branch, stream: Stream) -> None:
         """A stream that was not there before goes on a line that was dropped, or on a new leg, or is refused."""
@@ -405,7 +423,6 @@ class Calls:
         """Another leg of a running call; None when it has all its legs, or no port is left."""
         legs = live.call.legs
         if len(legs) >= MAX_LEGS or live.call.phase is not Phase.RECORDING:
-            live.call.note((f"an audio stream beyond the first {MAX_LEGS} was refused",))
             return None
         try:
             live.sockets.append(self._claim(address))
@@ -456,7 +473,7 @@ class Calls:
         """A session ended; the call does with its last one, unless its group may go on with another."""
         live.branches.pop(session, None)
         if live.branches:
-            self._tell(Reformat(live.call.id, live.call.legs, live.held), ())
+            self._tell_format(live, live.call.legs)
             return
         ending = Ending(CAUSES.get(cause, cause), time.time_ns(), time.monotonic_ns())
         wait = self._settings.media.transfer_seconds
@@ -513,8 +530,7 @@ class Calls:
         for each in live.sockets:
             self._ports.release(each)
         try:
-            async with live.saving:
-                facts = await self._store.settle(call)
+            facts = await self._store_ended(live)
             self._metrics.calls_ended.labels(facts.state.value).inc()
             log.info("call %s ended %s: %s", call.id, facts.state.value, facts.reason)
         except Exception:
@@ -530,6 +546,20 @@ class Calls:
             self._count()
             if not self._live:
                 self._idle.set()
+
+    async def _store_ended(self, live: Live) -> CallFacts:
+        """Write a call as it ended, as soon as there is room: its record tells what is missing and why."""
+        while True:
+            try:
+                async with live.saving:
+                    return await self._store.settle(live.call)
+            except (OSError, IndexFault) as error:
+                if self._stopping or isinstance(error, IndexCorrupt):
+                    raise
+                log.error(
+                    "call %s could not be stored as it ended and is tried again: %s", live.call.id, error
+                )
+            await asyncio.sleep(STORE_AGAIN_SECONDS)
 
     def _count(self) -> None:
         self._metrics.calls_now.set(len(self._live))

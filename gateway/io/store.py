@@ -97,7 +97,9 @@ class Store:
             if segment.parts:
                 told = call.of_segment(segment, facts)
                 self.vault.finish_recording(told, call.recording(segment), self._keys.node)
-            else:
+            elif self.vault.key_path(
+                segment.recording_id
+            ).exists():  # else destroyed by a try that failed later
                 self.vault.destroy_key(segment.recording_id)
         self._put(facts)
         return facts
@@ -109,7 +111,9 @@ class Store:
 
     def _work(self) -> None:
         while batch := self._batch():
-            results = [(done, _outcome(work)) for work, done in batch]
+            # Whoever asked may have been cancelled; from here on it no longer can be.
+            wanted = [(work, done) for work, done in batch if done.set_running_or_notify_cancel()]
+            results = [(done, _outcome(work)) for work, done in wanted]
             flushed = _outcome(self._file_system.flush)
             for done, (result, error) in results:
                 if fault := error or flushed[1]:

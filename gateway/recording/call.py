@@ -81,8 +81,9 @@ class Segment:
 class Call:
     """Gathers what happens to one call; `facts` is what there is to say of it at any time."""
 
-    def __init__(self, opening: Opening) -> None:
+    def __init__(self, opening: Opening, held: bool = False) -> None:
         self.opening = opening
+        self.held = held  # the client says that no media will come for now
         self.phase = Phase.RECORDING
         self.legs = opening.legs
         self.direction = opening.direction
@@ -133,6 +134,7 @@ class Call:
             legs=self.legs,
             part=segment.next_part,
             segment_start=segment.start,
+            held=self.held,
         )
 
     def join(self, leg: LegPlan) -> None:
@@ -306,7 +308,9 @@ class Call:
         if self.phase is not Phase.SETTLED:
             return CallState.RECORDING, "being recorded"
         if not any(segment.parts for segment in self.segments):
-            return CallState.NOT_RECORDED, "; ".join(["no audio came", self._cause, *self._problems])
+            return CallState.NOT_RECORDED, "; ".join(
+                dict.fromkeys(["no audio came", self._cause, *self._problems])
+            )
         if self._problems:
             return CallState.PARTIAL, "; ".join(self._problems)
         return CallState.RECORDED, self._cause

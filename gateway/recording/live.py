@@ -22,9 +22,9 @@ class LiveCall:
 
     def __init__(self, plan: Open, table: LegTable, entropy: Entropy, now: int) -> None:
         self.plan = plan
-        self.opened_ns = now
+        self.awaited_ns = now  # media is awaited since: the opening, or the end of a hold
         self.finish_at: int | None = None  # ns, once the call has ended
-        self.held = False
+        self.held = plan.held
         self.stopped = False  # whether its silence has been told of
         self._table = table
         self._entropy = entropy
@@ -63,7 +63,7 @@ class LiveCall:
             self._table.formats(leg.number, *_formats(plan))
         self._declare(legs)
         if self.held and not held:
-            self.opened_ns, self.stopped = now, False  # the time to wait for media begins anew
+            self.awaited_ns, self.stopped = now, False  # the time to wait for media begins anew
         self.held = held
 
     def split(self, command: Split) -> None:
@@ -144,8 +144,8 @@ class LiveCall:
         return Finished(self.plan.call_id, last.identity.recording_id, legs, redactions, last.next_part)
 
     def last_arrival(self) -> int:
-        """When a packet of any leg last came, or else the call was opened (ns)."""
-        return max([self.opened_ns, *(int(self._table.last_arrival[leg.number]) for leg in self.legs)])
+        """When a packet of any leg last came, or else media began to be awaited (ns)."""
+        return max([self.awaited_ns, *(int(self._table.last_arrival[leg.number]) for leg in self.legs)])
 
     def _units(self, at_ns: int) -> int:
         return max(0, (at_ns - self.plan.started_ns) // UNIT_NS)

@@ -42,6 +42,7 @@ class Open:
     legs: tuple[LegPlan, ...] = ()
     part: int = 1  # number of the next part
     segment_start: int = 0  # call units: where the segment that is recorded begins
+    held: bool = False  # the client says that no media will come for now
 
 
 @dataclass(frozen=True, slots=True)
