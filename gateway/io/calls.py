@@ -399,5 +399,7 @@ def _handles(live: Live) -> list[int]:
 
 
 def _leg(stream: Stream, role: Role) -> LegPlan:
-    formats = tuple(PayloadFormat(f.payload_type, f.name, f.clock_rate) for f in stream.formats)
-    return LegPlan(role, formats, stream.events)
+    formats = tuple(
+        PayloadFormat(f.payload_type, f.name, f.clock_rate, f.channels, f.fmtp or "") for f in stream.formats
+    )
+    return LegPlan(role, formats, stream.events, stream.event_rates, stream.noise)

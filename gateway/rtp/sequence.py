@@ -14,13 +14,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from gateway.codecs.registry import Codec
+from gateway.codecs.codec import Codec
 from gateway.redaction.holdback import Rings, Shape
 from gateway.rtp.packets import Bools, Ints, Octets, PacketBatch, RtpColumns, parse
 
 # What a payload type means on a leg. Codecs are numbered from AUDIO on.
 UNKNOWN, SILENT, EVENT, AUDIO = 0, 1, 2, 3
-COMFORT_NOISE = 13  # RFC 3551's static payload type
+COMFORT_NOISE = (13, 19)  # RFC 3551's static payload type, and the one that its drafts had
 MAX_DROPOUT = 3000  # RFC 3550 appendix A.1: a longer jump forward is a restart
 NEAR = 64  # sequence numbers this close belong to one stream
 RESTART_SLOTS = 64  # left free before a stream that starts, for its packets that come out of order
@@ -35,7 +35,8 @@ class Tone:
     leg: int
     slot: int  # of the packet that told of it
     start: int
-    stop: int
+    ticks: int  # it lasts, as yet; of the clock of its payload type
+    payload_type: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,9 @@ class LegTable:
         self._shape, self._base, self._cells, self._width = _columns(capacity, 4)
         self._kinds = np.zeros((capacity, 128), np.uint8)
 
-    def open(self, codecs: Mapping[int, Codec], events: frozenset[int]) -> int:
+    def open(
+        self, codecs: Mapping[int, Codec], events: frozenset[int], noise: frozenset[int] = frozenset()
+    ) -> int:
         """Claim a leg; `codecs` by payload type. Raises IndexError when all are taken."""
         leg = self._free.pop()
         self.ssrc[leg], self.highest[leg], self.committed[leg] = NO_STREAM, -1, 0
@@ -86,16 +89,18 @@ class LegTable:
         for column in (self.packets, self.lost, self.late, self.duplicated, self.last_arrival):
             column[leg] = 0
         self._about[leg] = _Formats()
-        self.formats(leg, codecs, events)
+        self.formats(leg, codecs, events, noise)
         return leg
 
-    def formats(self, leg: int, codecs: Mapping[int, Codec], events: frozenset[int]) -> None:
+    def formats(
+        self, leg: int, codecs: Mapping[int, Codec], events: frozenset[int], noise: frozenset[int]
+    ) -> None:
         """What payload types mean from now on; codecs keep their numbers for as long as the leg is open."""
         about = self._about[leg]
         known = dict.fromkeys((*about.codecs, *codecs.values()))
         about.codecs = tuple(known)
         self._kinds[leg] = UNKNOWN
-        self._kinds[leg, COMFORT_NOISE] = SILENT
+        self._kinds[leg, [*COMFORT_NOISE, *noise]] = SILENT
         self._kinds[leg, list(events)] = EVENT
         for payload_type, codec in codecs.items():
             self._kinds[leg, payload_type] = AUDIO + about.codecs.index(codec)
@@ -161,7 +166,7 @@ class LegTable:
         faults["stray"] += int(np.count_nonzero(~related))
         packets = packets.take(related)
         first = stray.packets if recalled and stray is not None else packets
-        self._start(leg, first, packets)
+        self._start(leg, first, packets, slots)
         about.stray = None
         tones: list[Tone] = []
         if recalled and stray is not None:
@@ -169,7 +174,7 @@ class LegTable:
             tones = self._put(stray.packets, stray.slots, faults)
         return tones + self._put(packets, slots, faults)
 
-    def _start(self, leg: int, first: RtpColumns, packets: RtpColumns) -> None:
+    def _start(self, leg: int, first: RtpColumns, packets: RtpColumns, slots: Octets) -> None:
         """Make the stream of `first[0]` the leg's own, behind all that came before."""
         slot = int(self.highest[leg]) + 1 + RESTART_SLOTS
         self._about[leg].restarts.append(Restart(slot - RESTART_SLOTS))
@@ -178,12 +183,13 @@ class LegTable:
         self._media[leg] = 0
         if not self._cells[leg]:
             kinds = self._kinds[leg, packets.payload_type]
-            audio = kinds >= AUDIO
-            codec = self.codec(leg, int(kinds[audio][0]))
-            sizes = packets.size[audio]
-            ticks = int(codec.durations(sizes[:1])[0])
+            audio = packets.take(kinds >= AUDIO)
+            codec = self.codec(leg, int(kinds[kinds >= AUDIO][0]))
+            row, offset = int(audio.rows[0]), int(audio.offset[0])
+            heads = slots[row : row + 1, offset : offset + codec.heads]
+            ticks = int(codec.durations(audio.size[:1], heads)[0])
             packet_ns = max(ticks, 1) * 1_000_000_000 // codec.clock_rate
-            self._claim(leg, Shape.fitting(int(sizes.max()), packet_ns, self._span_ns))
+            self._claim(leg, Shape.fitting(int(audio.size.max()), packet_ns, self._span_ns))
 
     def _claim(self, leg: int, shape: Shape) -> None:
         if shape not in self._rings:
@@ -309,8 +315,15 @@ def _tones(packets: RtpColumns, slots: Octets, slot: Ints, media: Ints, which: I
         length = min(int(packets.size[index]) // 4 * 4, 32)
         payload = slots[row, offset : offset + length].tobytes()
         ticks = sum(int.from_bytes(payload[at + 2 : at + 4], "big") for at in range(0, length, 4))
-        start = int(media[index])
-        tones.append(Tone(int(packets.legs[index]), int(slot[index]), start, start + max(ticks, 1)))
+        tones.append(
+            Tone(
+                leg=int(packets.legs[index]),
+                slot=int(slot[index]),
+                start=int(media[index]),
+                ticks=max(ticks, 1),
+                payload_type=int(packets.payload_type[index]),
+            )
+        )
     return tones
 
 
