@@ -30,15 +30,17 @@ from gateway.recording.messages import (
     Reformat,
     Refused,
 )
-from gateway.recording.model import LegReport, Part, Role
+from gateway.recording.model import CallFacts, LegReport, Part, Role
 from gateway.siprec import roles
 from gateway.siprec.metadata import Metadata
 from gateway.siprec.session import Changed, Ended, Established, Offered, SessionId, Stream
+from gateway.storage.index import IndexCorrupt, IndexFault
 
 log = logging.getLogger(__name__)
 
 RETRY_AFTER_SECONDS = 30
 CHECKPOINT_SECONDS = 5.0
+STORE_AGAIN_SECONDS = 2.0  # between two tries to write on a disk that has no room
 MEGABYTE = 1 << 20
 CAUSES = {
     "bye": "the recording client ended the call",
@@ -370,8 +372,7 @@ class Calls:
         for line in live.lines:
             self._ports.release(line.socket)
         try:
-            async with live.saving:
-                facts = await self._store.settle(call)
+            facts = await self._store_ended(live)
             self._metrics.calls_ended.labels(facts.state.value).inc()
             log.info("call %s ended %s: %s", call.id, facts.state.value, facts.reason)
         except Exception:
@@ -384,6 +385,20 @@ class Calls:
             self._count()
             if not self._live:
                 self._idle.set()
+
+    async def _store_ended(self, live: Live) -> CallFacts:
+        """Write a call as it ended, as soon as there is room: its record tells what is missing and why."""
+        while True:
+            try:
+                async with live.saving:
+                    return await self._store.settle(live.call)
+            except (OSError, IndexFault) as error:
+                if self._stopping or isinstance(error, IndexCorrupt):
+                    raise
+                log.error(
+                    "call %s could not be stored as it ended and is tried again: %s", live.call.id, error
+                )
+            await asyncio.sleep(STORE_AGAIN_SECONDS)
 
     def _count(self) -> None:
         self._metrics.calls_now.set(len(self._live))

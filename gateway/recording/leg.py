@@ -99,7 +99,9 @@ class LiveLeg:
     def _commit(self, slots: Ints, cells: Ints, count: int, limit: int, end: int) -> list[Placed]:
         """Commit the first `count` of the packets that wait on one stream, whose slots end at `limit`."""
         table, leg = self._table, self.number
-        first = int(table.committed[leg] if self._begun else slots[0])
+        if not self._begun:
+            table.first[leg] = table.committed[leg] = slots[0]
+        first = int(table.committed[leg])
         passed = int(slots[count - 1]) + 1
         table.lost[leg] += passed - first - count
         table.committed[leg] = passed
@@ -158,7 +160,12 @@ class LiveLeg:
     def _blocks(self, rings: Rings, cells: Ints, times: Ints, end: int) -> list[Placed]:
         kinds, sizes = rings.kind[cells], rings.size[cells].astype(np.int64)
         lengths, joints = self._lengths(rings, cells, kinds, sizes)
-        keep = ~self.redacted.touches(times, times + lengths) & (times + lengths <= end) & (sizes > 0)
+        keep = (
+            ~self.redacted.touches(times, times + lengths)
+            & (times >= 0)
+            & (times + lengths <= end)
+            & (sizes > 0)
+        )
         if not keep.any():
             return []
         cells, times, lengths, joints = cells[keep], times[keep], lengths[keep], joints[keep]

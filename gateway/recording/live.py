@@ -27,7 +27,7 @@ class LiveCall:
 
     def __init__(self, plan: Open, table: LegTable, entropy: Entropy, now: int) -> None:
         self.plan = plan
-        self.opened_ns = now
+        self._expected_ns = now  # since when media was to come
         self.finish_at: int | None = None  # ns, once the call has ended
         self.held = False
         self.stopped = False  # whether its silence has been told of
@@ -45,10 +45,12 @@ class LiveCall:
         ]
         self._declare(plan.legs)
 
-    def reformat(self, legs: Sequence[LegPlan], held: bool) -> None:
+    def reformat(self, legs: Sequence[LegPlan], held: bool, now: int) -> None:
         for leg, plan in zip(self.legs, legs, strict=False):
             self._table.formats(leg.number, *_formats(plan))
         self._declare(legs)
+        if self.held and not held:
+            self._expected_ns = now
         self.held = held
 
     def close(self, at_ns: int, wait_ns: int) -> None:
@@ -73,10 +75,9 @@ class LiveCall:
         self._sealer = None
         yield self._write(data, last=True)
 
-    def release(self) -> None:
-        """Give the legs back."""
-        for leg in self.legs:
-            self._table.close(leg.number)
+    def release(self) -> int:
+        """Give the legs back; returns how many stray packets they kept."""
+        return sum(self._table.close(leg.number) for leg in self.legs)
 
     def redactions(self) -> tuple[Redaction, ...]:
         return tuple(
@@ -94,8 +95,8 @@ class LiveCall:
         return Finished(self.plan.call_id, self.plan.recording_id, legs, self.redactions(), next_part)
 
     def last_arrival(self) -> int:
-        """When a packet of any leg last came, or else the call was opened (ns)."""
-        return max([self.opened_ns, *(int(self._table.last_arrival[leg.number]) for leg in self.legs)])
+        """When a packet of any leg last came, or else was first to come (ns)."""
+        return max([self._expected_ns, *(int(self._table.last_arrival[leg.number]) for leg in self.legs)])
 
     def _declare(self, legs: Sequence[LegPlan]) -> None:
         """Codecs that the next part gets tracks for: first each leg's preferred one; and rates of tones."""
@@ -178,7 +179,7 @@ def _track(number: int, role: Role, codec: Codec, preferred: dict[Role, Codec]) 
         private=codec.private,
         clock_rate=codec.sample_rate,
         channels=codec.channels,
-        name=role.value,
+        name=codec.name,
         default=preferred[role] == codec,
         bits=codec.bits,
     )
