@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -12,13 +13,14 @@ from gateway.recording.model import UNIT_NS, UNITS_PER_SECOND, LegReport, Role
 from gateway.redaction.holdback import Rings
 from gateway.redaction.timeline import Span, Timeline
 from gateway.rtp.clock import LegClock
-from gateway.rtp.packets import Ints, Octets
+from gateway.rtp.packets import Bools, Ints, Octets
 from gateway.rtp.sequence import AUDIO, LegTable, Tone
 
 BLOCK_UNITS = UNITS_PER_SECOND // 10  # a block holds up to 100 ms, or one packet that is longer
 NS_PER_SECOND = 1_000_000_000
 FOREVER = (1 << 62) - 1
 ALONE = -1
+NO_HEADS = np.zeros((0, 0), np.uint8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,9 +125,9 @@ class LiveLeg:
 
     def _delays(self, arrivals: Ints, media: Ints, rates: Ints, wanted: int) -> Ints:
         """By what (ns) to place the first `wanted` packets; where the clock rate changes, time begins anew."""
-        bounds = [0, *(np.flatnonzero(np.diff(rates)) + 1).tolist(), len(rates)]
         runs = []
-        for start, stop in pairwise(bounds):
+        changes = (np.flatnonzero(rates[1:] != rates[:-1]) + 1).tolist()
+        for start, stop in pairwise([0, *changes, len(rates)]):
             if start >= wanted:
                 break
             if rates[start] != self._rate:
@@ -133,13 +135,13 @@ class LiveLeg:
                 self._rate = int(rates[start])
             lags = arrivals[start:stop] - media[start:stop]
             runs.append(self._clock.follow(lags, arrivals[start:stop], min(stop, wanted) - start))
-        return np.concatenate(runs)
+        return np.concatenate(runs) if changes else runs[0]
 
     def _rates(self, kinds: Octets) -> Ints:
-        rates = np.zeros(256, np.int64)
-        for kind in np.unique(kinds).tolist():
-            rates[kind] = self._table.codec(self.number, kind).clock_rate
-        return rates[kinds]
+        rates = np.empty(len(kinds), np.int64)
+        for kind, mine in _by_kind(kinds):
+            rates[mine] = self._table.codec(self.number, kind).clock_rate
+        return rates
 
     def _mask(self, limit: int) -> None:
         """Redact the tones told of so far by packets of the present stream, whose slots end at `limit`."""
@@ -195,13 +197,23 @@ class LiveLeg:
         codec's clock has no whole units; ALONE where none may.
         """
         lengths, joints = np.empty(len(cells), np.int64), np.empty(len(cells), np.int64)
-        for kind in np.unique(kinds).tolist():
-            codec, mine = self._table.codec(self.number, kind), kinds == kind
-            ticks = codec.durations(sizes[mine], rings.payload[cells[mine], : codec.heads])
+        for kind, mine in _by_kind(kinds):
+            codec = self._table.codec(self.number, kind)
+            heads = rings.payload[cells[mine], : codec.heads] if codec.heads else NO_HEADS
+            ticks = codec.durations(sizes[mine], heads)
             lengths[mine] = np.maximum(1, -(-ticks * UNITS_PER_SECOND // codec.clock_rate))
-            whole = sizes[mine] % codec.frame == 0 if codec.frame else False
-            joints[mine] = np.where(whole, int(codec.clock_rate != UNITS_PER_SECOND), ALONE)
+            joints[mine] = int(codec.clock_rate != UNITS_PER_SECOND) if codec.frame else ALONE
+            if codec.frame > 1:
+                joints[mine] = np.where(sizes[mine] % codec.frame, ALONE, joints[mine])
         return lengths, joints
+
+
+def _by_kind(kinds: Octets) -> Iterator[tuple[int, slice | Bools]]:
+    """Each kind among some packets, and which they are; nearly always there is one."""
+    if (kinds == kinds[0]).all():
+        yield int(kinds[0]), slice(None)
+    else:
+        yield from ((kind, kinds == kind) for kind in np.unique(kinds).tolist())
 
 
 def _gather(rings: Rings, cells: Ints, sizes: Ints) -> bytes:
