@@ -436,5 +436,7 @@ def _held(streams: Iterable[Stream | None]) -> bool:
 
 
 def _leg(stream: Stream, role: Role) -> LegPlan:
-    formats = tuple(PayloadFormat(f.payload_type, f.name, f.clock_rate) for f in stream.formats)
-    return LegPlan(role, formats, stream.events)
+    formats = tuple(
+        PayloadFormat(f.payload_type, f.name, f.clock_rate, f.channels, f.fmtp or "") for f in stream.formats
+    )
+    return LegPlan(role, formats, stream.events, stream.event_rates, stream.noise)
