@@ -5,21 +5,21 @@ Nothing is remembered of a peer but its bucket, in a table of fixed size.
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
-from gateway.sip.digest import Authenticator
+from gateway.sip.answers import Objection, retry_after
+from gateway.sip.digest import Authenticator, Verdict
+from gateway.sip.message import Request
 
-MAX_BUCKETS = (
-    4096  # peers whose rate is remembered, some 200 bytes each; the longest silent is forgotten first
-)
-STRANGER_ANSWERS = (
-    1.0  # a second and stranger; a burst of five: enough to be told, too little to be amplified
-)
-STRANGER_BURST = 5.0
+MAX_BUCKETS = 4096  # peers remembered, some 200 bytes each; the longest silent is forgotten first
+STRANGER_RATE, STRANGER_BURST = 1.0, 5.0  # answers: enough to be told, too little to be a tool against others
+MESSAGES_PER_REQUEST = 10  # a call's ACK, changes, refreshes, end, and what of it is sent twice
+BURST_SECONDS = 2.0  # of its rate a peer may send at once
 
 Network = IPv4Network | IPv6Network
 
@@ -84,11 +84,50 @@ class Access:
 
     allowed: AllowList
     answer_strangers: bool  # 403, else silence
-    requests: Buckets  # new ones, a peer
-    all_requests: Buckets  # new ones, of all peers together
+    requests: Buckets  # INVITE and OPTIONS outside dialogs, a peer
+    all_requests: Buckets  # of all peers together
+    messages: Buckets  # datagrams of any kind that are read, a peer
     strangers: Buckets  # answers to them
     authenticator: Authenticator | None = None
 
-    def wait(self, host: str, now: float) -> float:
-        """0 when a peer may make a new request, else seconds to wait."""
-        return self.requests.take(host, now) or self.all_requests.take("", now)
+    @classmethod
+    def of(
+        cls, allowed: Sequence[Network], answer_strangers: bool, per_peer: float, in_all: float,
+        authenticator: Authenticator | None = None,
+    ) -> Access:  # fmt: skip
+        """With so many new requests a second."""
+
+        def buckets(rate: float) -> Buckets:
+            return Buckets(rate, max(1.0, rate * BURST_SECONDS))
+
+        return cls(
+            AllowList(allowed), answer_strangers, buckets(per_peer), buckets(in_all),
+            buckets(MESSAGES_PER_REQUEST * per_peer), Buckets(STRANGER_RATE, STRANGER_BURST), authenticator,
+        )  # fmt: skip
+
+    def floods(self, host: str, now: float) -> bool:
+        """Whether a datagram of this peer is better left unread."""
+        return self.messages.take(host, now) > 0
+
+    def answers_stranger(self, host: str, now: float) -> bool:
+        return self.answer_strangers and not self.strangers.take(host, now)
+
+    def too_often(self, host: str, now: float) -> Objection | None:
+        """Why a new request of a peer is refused for their number."""
+        wait = self.requests.take(host, now) or self.all_requests.take("", now)
+        return Objection(503, "rate_limited", retry_after(math.ceil(wait))) if wait else None
+
+    def unproven(self, request: Request, host: str, now: float) -> Objection | None:
+        """Why a request is refused for its credentials."""
+        guard = self.authenticator
+        if guard is None:
+            return None
+        match guard.check(request, host, now):
+            case Verdict.AUTHENTIC:
+                return None
+            case Verdict.STALE:
+                return Objection(401, "stale_nonce", guard.challenge(host, now, stale=True))
+            case Verdict.ABSENT:
+                return Objection(401, "unauthenticated", guard.challenge(host, now))
+            case Verdict.WRONG:
+                return Objection(401, "wrong_credentials", guard.challenge(host, now))
