@@ -6,6 +6,7 @@ import argparse
 import getpass
 import time
 from contextlib import ExitStack
+from functools import partial
 
 from gateway.cli.configuration import settings_of
 from gateway.cli.errors import CannotRun
@@ -51,4 +52,5 @@ def _log(settings: Settings, call: CallFacts, arguments: argparse.Namespace) -> 
     """Before anything is decrypted, so that no copy leaves without its line."""
     details = {"leg": arguments.leg, "format": arguments.format, "reason": arguments.reason}
     entry = access.Access(time_of_day(time.time_ns()), getpass.getuser(), call.id, "export", details)
-    access.append(settings.storage.directory, entry, load_vault_public(KeyPaths.of(settings).vault_public))
+    public = partial(load_vault_public, KeyPaths.of(settings).vault_public)
+    access.append(settings.storage.directory, entry, public)
