@@ -16,7 +16,7 @@ from gateway.io.connection import Connection, Doorman
 from gateway.io.tls import TlsFiles
 from gateway.sip.effects import Flow, Rejected, Send
 from gateway.sip.errors import BadMessage
-from gateway.siprec.session import Changed, Ended, Established, Offered, Probed, RecordingServer, SessionId
+from gateway.siprec.session import Changed, Ended, Established, Offered, Probed, RecordingServer
 
 log = logging.getLogger(__name__)
 
@@ -50,12 +50,13 @@ class SipServer:
         self._crowd: Counter[str] = Counter()  # connections of a host
         self._strangers: set[int] = set()
         self._numbers = count(1)
-        self._carriers: dict[SessionId, int] = {}  # which connection a session came on
 
     async def start(self) -> None:
         """Bind UDP, TCP and, where there is a certificate, TLS. Raises OSError."""
         here = (self.settings.address, self.settings.port)
-        self._datagrams, _ = await self._loop.create_datagram_endpoint(lambda: Datagrams(self), here)
+        self._datagrams, _ = await self._loop.create_datagram_endpoint(
+            lambda: Datagrams(self), sock=_datagram_socket(here)
+        )
         self._listeners.append(await self._loop.create_server(lambda: Connection(self), *here))
         if tls := self._tls:
             secure = (self.settings.address, self.settings.tls.port)
@@ -83,13 +84,7 @@ class SipServer:
                     self._send(data, flow)
                 case Rejected(kind):
                     self.refused(kind)
-                case Offered(session=session, flow=flow):
-                    self._carriers[session] = flow.connection
-                    self._on_event(effect)
-                case Ended(session=session):
-                    self._carriers.pop(session, None)
-                    self._on_event(effect)
-                case Changed() | Established() | Probed():
+                case Offered() | Changed() | Established() | Probed() | Ended():
                     self._on_event(effect)
         self._arm()
 
@@ -132,14 +127,14 @@ class SipServer:
     def admits(self, host: str) -> bool:
         return self.machine.admits(host)
 
+    def carries_call(self, number: int) -> bool:
+        return self.machine.carries(number)
+
     def message(self, data: bytes, flow: Flow) -> None:
         self.act(self.machine.receive(data, flow, self.now()))
 
     def broken(self, fault: BadMessage, flow: Flow) -> None:
         self.act(self.machine.reject(fault, flow))
-
-    def carries_call(self, number: int) -> bool:
-        return number in self._carriers.values()
 
     def _send(self, data: bytes, flow: Flow) -> None:
         if flow.connection:
@@ -174,6 +169,20 @@ class Datagrams(asyncio.DatagramProtocol):
 
     def error_received(self, error: Exception) -> None:
         """An ICMP answer to something sent earlier: the transaction's own timers deal with it."""
+
+
+def _datagram_socket(here: Address) -> socket.socket:
+    """A bound UDP socket. On `::` it takes IPv6 alone, as TCP does: an answer holds addresses of one family."""
+    family = socket.AF_INET6 if ":" in here[0] else socket.AF_INET
+    opened = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+    try:
+        if family == socket.AF_INET6:
+            opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        opened.bind(here)
+    except OSError:
+        opened.close()
+        raise
+    return opened
 
 
 def _is_any(address: str) -> bool:

@@ -111,6 +111,11 @@ class UserAgentServer:
                 effects += self._step(self._dialogs[entry.dialog], event, "connection_lost", now)
         return effects
 
+    def carries(self, connection: int) -> bool:
+        """Whether the last request of a dialog came over this connection."""
+        flows = (dialog.flow for dialog in self._dialogs.values())
+        return any(flow is not None and flow.connection == connection for flow in flows)
+
     def next_timer(self) -> float | None:
         """When `handle_timer` is due, or None."""
         return self._timers.next()
@@ -294,7 +299,8 @@ class UserAgentServer:
         self, dialog: Dialog, key: ServerKey, request: Request, flow: Flow, now: float
     ) -> list[Effect]:
         """A new request of a known dialog."""
-        if len(self._layer) >= DIALOG_RESERVE * TRANSACTIONS_PER_DIALOG * self._max_dialogs:
+        full = len(self._layer) >= DIALOG_RESERVE * TRANSACTIONS_PER_DIALOG * self._max_dialogs
+        if full and request.method != "BYE":  # which frees what it takes: a dialog ends once
             return self._refuse(request, flow, 503, "overload", retry_after())
         fault = objection(request, self._profile)
         if not fault and self._access and flow.peer[0] != dialog.host:  # somebody else than who made it?

@@ -148,6 +148,10 @@ class RecordingServer:
         """Ends what was not answered; running sessions go on until the client comes back or media stops."""
         return self._translate(self._agent.connection_lost(connection, now), now)
 
+    def carries(self, connection: int) -> bool:
+        """Whether a session runs on a TCP connection, be it another than the one it began on."""
+        return self._agent.carries(connection)
+
     def admits(self, host: str) -> bool:
         """Whether a host may speak to us; what others send is answered shortly or not at all."""
         return self._agent.admits(host)
