@@ -163,7 +163,11 @@ class Datagrams(asyncio.DatagramProtocol):
         self._here = transport.get_extra_info("sockname")[:2]
 
     def datagram_received(self, data: bytes, peer: tuple[Any, ...]) -> None:
-        here = (_facing(peer[0]), self._here[1]) if _is_any(self._here[0]) else self._here
+        try:
+            here = (_facing(peer[0]), self._here[1]) if _is_any(self._here[0]) else self._here
+        except OSError:  # a made-up sender that nothing can be sent to
+            self._server.refused("unreachable_peer")
+            return
         flow = Flow("udp", peer[:2], here)
         self._server.message(data, flow)
 

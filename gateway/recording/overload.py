@@ -36,6 +36,10 @@ class Overload:
         self._above = self._below = 0
         self._reason = ""
 
+    def begun(self, now: int) -> None:
+        """A worker has started."""
+        self._heard = now
+
     def hear(self, reading: Reading, now: int) -> None:
         self._heard = now
         if fault := self._fault(reading, 1.0):
