@@ -191,7 +191,10 @@ class Calls:
     async def watch_load_forever(self) -> None:
         """Let health checks know whether a call would be taken."""
         while True:
-            self._tell_load()
+            try:
+                self._tell_load()
+            except OSError as error:
+                log.error("the storage does not say how much room it has: %s", error)
             await asyncio.sleep(LOAD_SECONDS)
 
     def running(self) -> int:
