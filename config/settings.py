@@ -127,6 +127,12 @@ class MetricsSettings(Section):
     port: int = Field(9470, ge=0, le=65535, description="Port of the metrics endpoint; 0 turns it off.")
 
 
+class SpeechSettings(Section):
+    """What is found out about a call after its end. Figures about how employees talk may need their consent."""
+
+    measure: bool = Field(True, description="Measure talk, silence and overtalk of each party after the call.")
+
+
 class LogSettings(Section):
     """What the log says; never personal data."""
 
@@ -143,6 +149,7 @@ class Settings(Section):
     storage: StorageSettings = StorageSettings()
     keys: KeySettings = KeySettings()
     roles: RoleSettings = RoleSettings()
+    speech: SpeechSettings = SpeechSettings()
     metrics: MetricsSettings = MetricsSettings()
     log: LogSettings = LogSettings()
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from enum import StrEnum
 from pathlib import Path
 from typing import BinaryIO
 
-from gateway.codecs.registry import CodecError, by_track
+from gateway.codecs.registry import CodecError
 from gateway.codecs.rendering import Block, RenderError, in_order, render
+from gateway.codecs.stored import stored_blocks
 from gateway.export.errors import ExportError
 from gateway.export.matroska import write_matroska
 from gateway.export.place import new_file
@@ -57,20 +57,6 @@ def export(
                 _sound(parts, legs, open_sound(form.value, file, len(legs)), length_units, redactions, report)
     except (CodecError, RenderError) as error:
         raise ExportError(str(error)) from error
-
-
-def stored_blocks(parts: Sequence[Reader]) -> Iterator[Block]:
-    """The blocks of all parts together, in order of time as far as each part is."""
-
-    def of(part: Reader) -> Iterator[Block]:
-        tracks = {
-            track.number: (track.role, by_track(track.codec_id, track.private)) for track in part.tracks
-        }
-        for number, time, payload in part.blocks():
-            role, codec = tracks[number]
-            yield Block(role, time, codec, payload)
-
-    return heapq.merge(*map(of, parts), key=lambda block: block.time)
 
 
 def _check_legs(parts: Sequence[Reader], legs: Sequence[Role]) -> None:

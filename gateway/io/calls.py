@@ -7,7 +7,7 @@ import logging
 import re
 import socket
 import time
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gateway.config.settings import Settings
@@ -30,7 +30,7 @@ from gateway.recording.messages import (
     Reformat,
     Refused,
 )
-from gateway.recording.model import LegReport, Part, Role
+from gateway.recording.model import CallFacts, LegReport, Part, Role
 from gateway.siprec import roles
 from gateway.siprec.metadata import Metadata
 from gateway.siprec.session import Changed, Ended, Established, Offered, SessionId, Stream
@@ -91,11 +91,13 @@ class Calls:
         store: Store,
         metrics: Metrics,
         tell: Callable[[Command, Sequence[int]], None],
+        settled: Callable[[CallFacts, Mapping[str, str]], None],
     ) -> None:
         self._settings = settings
         self._store = store
         self._metrics = metrics
         self._tell = tell  # the media worker
+        self._settled = settled  # is given each stored call with its recordings' data keys, hexadecimal
         self._ports = MediaPorts(settings.media)
         self._extensions = [re.compile(pattern) for pattern in settings.roles.extensions]
         self._live: dict[str, Live] = {}
@@ -374,6 +376,7 @@ class Calls:
                 facts = await self._store.settle(call)
             self._metrics.calls_ended.labels(facts.state.value).inc()
             log.info("call %s ended %s: %s", call.id, facts.state.value, facts.reason)
+            self._settled(facts, {call.opening.recording_id: live.key})
         except Exception:
             log.exception(
                 "call %s could not be stored as it ended; it is recovered at the next start", call.id
