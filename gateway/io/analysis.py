@@ -14,18 +14,12 @@ import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 
+from gateway.io.jobs import Job, Measured, SealedPart
 from gateway.io.metrics import Metrics
 from gateway.io.store import Store
-from gateway.recording.model import (
-    UNIT_NS,
-    UNITS_PER_SECOND,
-    CallFacts,
-    Redaction,
-    Role,
-    Speech,
-)
+from gateway.recording.model import UNIT_NS, UNITS_PER_SECOND, CallFacts, Speech
 from gateway.storage import canonical
 
 log = logging.getLogger(__name__)
@@ -34,34 +28,6 @@ MAX_WAITING = 500  # ended calls whose data keys stay in memory; what a burst br
 LEAST_SECONDS = 30.0  # for a job, to start the child on a busy machine included
 REAL_TIME = 30  # a job may take the length of its call, divided by this, besides
 RESTART_SECONDS = 1.0  # between the loss of a child and the next, so that one that cannot live does not spin
-
-
-@dataclass(frozen=True, slots=True)
-class SealedPart:
-    """One file to be read."""
-
-    path: str
-    recording_id: str
-    key: str = field(repr=False)  # the data key, hexadecimal
-    torn: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One call to be measured; a line of JSON to the child."""
-
-    parts: tuple[SealedPart, ...]
-    legs: tuple[Role, ...]
-    length_units: int
-    redactions: tuple[Redaction, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """The child's answer, a line of JSON."""
-
-    speech: tuple[Speech, ...]
-    problem: str  # why there are no figures; else empty
 
 
 class NotMeasured(Exception):
@@ -78,6 +44,14 @@ class Analysis:
         self._waiting: asyncio.Queue[tuple[CallFacts, Job]] = asyncio.Queue(MAX_WAITING)
         self._process: Process | None = None
         self._task = asyncio.create_task(self._work())
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process else None
+
+    @property
+    def waiting(self) -> int:
+        return self._waiting.qsize()
 
     def submit(self, facts: CallFacts, keys: Mapping[str, str]) -> None:
         """Measure a settled call some time; `keys` are its recordings' data keys, hexadecimal.

@@ -19,7 +19,7 @@ import webrtcvad
 
 from gateway.codecs.rendering import render
 from gateway.codecs.stored import stored_blocks
-from gateway.io.analysis import Job, Measured, SealedPart
+from gateway.io.jobs import Job, Measured, SealedPart
 from gateway.io.secrecy import lock_memory, refuse_dumps
 from gateway.recording.model import UNITS_PER_SECOND, Speech
 from gateway.recording.speech import SpeechMeter
