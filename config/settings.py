@@ -130,7 +130,9 @@ class MetricsSettings(Section):
 class SpeechSettings(Section):
     """What is found out about a call after its end. Figures about how employees talk may need their consent."""
 
-    measure: bool = Field(True, description="Measure talk, silence and overtalk of each party after the call.")
+    measure: bool = Field(
+        True, description="Measure talk, silence and overtalk of each party after the call."
+    )
 
 
 class LogSettings(Section):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,14 +35,18 @@ class Access:
     details: Mapping[str, str] = field(default_factory=dict)  # personal: sealed
 
 
-def append(directory: Path, access: Access, vault: VaultPublicKey) -> None:
-    """Add one line, durable when this returns. Raises OSError."""
+def append(directory: Path, access: Access, vault: Callable[[], VaultPublicKey]) -> None:
+    """Add one line, durable when this returns. Raises OSError, and what `vault` does.
+
+    `vault` reads the key to seal to while the log is locked, so that no rotation passes in between.
+    """
     with _locked(directory):
+        line = _line(access, vault())
         handle = os.open(
             directory / FILE, os.O_APPEND | os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, files.FILE_MODE
         )
         with os.fdopen(handle, "ab") as file:
-            file.write(_line(access, vault))
+            file.write(line)
             file.flush()
             os.fsync(file.fileno())
         files.sync_folder(directory)
@@ -57,7 +61,7 @@ def read(directory: Path, keys: PrivateKeyProvider) -> Iterator[Access]:
             row = canonical.parse(line)
             sealed = sealed_of(row.pop("details"))
             access = Access(row.pop("time"), row.pop("user"), row.pop("call"), row.pop("action"))
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise AccessLogError(f"{path} line {number} is not an entry of the access log") from error
         details = canonical.parse(keys.open(sealed, _info(access)))
         yield Access(access.time, access.user, access.call_id, access.action, details)

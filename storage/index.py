@@ -8,6 +8,7 @@ may do with less. Deleted content is overwritten (secure_delete).
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,7 @@ from gateway.storage.records import CallRecord
 
 SCHEMA_VERSION = "0002"  # the newest step in migrations/versions
 PAGE = 500  # calls read at once: under SQLite's limit of variables in a statement, and a few MB of rows
+MAX_FAULTS = 20  # of a damaged file: the first ones tell enough
 BUSY_MS = 5000  # a reader waits this long for a writer of another process
 PRAGMAS = (
     f"busy_timeout={BUSY_MS}",
@@ -71,7 +73,9 @@ class Index:
         Without `sync` the caller flushes the file system after the changes that must be durable.
         """
         if readonly and not path.exists():
-            raise IndexMissing(f"{path}: there is no index yet; the gateway makes it when it starts")
+            raise IndexMissing(
+                f"{path}: there is no index; the gateway makes it when it starts, `hushtap reindex` from what is recorded"
+            )
         if not readonly:
             files.make_folder(path.parent)
             path.touch(mode=files.FILE_MODE)
@@ -187,7 +191,18 @@ class Index:
     def ids(self) -> set[str]:
         """The id of every call."""
         with self._transaction() as connection:
-            return set(connection.scalars(sa.select(tables.calls.c.id)))
+            found = set(connection.scalars(sa.select(tables.calls.c.id)))
+        if not all(isinstance(id, str) for id in found):
+            raise self._fault(TypeError("a call's id is not text"))
+        return found
+
+    def faults(self) -> Iterator[str]:
+        """What is wrong with the file itself, and rows that belong to no call; a sentence each."""
+        with self._transaction() as connection:
+            damage = connection.exec_driver_sql(f"PRAGMA integrity_check({MAX_FAULTS})").scalars().all()
+            strays = Counter(row[0] for row in connection.exec_driver_sql("PRAGMA foreign_key_check").all())
+        yield from (f"{found}." for found in damage if found != "ok")
+        yield from (f"{table} has {count} rows of no call." for table, count in sorted(strays.items()))
 
     def rows(self, call_id: str) -> tables.Rows | None:
         """One call's rows, to be held against its signed record."""
@@ -221,7 +236,7 @@ class Index:
         try:
             with self._engine.begin() as connection:
                 yield connection
-        except (sa.exc.DatabaseError, pysqlite3.DatabaseError) as error:
+        except (sa.exc.DatabaseError, pysqlite3.DatabaseError, UnicodeDecodeError) as error:
             raise self._fault(error) from error
 
     def _fault(self, error: Exception) -> IndexFault:
@@ -239,7 +254,8 @@ class Index:
                 return
             if readonly:
                 raise IndexVersion(
-                    f"{self._path}: the index is of version {version}, {SCHEMA_VERSION} is expected"
+                    f"{self._path}: the index is of version {version}, {SCHEMA_VERSION} is expected;"
+                    " `hushtap reindex` rebuilds it"
                 )
             _migrate(connection, self._path, version)
 

@@ -173,10 +173,16 @@ class FilePrivateKeys:
             raise PrivateKeyMissing(
                 f"{path}: the vault's private key is not there; this command cannot work without it"
             )
-        found = [load_private(file) for file in (path, next_of(path)) if file.exists()]
-        self._keys = {key_id(key.public_key()): key for key in found}
+        self._path = path
+        self._keys = self._load()
+
+    def _load(self) -> dict[str, X25519PrivateKey]:
+        found = [load_private(file) for file in (self._path, next_of(self._path)) if file.exists()]
+        return {key_id(key.public_key()): key for key in found}
 
     def open(self, sealed: Sealed, info: bytes) -> bytes:
+        if sealed.key_id not in self._keys:
+            self._keys |= self._load()  # a rotation may have begun since
         key = self._keys.get(sealed.key_id)
         if key is None:
             raise NotOpened(f"it is sealed to key {sealed.key_id}; held here: {', '.join(self._keys)}")

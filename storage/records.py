@@ -135,7 +135,7 @@ def decode_call(document: bytes, node: NodePublicKey) -> CallRecord:
         lookup = tuple(bytes.fromhex(found) for found in body.pop("lookup"))
         unmeasured: dict[str, Any] = {"speech": []}  # of records signed before speech was measured
         facts = canonical.build(CallFacts, unmeasured | body | {"participants": []})
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise RecordError(f"the call record has another shape than expected: {error}") from error
     return CallRecord(facts, sealed, lookup)
 
@@ -167,8 +167,8 @@ def decode_data_key(document: bytes) -> tuple[str, Sealed]:
     """Recording id and wrapped key. Raises RecordError."""
     try:
         body = canonical.parse(document)
-        return str(body["recording"]), sealed_of(body["data_key"])
-    except (KeyError, TypeError, ValueError) as error:
+        return str(body.pop("recording")), sealed_of(*_only(body, "data_key"))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise RecordError("the wrapped key has another shape than expected") from error
 
 
@@ -176,8 +176,27 @@ def sealed_json(sealed: Sealed) -> dict[str, str]:
     return {"key": sealed.key_id, "sealed": base64.b64encode(sealed.data).decode("ascii")}
 
 
-def sealed_of(row: dict[str, str]) -> Sealed:
-    return Sealed(row["key"], base64.b64decode(row["sealed"], validate=True))
+def sealed_of(row: Any) -> Sealed:
+    """Raises KeyError, TypeError or ValueError at any other shape."""
+    key_id, data = _only(row, "key", "sealed")
+    if not isinstance(key_id, str):
+        raise TypeError(f"a key id is {type(key_id).__name__}, expected str")
+    return Sealed(key_id, _decoded(data))
+
+
+def _only(row: Any, *names: str) -> list[Any]:
+    """The fields of these names, and no others."""
+    if row.keys() != set(names):
+        raise ValueError(f"it has fields {sorted(row)}, expected {sorted(names)}")
+    return [row[name] for name in names]
+
+
+def _decoded(text: str) -> bytes:
+    """Base64 in its one form: the bits that fill up the last letter are zero."""
+    data = base64.b64decode(text, validate=True)
+    if base64.b64encode(data).decode("ascii") != text:
+        raise ValueError("it is base64, though not in the canonical form")
+    return data
 
 
 def _sign(kind: str, body: dict[str, Any], node: NodeKey) -> bytes:
@@ -188,9 +207,8 @@ def _sign(kind: str, body: dict[str, Any], node: NodeKey) -> bytes:
 
 def _verified(kind: str, document: bytes, node: NodePublicKey) -> dict[str, Any]:
     try:
-        whole = canonical.parse(document)
-        body, signer = whole["body"], whole["node"]
-        signature = base64.b64decode(whole["signature"], validate=True)
+        body, signer, signature = _only(canonical.parse(document), "body", "node", "signature")
+        signature = _decoded(signature)
         found, version = body.pop("type"), body.pop("version")
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise RecordError(f"it is not a signed document: {error}") from error

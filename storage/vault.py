@@ -178,8 +178,10 @@ class Vault:
 
     def call_folders(self) -> Iterator[Path]:
         """The folder of every call, oldest day first; its name is the call id."""
-        for day in sorted(self._audio.glob("*/*/*")):
-            yield from sorted(folder for folder in day.iterdir() if re.fullmatch(ID, folder.name))
+        for day in sorted(self._audio.glob("*/*/*/")):
+            yield from sorted(
+                folder for folder in day.iterdir() if re.fullmatch(ID, folder.name) and folder.is_dir()
+            )
 
     def calls(self, node: NodePublicKey) -> Iterator[CallRecord]:
         """Every call's record. Raises RecordError at one that is not as signed."""

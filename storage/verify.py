@@ -7,10 +7,12 @@ manifest, each part against its length, its hash and every one of its sealed seg
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable, Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from gateway.recording.model import CallFacts, CallState, Part, RecordingFacts, RecordingState
 from gateway.storage import container, files, tables
@@ -22,13 +24,14 @@ from gateway.storage.sealing import AlteredError, SealedReader, SealError, Sourc
 from gateway.storage.vault import CALL_FILE, MANIFEST_SUFFIX, PART_FILE, NotInVault, Vault
 
 CHUNK_BYTES = 1 << 20
+ATTEMPTS, PAUSE_SECONDS = 5, 0.2  # a gateway writes a call's record, then its index row, within milliseconds
 
 Progress = Callable[[int, int], None]  # calls done, calls in all
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The outcome for one recording, or for a call that has none."""
+    """The outcome for one recording, for a call that has none, or for the index as a whole."""
 
     id: str
     ok: bool
@@ -47,25 +50,27 @@ def verify(
     """Check all that is stored, or the calls and recordings of the ids in `only`.
 
     A fault of a call's record, index row or folder is told at each of its recordings, and under the
-    call's id where it has none. Changes nothing. Raises IndexFault where the index cannot be read.
+    call's id where it has none; one of the index that belongs to no call under the index's file name.
+    Changes nothing. Raises IndexFault where the index cannot be read.
     """
     check = _Check(vault, index, keys, node)
-    folders = {folder.name: folder for folder in vault.call_folders()}
-    chosen = sorted(folders.keys() | index.ids())
+    indexed = index.ids()  # read first: a call's folder is there before its row is
+    folders = list(vault.call_folders())
+    chosen: list[tuple[str, Path | None]] = [(folder.name, folder) for folder in folders]
+    chosen += [(call_id, None) for call_id in indexed - {folder.name for folder in folders}]
+    chosen.sort(key=lambda call: call[0])
     if only is not None:
-        chosen = [
-            call_id
-            for call_id in chosen
-            if call_id in only or only & check.recording_ids(folders.get(call_id))
-        ]
+        chosen = [call for call in chosen if call[0] in only or only & check.recording_ids(call[1])]
+    elif faults := list(index.faults()):
+        yield Verdict(vault.index_path.name, False, 0, " ".join(f"Index: {fault}" for fault in faults))
     found: set[str] = set()
-    for done, call_id in enumerate(chosen, 1):
-        for verdict in check.call(call_id, folders.get(call_id)):
+    for done, (call_id, folder) in enumerate(chosen, 1):
+        for verdict in check.call(call_id, folder):
             if only is None or only & {call_id, verdict.id}:
                 found |= {call_id, verdict.id}
                 yield verdict
         progress(done, len(chosen))
-    for missing in sorted((only or set()) - found - set(chosen)):
+    for missing in sorted((only or set()) - found - {call_id for call_id, _ in chosen}):
         yield Verdict(missing, False, 0, "Neither vault nor index has a call or recording of this id.")
 
 
@@ -77,24 +82,39 @@ class _Check:
     node: NodePublicKey
 
     def call(self, call_id: str, folder: Path | None) -> list[Verdict]:
-        """The verdicts of one call; taken again where it changed while it was read."""
-        before = self._record_bytes(folder)
-        verdicts = self._call(call_id, folder)
-        if all(verdict.ok for verdict in verdicts) or before == self._record_bytes(folder):
-            return verdicts
-        return self._call(call_id, folder)
+        """The verdicts of one call; taken again where a gateway may just be writing it."""
+        for _ in range(ATTEMPTS - 1):
+            before = self._written(call_id, folder)
+            verdicts = self._call_or_fault(call_id, folder)
+            after = self._written(call_id, folder)
+            if all(verdict.ok for verdict in verdicts) or (before == after and not after.running):
+                return verdicts
+            time.sleep(PAUSE_SECONDS)
+        return self._call_or_fault(call_id, folder)
 
     def recording_ids(self, folder: Path | None) -> set[str]:
-        """The recordings that have any file in a call's folder."""
-        names = [path.name for path in folder.iterdir()] if folder else []
+        """The recordings that have any file in a call's folder; none where it cannot be read."""
+        try:
+            names = [path.name for path in folder.iterdir()] if folder else []
+        except OSError:
+            return set()
         parts = {match[1] for name in names if (match := PART_FILE.fullmatch(name))}
         return parts | {
             name.removesuffix(MANIFEST_SUFFIX) for name in names if name.endswith(MANIFEST_SUFFIX)
         }
 
-    def _record_bytes(self, folder: Path | None) -> bytes | None:
-        path = folder and folder / CALL_FILE
-        return path.read_bytes() if path and path.exists() else None
+    def _written(self, call_id: str, folder: Path | None) -> _Written:
+        try:
+            record = (folder / CALL_FILE).read_bytes() if folder else None
+        except OSError:
+            record = None
+        return _Written(record, self.index.rows(call_id))
+
+    def _call_or_fault(self, call_id: str, folder: Path | None) -> list[Verdict]:
+        try:
+            return self._call(call_id, folder)
+        except OSError as error:
+            return [Verdict(call_id, False, 0, f"A file or folder of it cannot be read: {error.strerror}.")]
 
     def _call(self, call_id: str, folder: Path | None) -> list[Verdict]:
         if folder is None:
@@ -107,6 +127,8 @@ class _Check:
         try:
             record = self.vault.read_call(folder, self.node)
         except (NotInVault, RecordError) as error:
+            if self.index.rows(call_id) is None and all(map(files.is_temporary, folder.iterdir())):
+                return []  # a folder is made a moment before its record
             fault = f"{CALL_FILE}: {error}."
             return [Verdict(id, False, 0, fault) for id in sorted(self.recording_ids(folder)) or [call_id]]
         shared = [*self._people(record), *self._against_index(record), *self._strangers(record.facts, folder)]
@@ -126,8 +148,19 @@ class _Check:
         if found is None:
             yield "The index has no row of this call."
             return
-        if record.facts.state is CallState.RECORDING:
-            return  # the index runs ahead of the record, by its checkpoints
+        runs_there = found["calls"][0]["state"] == CallState.RECORDING.value
+        if (
+            record.facts.state is CallState.RECORDING
+        ):  # the index runs ahead of the record, by its checkpoints
+            if not runs_there:
+                yield f"{CALL_FILE}: it is of a call that still runs, which has ended by the index: an older record?"
+            return
+        if runs_there:
+            yield (
+                "Index: the call still runs there, and has ended by the signed record;"
+                " the start of a gateway or `hushtap reindex` mends it."
+            )
+            return
         for table, signed in tables.rows_of(record).items():
             if len(found[table]) != len(signed):
                 yield f"Index: {table} has {len(found[table])} rows, the signed record {len(signed)}."
@@ -149,10 +182,8 @@ class _Check:
                 yield f"{path.name} is in the call's folder and in no signed record."
 
     def _recording(self, facts: CallFacts, recording: RecordingFacts, shared: list[str]) -> Verdict:
-        faults: list[str] = []
         segments = 0
-        if recording.state is not RecordingState.RECORDING:
-            faults += self._manifest(facts, recording)
+        recording, faults = self._manifest(facts, recording)
         try:
             data_key = self.vault.data_key(recording.id, self.keys)
         except (NotInVault, RecordError, KeysError) as error:
@@ -165,13 +196,16 @@ class _Check:
         problem = " ".join(faults + shared)
         return Verdict(recording.id, not problem, segments, problem or None)
 
-    def _manifest(self, facts: CallFacts, recording: RecordingFacts) -> Iterator[str]:
+    def _manifest(self, facts: CallFacts, recording: RecordingFacts) -> tuple[RecordingFacts, list[str]]:
+        """The recording as finished, where any signature says that it is; and faults."""
         name = f"{recording.id}{MANIFEST_SUFFIX}"
+        running = recording.state is RecordingState.RECORDING
         try:
             manifest = self.vault.read_manifest(facts.id, facts.started_ns, recording.id, self.node)
-        except (NotInVault, RecordError) as error:
-            yield f"{name}: {error}."
-            return
+        except NotInVault as error:
+            return recording, [] if running else [f"{name}: {error}."]
+        except RecordError as error:
+            return recording, [f"{name}: {error}."]
         pairs = {
             "call_id": (manifest.call_id, facts.id),
             "recording_id": (manifest.recording_id, recording.id),
@@ -180,9 +214,12 @@ class _Check:
             "state": (manifest.state, recording.state),
             "parts": (manifest.parts, recording.parts),
         }
-        for field, (mine, theirs) in pairs.items():
-            if mine != theirs:
-                yield f"{name}: {field} differs from the call record."
+        faults = [
+            f"{name}: {field} differs from the call record."
+            for field, (mine, theirs) in pairs.items()
+            if mine != theirs
+        ]
+        return manifest.recording if running and manifest.recording_id == recording.id else recording, faults
 
     def _part(
         self, facts: CallFacts, recording: RecordingFacts, part: Part, data_key: bytes
@@ -213,6 +250,18 @@ class _Check:
         elif differs:
             faults.append("its SHA-256 is not that of the manifest")
         return sealed.segments, faults
+
+
+class _Written(NamedTuple):
+    """What a gateway has written of a call, at a moment."""
+
+    record: bytes | None
+    rows: tables.Rows | None
+
+    @property
+    def running(self) -> bool:
+        """Whether the index does not have the call's end, so that more of it may come."""
+        return self.rows is None or self.rows["calls"][0]["state"] == CallState.RECORDING.value
 
 
 class _Hashing:

@@ -103,7 +103,7 @@ class Analysis:
             except asyncio.CancelledError:
                 self._count("stopped").inc()
                 raise
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 whatever it was, the next call is measured
                 self._count("failed").inc()
                 log.warning("the speech of call %s was not measured: %s", facts.id, error)
             finally:

@@ -64,7 +64,10 @@ async def _run(settings: Settings, store: Store) -> None:
         analysis = Analysis(store, metrics, settings.speech.measure)
         stack.push_async_callback(analysis.stop, ANALYSIS_SECONDS)
         calls = Calls(
-            *(settings, store, metrics, lambda command, sockets: worker.send(command, sockets)),
+            settings,
+            store,
+            metrics,
+            tell=lambda command, sockets: worker.send(command, sockets),
             settled=analysis.submit,
         )
         worker = Supervisor(_configure(settings), calls.heard, calls.worker_lost, calls.resume)

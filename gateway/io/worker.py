@@ -39,7 +39,9 @@ class Worker:
         self._ticks = self._latest_ns = self._busy_ns = 0
         self._reported_ns = 0
 
-    def run(self) -> None:
+    def run(self, waiting: Iterable[tuple[Message, list[int]]] = ()) -> None:
+        """Tick until the channel is closed; `waiting` has been received already."""
+        self._take(waiting)
         due = time.monotonic_ns() + self._tick_ns
         poll = select.poll()
         poll.register(self._channel, select.POLLIN)
@@ -120,10 +122,10 @@ def main(handle: int) -> None:
     ready.register(channel, select.POLLIN)
     ready.poll()
     try:
-        ((configure, _),) = channel.receive()
+        (configure, _), *waiting = channel.receive()  # one that replaces another is told of its calls at once
         assert isinstance(configure, Configure)
         channel.send([Ready(locked)])
-        Worker(channel, configure).run()
+        Worker(channel, configure).run(waiting)
     except ChannelClosed:
         return
 

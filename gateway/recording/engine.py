@@ -113,7 +113,7 @@ class Engine:
             events.append(MediaStopped(call.plan.call_id))
 
     def _forget(self, call: LiveCall) -> None:
-        call.release()
+        self._faults += Counter(stray=call.release())
         for leg in call.legs:
             del self._by_leg[leg.number]
         del self._calls[call.plan.call_id]

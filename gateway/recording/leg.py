@@ -95,7 +95,9 @@ class LiveLeg:
     def _commit(self, slots: Ints, cells: Ints, count: int, limit: int, end: int) -> list[Placed]:
         """Commit the first `count` of the packets that wait on one stream, whose slots end at `limit`."""
         table, leg = self._table, self.number
-        first = int(table.committed[leg] if self._begun else slots[0])
+        if not self._begun:
+            table.first[leg] = table.committed[leg] = slots[0]
+        first = int(table.committed[leg])
         passed = int(slots[count - 1]) + 1
         table.lost[leg] += passed - first - count
         table.committed[leg] = passed
@@ -145,7 +147,12 @@ class LiveLeg:
             codec = self._table.codec(self.number, kind)
             ticks = codec.durations(sizes[kinds == kind])
             lengths[kinds == kind] = ticks * UNITS_PER_SECOND // codec.clock_rate
-        keep = ~self.redacted.touches(times, times + lengths) & (times + lengths <= end) & (sizes > 0)
+        keep = (
+            ~self.redacted.touches(times, times + lengths)
+            & (times >= 0)
+            & (times + lengths <= end)
+            & (sizes > 0)
+        )
         cells, times, lengths, sizes, kinds = (
             cells[keep],
             times[keep],

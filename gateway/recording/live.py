@@ -73,10 +73,9 @@ class LiveCall:
         self._sealer = None
         yield self._write(data, last=True)
 
-    def release(self) -> None:
-        """Give the legs back."""
-        for leg in self.legs:
-            self._table.close(leg.number)
+    def release(self) -> int:
+        """Give the legs back; returns how many stray packets they kept."""
+        return sum(self._table.close(leg.number) for leg in self.legs)
 
     def redactions(self) -> tuple[Redaction, ...]:
         return tuple(
@@ -173,7 +172,7 @@ def _track(number: int, role: Role, codec: Codec, preferred: dict[Role, Codec]) 
         private=codec.private,
         clock_rate=codec.sample_rate,
         channels=codec.channels,
-        name=role.value,
+        name=codec.name,
         default=preferred[role] == codec,
         bits=codec.bits,
     )

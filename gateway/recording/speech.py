@@ -67,8 +67,9 @@ class _Leg:
     def judge(self, frames: Frames) -> Talk:
         """Which of the frames, an array of (frames, samples), are talk."""
         talk = np.zeros(len(frames), np.bool_)
-        for at, audible in enumerate(frames.any(axis=1).tolist()):
-            if not audible:
+        audible: Talk = frames.any(axis=1)
+        for at in range(len(frames)):
+            if not audible[at]:
                 self._hangover = 0
             elif self._detector(frames[at].tobytes()):
                 self._hangover = HANGOVER_MS // FRAME_MS

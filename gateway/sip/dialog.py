@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import Enum, auto
+from ipaddress import ip_address
 
 from gateway.sip.effects import Flow, Send
 from gateway.sip.errors import BadMessage
@@ -50,8 +50,6 @@ MOVES: Mapping[State, Mapping[Event, State]] = {
 
 
 OVER = frozenset({State.WITHDRAWN, State.ENDING, State.ENDED})  # nothing more happens that matters outside
-
-_NUMERIC = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}|[0-9A-Fa-f:]*:[0-9A-Fa-f:.]+")
 
 
 class DialogTimer(Enum):
@@ -136,9 +134,19 @@ class Dialog:
             return flow
         address = uri.host.strip("[]")
         hidden = self._sent_by.strip("[]") != flow.peer[0] and address != flow.peer[0]
-        if flow.reliable or hidden or not _NUMERIC.fullmatch(address):
+        if flow.reliable or hidden or not _usable(address, flow.peer[0]):
             return flow
         return replace(flow, peer=(address, uri.port or 5060))
+
+
+def _usable(address: str, peer: str) -> bool:
+    """Whether a datagram can go there from the socket that heard the peer, with no name looked up."""
+    try:
+        found = ip_address(address)
+    except ValueError:
+        return False
+    same_family = (found.version == 6) == (":" in peer)
+    return same_family and not (found.is_unspecified or found.is_multicast)
 
 
 def _parsed(route: str) -> SipUri:

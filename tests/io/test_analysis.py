@@ -174,7 +174,8 @@ def test_an_analyst_that_hangs_is_ended(recorder: Recorder, monkeypatch: pytest.
         async with running(recorder) as (analyses, metrics):
             analyses.submit(*first)
             await until(lambda: count(metrics, "measured") == 1)
-            assert (pid := analyses.pid) is not None
+            pid = analyses.pid
+            assert pid is not None
             os.kill(pid, signal.SIGSTOP)
             monkeypatch.setattr(analysis, "LEAST_SECONDS", 0.1)
             analyses.submit(*second)
@@ -192,7 +193,8 @@ def test_the_analyst_yields_and_keeps_its_memory_to_itself(recorder: Recorder) -
         async with running(recorder) as (analyses, metrics):
             analyses.submit(call, keys)
             await until(lambda: count(metrics, "measured") == 1)
-            assert (pid := analyses.pid) is not None
+            pid = analyses.pid
+            assert pid is not None
             assert os.getpriority(os.PRIO_PROCESS, pid) == 19
             place = Path(f"/proc/{pid}")
             key = next(iter(keys.values()))

@@ -399,6 +399,19 @@ def test_bye_behind_nat_and_strict_routes() -> None:
     assert (bye.uri, bye.headers.get("Route")) == ("sip:strict.example.com", "<sip:src@192.0.2.2:5070>")
 
 
+@pytest.mark.parametrize(
+    "host", ["srs.example.com", "999.1.1.1", "[::::]", "[2001:db8::9]", "0.0.0.0", "239.1.1.1"]
+)
+def test_bye_goes_only_where_the_socket_reaches(host: str) -> None:
+    client = Client()
+    client.give(client.request("INVITE", 1).replace(b"src@192.0.2.2:5070", f"src@{host}:5070".encode()))
+    client.keep(client.server.respond(1, 200, 0))
+    client.give(client.request("ACK", 1))
+    sent = client.server.hang_up(1, "ended_here", 1)[-1]
+    assert isinstance(sent, Send)
+    assert sent.flow.peer == UDP.peer
+
+
 @given(st.data())
 def test_mutated_messages_never_raise(data: st.DataObject) -> None:
     client = Client()

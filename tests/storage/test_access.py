@@ -26,7 +26,7 @@ def test_entries_come_back_in_order(recorder: Recorder) -> None:
     folder = recorder.vault.directory
     assert list(access.read(folder, recorder.private)) == []
     for entry in ENTRIES:
-        access.append(folder, entry, recorder.keys.vault)
+        access.append(folder, entry, lambda: recorder.keys.vault)
     assert list(access.read(folder, recorder.private)) == ENTRIES
     stored = (folder / access.FILE).read_bytes()
     assert stored.count(b"\n") == 2
@@ -36,7 +36,7 @@ def test_entries_come_back_in_order(recorder: Recorder) -> None:
 
 def test_entries_go_over_to_a_new_key(recorder: Recorder) -> None:
     folder = recorder.vault.directory
-    access.append(folder, ENTRIES[0], recorder.keys.vault)
+    access.append(folder, ENTRIES[0], lambda: recorder.keys.vault)
     new = X25519PrivateKey.generate()
     path = folder / "new.key"
     files.create(path, private_pem(new))
@@ -48,7 +48,7 @@ def test_entries_go_over_to_a_new_key(recorder: Recorder) -> None:
 
 def test_a_foreign_line_is_named(recorder: Recorder) -> None:
     folder = recorder.vault.directory
-    access.append(folder, ENTRIES[0], recorder.keys.vault)
+    access.append(folder, ENTRIES[0], lambda: recorder.keys.vault)
     with (folder / access.FILE).open("ab") as file:
         file.write(b"note to self\n")
     with pytest.raises(AccessLogError, match="line 2"):
@@ -57,7 +57,7 @@ def test_a_foreign_line_is_named(recorder: Recorder) -> None:
 
 def test_an_entry_of_another_call_does_not_open(recorder: Recorder) -> None:
     folder = recorder.vault.directory
-    access.append(folder, ENTRIES[0], recorder.keys.vault)
+    access.append(folder, ENTRIES[0], lambda: recorder.keys.vault)
     path = folder / access.FILE
     path.write_bytes(path.read_bytes().replace(b"call-1", b"call-9"))
     with pytest.raises(NotOpened):

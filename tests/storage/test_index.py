@@ -127,7 +127,7 @@ def test_a_reader_beside_the_writer(recorder: Recorder, records: list[CallRecord
 
 def test_what_is_no_index_is_named(tmp_path: Path) -> None:
     path = tmp_path / "index.sqlite3"
-    with pytest.raises(IndexMissing, match="no index yet"):
+    with pytest.raises(IndexMissing, match="there is no index"):
         Index.open(path, readonly=True)
     path.write_bytes(b"this is no database" * 100)
     for readonly in (True, False):

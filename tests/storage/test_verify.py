@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -16,6 +17,11 @@ from gateway.storage.sealing import TruncatedError
 from gateway.storage.vault import CALL_FILE, measure_part
 from gateway.storage.verify import Verdict, verify
 from tests.storage.recorder import BLOCKS, TRACKS, Recorder, identifier
+
+
+@pytest.fixture(autouse=True)
+def without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.storage.verify.PAUSE_SECONDS", 0.0)
 
 
 def verdicts(recorder: Recorder, *only: str) -> list[Verdict]:
@@ -108,6 +114,49 @@ def call_file(recorder: Recorder, facts: CallFacts) -> None:
     path.write_bytes(path.read_bytes().replace(b'"packets":200', b'"packets":201', 1))
 
 
+def last_letter(recorder: Recorder, facts: CallFacts) -> None:
+    """Bits of the signature's last base64 letter that carry nothing."""
+    path = recorder.vault.call_folder(facts.id, facts.started_ns) / CALL_FILE
+    head, _, tail = path.read_bytes().rpartition(b'=="')
+    path.write_bytes(head[:-1] + bytes([head[-1] + 1]) + b'=="' + tail)
+
+
+def call_file_is_a_folder(recorder: Recorder, facts: CallFacts) -> None:
+    path = recorder.vault.call_folder(facts.id, facts.started_ns) / CALL_FILE
+    path.unlink()
+    path.mkdir()
+
+
+def older_call_file(recorder: Recorder, facts: CallFacts) -> None:
+    """Signed by the node itself, when the call began."""
+    recorder.vault.write_call(recorder.facts(1), recorder.keys)
+
+
+def older_call_file_and_row(recorder: Recorder, facts: CallFacts) -> None:
+    recorder.index.put(recorder.vault.write_call(recorder.facts(1), recorder.keys))
+
+
+def older_call_file_and_row_and_a_cut(recorder: Recorder, facts: CallFacts) -> None:
+    older_call_file_and_row(recorder, facts)
+    path = recorder.part_path(facts)
+    path.write_bytes(path.read_bytes()[:20_000])
+
+
+def row_runs(recorder: Recorder, facts: CallFacts) -> None:
+    recorder.index.put(replace(recorder.index.get(facts.id), facts=recorder.facts(1)))
+
+
+def added_to_key(recorder: Recorder, facts: CallFacts) -> None:
+    path = recorder.vault.key_path(facts.recordings[0].id)
+    path.write_bytes(path.read_bytes()[:-1] + b',"z":1}')
+
+
+def key_of_an_odd_shape(recorder: Recorder, facts: CallFacts) -> None:
+    recorder.vault.key_path(facts.recordings[0].id).write_bytes(
+        f'{{"data_key":{{"key":[],"sealed":"QUJD"}},"recording":"{facts.recordings[0].id}"}}'.encode()
+    )
+
+
 def manifest(recorder: Recorder, facts: CallFacts) -> None:
     path = recorder.vault.manifest_path(facts.id, facts.started_ns, facts.recordings[0].id)
     path.write_bytes(path.read_bytes().replace(b'"torn":false', b'"torn":true', 1))
@@ -172,6 +221,14 @@ def sealed_people(recorder: Recorder, facts: CallFacts) -> None:
     ("tamper", "text"),
     [
         (call_file, "call.json: its signature does not match"),
+        (last_letter, "call.json: it is not a signed document"),
+        (call_file_is_a_folder, "call.json cannot be read: Is a directory"),
+        (older_call_file, "call.json: it is of a call that still runs"),
+        (older_call_file_and_row, "manifest.json: state differs from the call record"),
+        (older_call_file_and_row_and_a_cut, "it has 20000 bytes, the manifest says"),
+        (row_runs, "Index: the call still runs there"),
+        (added_to_key, "[.]json: the wrapped key has another shape"),
+        (key_of_an_odd_shape, "[.]json: the wrapped key has another shape"),
         (manifest, "manifest.json: its signature does not match"),
         (no_manifest, "manifest.json is not there"),
         (other_manifest, "recording_id differs from the call record"),
@@ -190,6 +247,29 @@ def test_other_tampering(
 ) -> None:
     tamper(recorder, facts)
     assert re.search(text, problem(recorder, facts))
+
+
+def test_a_copy_of_a_call_on_another_day(recorder: Recorder, facts: CallFacts) -> None:
+    folder = recorder.vault.call_folder(facts.id, facts.started_ns)
+    copy = folder.parents[1] / "01" / folder.name
+    shutil.copytree(folder, copy)
+    problems = [verdict.problem for verdict in verdicts(recorder, facts.id) if not verdict.ok]
+    assert problems == [
+        f"call.json: it is the record of call {facts.id}, which does not belong in this folder."
+    ]
+
+
+def test_a_call_that_is_just_being_made_is_no_fault(recorder: Recorder, facts: CallFacts) -> None:
+    begun = recorder.facts(3)
+    recorder.vault.new_recording(begun.id, begun.recordings[0].id, begun.started_ns, recorder.keys.vault)
+    assert all(verdict.ok for verdict in verdicts(recorder))
+
+
+def test_what_lies_beside_the_calls_stops_nothing(recorder: Recorder, facts: CallFacts) -> None:
+    day = recorder.vault.call_folder(facts.id, facts.started_ns).parent
+    (day / identifier(1, 9)).write_bytes(b"not a folder")
+    (day.parent / "99").write_bytes(b"not a folder")
+    assert [verdict.ok for verdict in verdicts(recorder)] == [True, True]
 
 
 def test_a_row_without_files(recorder: Recorder, facts: CallFacts) -> None:
@@ -219,6 +299,16 @@ def test_an_edited_index(recorder: Recorder, facts: CallFacts, statement: str, p
     connection.commit()
     connection.close()
     assert f"Index: {place}" in problem(recorder, facts)
+
+
+def test_rows_of_no_call_are_named(recorder: Recorder, facts: CallFacts) -> None:
+    connection = pysqlite3.connect(str(recorder.vault.index_path))
+    connection.execute("INSERT INTO notes VALUES ('nobody', 0, 'x')")
+    connection.commit()
+    connection.close()
+    first, *others = verdicts(recorder)
+    assert first == Verdict("index.sqlite3", False, 0, "Index: notes has 1 rows of no call.")
+    assert all(verdict.ok for verdict in others)
 
 
 def test_a_call_that_was_not_recorded_is_checked_too(recorder: Recorder, facts: CallFacts) -> None:

@@ -12,9 +12,7 @@ depends_on = None
 def upgrade() -> None:
     op.create_table(
         "speech",
-        sa.Column(
-            "call_id", sa.String(36), sa.ForeignKey("calls.id", ondelete="CASCADE"), primary_key=True
-        ),
+        sa.Column("call_id", sa.String(36), sa.ForeignKey("calls.id", ondelete="CASCADE"), primary_key=True),
         sa.Column("position", sa.Integer, primary_key=True),
         sa.Column("role", sa.String(16), nullable=False),
         *(
