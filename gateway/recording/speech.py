@@ -67,7 +67,7 @@ class _Leg:
     def judge(self, frames: Frames) -> Talk:
         """Which of the frames, an array of (frames, samples), are talk."""
         talk = np.zeros(len(frames), np.bool_)
-        audible: Talk = frames.any(axis=1)
+        audible = np.count_nonzero(frames, axis=1)
         for at in range(len(frames)):
             if not audible[at]:
                 self._hangover = 0

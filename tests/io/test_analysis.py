@@ -51,8 +51,10 @@ def spoken(recorder: Recorder, n: int, *, torn: bool = False) -> tuple[CallFacts
     data = sealer.write(plain) + (b"" if torn else sealer.finish())
     path = recorder.part_path(call)
     path.write_bytes(data)
-    call = replace(call, redactions=())
-    return recorder.finish(call, measure_part(path, 1, torn=torn)), {recording.id: key.hex()}
+    done = recorder.finish(replace(call, redactions=()), measure_part(path, 1, torn=torn))
+    settled = replace(done, speech=())
+    recorder.index.put(recorder.vault.write_call(settled, recorder.keys))
+    return settled, {recording.id: key.hex()}
 
 
 @asynccontextmanager
