@@ -241,7 +241,7 @@ class Index:
 
     def _fault(self, error: Exception) -> IndexFault:
         cause = getattr(error, "orig", None) or error
-        if "locked" in str(cause) or "readonly" in str(cause):
+        if any(passing in str(cause) for passing in ("locked", "readonly", "full")):
             return IndexFault(f"{self._path}: the index is not to be written now: {cause}")
         return IndexCorrupt(f"{self._path}: the index is damaged ({cause}); `hushtap reindex` rebuilds it")
 

@@ -88,7 +88,10 @@ class Store:
         call.settle()
         facts = call.facts()
         if facts.state is CallState.NOT_RECORDED:
-            self.vault.destroy_key(opening.recording_id)
+            if self.vault.key_path(
+                opening.recording_id
+            ).exists():  # not yet destroyed by a try that failed later
+                self.vault.destroy_key(opening.recording_id)
         else:
             self.vault.finish_recording(facts, call.recording(), self._keys.node)
         self._put(facts)

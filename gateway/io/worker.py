@@ -50,7 +50,7 @@ class Worker:
                 wait_ns = due - time.monotonic_ns()
                 if wait_ns > 0:
                     poll.poll(-(-wait_ns // 1_000_000))
-                    self._take(self._channel.receive())
+                self._take(self._channel.receive())
                 now = time.monotonic_ns()
                 if now < due:
                     continue
@@ -63,6 +63,7 @@ class Worker:
             self._appender.close()
 
     def _take(self, messages: Iterable[tuple[Message, list[int]]]) -> None:
+        """Commands for the next tick."""
         for message, sockets in messages:
             match message:
                 case Open(call_id=call_id):
