@@ -93,7 +93,7 @@ class Engine:
                 self._by_leg |= {leg.number: (call, index) for index, leg in enumerate(call.legs)}
             case Reformat(call_id, legs, held):
                 if call_id in self._calls:
-                    self._calls[call_id].reformat(legs, held)
+                    self._calls[call_id].reformat(legs, held, now)
             case Close(call_id, at_ns, at_once):
                 if call_id in self._calls:
                     self._calls[call_id].close(at_ns, 0 if at_once else self._settings.hold_back_ns)
