@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 Address = tuple[str, int]
 SessionEvent = Offered | Changed | Established | Probed | Ended
 MAX_STRANGERS = 16  # connections at once of those who may not speak to us and are told so
+BURST_BYTES = 4 << 20  # datagrams that may wait: a client that fails over sends all its INVITEs at once
 
 
 class SipServer:
@@ -182,6 +183,7 @@ def _datagram_socket(here: Address) -> socket.socket:
     try:
         if family == socket.AF_INET6:
             opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BURST_BYTES)  # the system's limit holds
         opened.bind(here)
     except OSError:
         opened.close()
