@@ -264,6 +264,14 @@ class MetricsSettings(Section):
     port: int = Field(9470, ge=0, le=65535, description="Port of the metrics endpoint; 0 turns it off.")
 
 
+class SpeechSettings(Section):
+    """What is found out about a call after its end. Figures about how employees talk may need their consent."""
+
+    measure: bool = Field(
+        True, description="Measure talk, silence and overtalk of each party after the call."
+    )
+
+
 class LogSettings(Section):
     """What the log says; never personal data."""
 
@@ -281,6 +289,7 @@ class Settings(Section):
     load: LoadSettings = LoadSettings()
     keys: KeySettings = KeySettings()
     roles: RoleSettings = RoleSettings()
+    speech: SpeechSettings = SpeechSettings()
     metrics: MetricsSettings = MetricsSettings()
     log: LogSettings = LogSettings()
 

@@ -7,7 +7,7 @@ import logging
 import re
 import socket
 import time
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gateway.config.settings import Settings
@@ -88,11 +88,13 @@ class Calls:
         store: Store,
         metrics: Metrics,
         tell: Callable[[Command, Sequence[int]], None],
+        settled: Callable[[CallFacts, Mapping[str, str]], None],
     ) -> None:
         self._settings = settings
         self._store = store
         self._metrics = metrics
         self._tell = tell  # the media worker
+        self._settled = settled  # is given each stored call with its recordings' data keys, hexadecimal
         self._ports = MediaPorts(settings.media)
         self._room = Room(settings, lambda: store.vault.free_bytes(), self._ports)
         self._silences = Silences(
@@ -432,6 +434,7 @@ class Calls:
             facts = await self._store_ended(live)
             self._metrics.calls_ended.labels(facts.state.value).inc()
             log.info("call %s ended %s: %s", call.id, facts.state.value, facts.reason)
+            self._settled(facts, {call.opening.recording_id: live.key})
         except Exception:
             log.exception(
                 "call %s could not be stored as it ended; it is recovered at the next start", call.id
@@ -476,5 +479,7 @@ def _held(streams: Iterable[Stream | None]) -> bool:
 
 
 def _leg(stream: Stream, role: Role) -> LegPlan:
-    formats = tuple(PayloadFormat(f.payload_type, f.name, f.clock_rate) for f in stream.formats)
-    return LegPlan(role, formats, stream.events)
+    formats = tuple(
+        PayloadFormat(f.payload_type, f.name, f.clock_rate, f.channels, f.fmtp or "") for f in stream.formats
+    )
+    return LegPlan(role, formats, stream.events, event_rates=stream.event_rates, noise=stream.noise)

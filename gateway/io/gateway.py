@@ -13,6 +13,7 @@ from contextlib import AsyncExitStack
 from gateway.codecs.registry import supported
 from gateway.config.settings import Settings, SipSettings
 from gateway.io.admission import Admission
+from gateway.io.analysis import Analysis
 from gateway.io.calls import Calls
 from gateway.io.channel import Configure
 from gateway.io.credentials import CredentialsFault
@@ -33,6 +34,7 @@ from gateway.storage.vault import Vault
 
 log = logging.getLogger(__name__)
 
+ANALYSIS_SECONDS = 3.0  # how long the speech of calls that ended may still be measured then
 STOP_SECONDS = 10.0  # how long running calls may take to be stored when the gateway is stopped
 NS = 1_000_000_000
 
@@ -63,7 +65,15 @@ async def _run(settings: Settings, store: Store) -> None:
     async with AsyncExitStack() as stack:
         stack.push_async_callback(store.close)
         metrics = Metrics()
-        calls = Calls(settings, store, metrics, lambda command, sockets: worker.send(command, sockets))
+        analysis = Analysis(store, metrics, settings.speech.measure)
+        stack.push_async_callback(analysis.stop, ANALYSIS_SECONDS)
+        calls = Calls(
+            settings,
+            store,
+            metrics,
+            tell=lambda command, sockets: worker.send(command, sockets),
+            settled=analysis.submit,
+        )
         worker = Supervisor(_configure(settings), calls.heard, calls.worker_lost, calls.resume)
         await worker.start()
         stack.push_async_callback(worker.stop)

@@ -49,6 +49,8 @@ class Stream:
     formats: tuple[Format, ...]  # that can be recorded, in the order offered, without telephone-event
     events: tuple[int, ...]  # payload types of telephone-event
     ptime: int | None
+    event_rates: tuple[int, ...] = ()  # their clock rates, Hz
+    noise: tuple[int, ...] = ()  # payload types of comfort noise
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,6 +290,8 @@ class RecordingServer:
             formats,
             events,
             media.ptime,
+            tuple(format.clock_rate for format in media.events()),
+            tuple(format.payload_type for format in media.noise()),
         )
 
     def _respond(
