@@ -29,7 +29,8 @@ class Clock:
         return False
 
     def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
-        self._timers.remove(handle)
+        if handle in self._timers:
+            self._timers.remove(handle)
 
     def call_at(self, when: float, callback: Callable[..., object], *args: object) -> asyncio.TimerHandle:
         handle = asyncio.TimerHandle(when, callback, args, self)  # type: ignore[arg-type]
