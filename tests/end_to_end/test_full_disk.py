@@ -8,6 +8,7 @@ import resource
 import subprocess
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import pytest
 
 from gateway.demo.client import Ending, Outcome
 from tests.end_to_end import callers, judge
-from tests.end_to_end.gateway import Gateway, at_once
+from tests.end_to_end.gateway import Gateway, Json, at_once
 
 IMPATIENT = {"media": {"hold_back_seconds": 1.0}}
 SURVIVES = 3.0  # audio older than this when the disk filled up is kept
@@ -82,87 +83,101 @@ def file_system(place: Path, megabytes: int) -> Iterator[None]:
 
 
 Scenario = Callable[[Gateway], Coroutine[None, None, Outcomes]]
-Evenings = dict[str, tuple[Gateway, Outcomes]]
+Settings = Mapping[str, Mapping[str, object]]
+
+
+@dataclass(frozen=True, slots=True)
+class Evening:
+    """A gateway and what became of its calls, by their numbers."""
+
+    gateway: Gateway
+    outcomes: Outcomes
+    calls: dict[int, Json]
+
+    @classmethod
+    def live(cls, gateway: Gateway, scenario: Scenario) -> Evening:
+        gateway.start()
+        outcomes = asyncio.run(scenario(gateway))
+        gateway.wait_idle()
+        listed = {call["participants"][0]["number"]: call for call in gateway.calls()}
+        named = {index: callers.number(index) for index in outcomes}
+        return cls(
+            gateway, outcomes, {index: listed[number] for index, number in named.items() if number in listed}
+        )
+
+    def ends(self) -> dict[int, tuple[str, str]]:
+        """State and reason of every call."""
+        return {index: (call["state"], call["reason"]) for index, call in sorted(self.calls.items())}
+
+    def held(self, index: int, seconds: float) -> None:
+        """Fails unless the first seconds of both legs of a call are stored as they were sent."""
+        legs = judge.legs(judge.plaintexts(self.gateway.storage, self.calls[index]["recordings"][0]))
+        for role, sent in zip(("external", "agent"), self.outcomes[index].legs, strict=True):
+            judge.placed(legs[role], judge.octets(sent.audio().items())[: round(seconds * judge.SECOND)])
+
+
+Evenings = dict[str, Evening]
 
 
 @pytest.fixture(scope="module")
 def evenings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Evenings]:
+    """All scenarios, each with a gateway of its own, at the same time."""
     folder = tmp_path_factory.mktemp("disk")
-    storage = {"storage": {"min_free_megabytes": 1 << 40}}
-    kinds: dict[str, tuple[Scenario, Mapping[str, Mapping[str, object]]]] = {
-        "little": (little_free, storage),
+    kinds: dict[str, tuple[Scenario, Settings]] = {
+        "little": (little_free, {"storage": {"min_free_megabytes": 1 << 40}}),
         "files": (files_of_a_size, IMPATIENT),
     }
     with ExitStack() as stack:
         if IS_ROOT:
             stack.enter_context(file_system(folder / "filling" / "data", 20))
             kinds["filling"] = (filling, IMPATIENT)
-        gateways = {
-            name: stack.enter_context(Gateway(folder / name, settings))
-            for name, (_, settings) in kinds.items()
-        }
-
-        def scenario(name: str) -> Outcomes:
-            outcomes = asyncio.run(kinds[name][0](gateways[name]))
-            gateways[name].wait_idle()
-            return outcomes
-
-        done = at_once(*(partial(scenario, name) for name in kinds))
-        yield {name: (gateways[name], outcomes) for name, outcomes in zip(kinds, done, strict=True)}
-
-
-def held(gateway: Gateway, index: int, outcome: Outcome, seconds: float) -> None:
-    """Fails unless the first seconds of both legs of a call are stored as they were sent."""
-    legs = judge.legs(
-        judge.plaintexts(gateway.storage, gateway.call_of(callers.number(index))["recordings"][0])
-    )
-    for role, sent in zip(("external", "agent"), outcome.legs, strict=True):
-        judge.placed(legs[role], judge.octets(sent.audio().items())[: round(seconds * judge.SECOND)])
-
-
-def ends(gateway: Gateway) -> list[tuple[str, str]]:
-    """State and reason of every call, in the order of their numbers."""
-    calls = sorted(gateway.calls(), key=lambda call: str(call["participants"][0]["number"]))
-    return [(call["state"], call["reason"]) for call in calls]
+        gateways = {name: Gateway(folder / name, settings) for name, (_, settings) in kinds.items()}
+        for gateway in gateways.values():
+            stack.callback(gateway.kill)
+        done = at_once(*(partial(Evening.live, gateways[name], kinds[name][0]) for name in kinds))
+        yield dict(zip(kinds, done, strict=True))
 
 
 RECORDED = "recorded", "the recording client ended the call"
 
 
 def test_a_call_is_refused_when_little_is_free(evenings: Evenings) -> None:
-    gateway, outcomes = evenings["little"]
-    assert (outcomes[1].ending, outcomes[1].status) == (Ending.REFUSED, 503)
-    assert outcomes[1].retry_after
-    assert gateway.metric("hushtap_refused_requests_total", reason="disk_full") == 1
-    (call,) = gateway.calls()
-    assert (call["state"], call["reason"]) == ("not_recorded", "the storage was nearly full")
+    evening = evenings["little"]
+    outcome, call = evening.outcomes[1], evening.calls[1]
+    assert (outcome.ending, outcome.status) == (Ending.REFUSED, 503)
+    assert outcome.retry_after
+    assert evening.gateway.metric("hushtap_refused_requests_total", reason="disk_full") == 1
+    assert evening.ends() == {1: ("not_recorded", "the storage was nearly full")}
     assert call["recordings"] == []
     told = f"call {call['id']} was refused with 503: the storage was nearly full"
-    assert told in gateway.log.read_text(encoding="utf-8")
-    assert gateway.verify() == []
+    assert told in evening.gateway.log.read_text(encoding="utf-8")
+    assert evening.gateway.verify() == []
 
 
 def test_a_recording_that_cannot_grow_harms_no_other(evenings: Evenings) -> None:
-    gateway, outcomes = evenings["files"]
-    assert {outcome.ending for outcome in outcomes.values()} == {Ending.CLIENT}
-    assert gateway.metric("hushtap_append_failures_total") == 1
-    assert ends(gateway) == [("partial", "storage failed: File too large"), RECORDED, RECORDED]
-    assert gateway.call_of(callers.number(1))["recordings"][0]["bytes"] == FILE_BYTES
-    held(gateway, 1, outcomes[1], 4.0)
+    evening = evenings["files"]
+    assert {outcome.ending for outcome in evening.outcomes.values()} == {Ending.CLIENT}
+    assert evening.gateway.metric("hushtap_append_failures_total") == 1
+    assert evening.ends() == {1: ("partial", "storage failed: File too large"), 2: RECORDED, 3: RECORDED}
+    assert evening.calls[1]["recordings"][0]["bytes"] == FILE_BYTES
+    evening.held(1, 4.0)
 
 
 @pytest.mark.skipif(not IS_ROOT, reason="only root can mount a file system to fill")
 def test_a_disk_that_fills_up_costs_what_came_while_it_was_full(evenings: Evenings) -> None:
-    gateway, outcomes = evenings["filling"]
-    assert {index: outcome.status for index, outcome in outcomes.items()} == {1: 200, 2: 200, 3: 503, 4: 200}
-    assert outcomes[2].ending is Ending.CLIENT
-    assert ends(gateway) == [("partial", "storage failed: No space left on device")] * 2 + [RECORDED]
+    """The call placed meanwhile is refused; there is no room to say so but in the log."""
+    evening = evenings["filling"]
+    statuses = {index: outcome.status for index, outcome in evening.outcomes.items()}
+    assert statuses == {1: 200, 2: 200, 3: 503, 4: 200}
+    assert evening.outcomes[2].ending is Ending.CLIENT
+    full = "partial", "storage failed: No space left on device"
+    assert evening.ends() == {1: full, 2: full, 4: RECORDED}
     for index in (1, 2):
-        held(gateway, index, outcomes[index], 4.5 - SURVIVES)
+        evening.held(index, 4.5 - SURVIVES)
 
 
 @pytest.mark.parametrize("name", ["files", *(["filling"] if IS_ROOT else [])])
 def test_all_is_verified(evenings: Evenings, name: str) -> None:
-    verdicts = evenings[name][0].verify()
+    verdicts = evenings[name].gateway.verify()
     assert len(verdicts) == 3
     assert all(verdict["ok"] for verdict in verdicts)
