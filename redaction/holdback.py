@@ -66,6 +66,11 @@ class Rings:
         held: npt.NDArray[np.bool_] = self.slot[cells] == slots + 1
         return held
 
+    def held(self, base: int) -> Ints:
+        """The slots whose packets a ring holds, in no order."""
+        slots: Ints = self.slot[base : base + self.shape.cells]
+        return slots[slots > 0] - 1
+
     def move(self, base: int, target: Rings, target_base: int, slots: Ints) -> None:
         """Copy the packets of some slots to a ring of another shape that is at least as wide."""
         source = base + slots % self.shape.cells

@@ -45,11 +45,18 @@ def create(path: Path, data: bytes, *, sync: bool = True) -> None:
 
 
 def replace(path: Path, data: bytes, *, sync: bool = True) -> None:
-    """Write a file in one step, durably: readers see the old content or the new, never a part."""
+    """Write a file in one step, durably: readers see the old content or the new, never a part.
+
+    Where it fails, as on a full disk, nothing is left behind.
+    """
     temporary = path.with_name(f".{path.name}{TEMPORARY}")
     temporary.unlink(missing_ok=True)
-    create(temporary, data, sync=sync)
-    temporary.replace(path)
+    try:
+        create(temporary, data, sync=sync)
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
     if sync:
         sync_folder(path.parent)
 

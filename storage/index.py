@@ -23,7 +23,7 @@ from gateway.storage import files, tables
 from gateway.storage.keys import Sealed
 from gateway.storage.records import CallRecord
 
-SCHEMA_VERSION = "0001"  # the newest step in migrations/versions
+SCHEMA_VERSION = "0002"  # the newest step in migrations/versions
 PAGE = 500  # calls read at once: under SQLite's limit of variables in a statement, and a few MB of rows
 MAX_FAULTS = 20  # of a damaged file: the first ones tell enough
 BUSY_MS = 5000  # a reader waits this long for a writer of another process
@@ -241,7 +241,7 @@ class Index:
 
     def _fault(self, error: Exception) -> IndexFault:
         cause = getattr(error, "orig", None) or error
-        if "locked" in str(cause) or "readonly" in str(cause):
+        if any(passing in str(cause) for passing in ("locked", "readonly", "full")):
             return IndexFault(f"{self._path}: the index is not to be written now: {cause}")
         return IndexCorrupt(f"{self._path}: the index is damaged ({cause}); `hushtap reindex` rebuilds it")
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gateway.recording.model import CallFacts, CallState, LegReport, Part, RecordingFacts, RecordingState
+from gateway.storage import files
 from gateway.storage.index import Index
 from gateway.storage.keys import NodeKey
 from gateway.storage.records import CallRecord, RecordError
@@ -62,8 +63,10 @@ def _recover(
 
 def _without_record(vault: Vault, folder: Path | None, call_id: str) -> Recovered:
     """A folder is made a moment before its record is; one with audio and no record was tampered with."""
-    if folder is None or any(folder.iterdir()):
+    if folder is None or not all(files.is_temporary(path) for path in folder.iterdir()):
         return Recovered(call_id, None, f"left as it was: {CALL_FILE} is not there")
+    for path in folder.iterdir():
+        path.unlink()
     folder.rmdir()
     return Recovered(call_id, None, "an empty folder was removed")
 

@@ -15,7 +15,7 @@ import hashlib
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
@@ -165,7 +165,12 @@ class Vault:
     def write_record(self, record: CallRecord, node: NodeKey) -> None:
         folder = self.call_folder(record.facts.id, record.facts.started_ns)
         files.make_folder(folder, sync=self._sync)
-        files.replace(folder / CALL_FILE, records.encode_call(record, node), sync=self._sync)
+        try:
+            files.replace(folder / CALL_FILE, records.encode_call(record, node), sync=self._sync)
+        except OSError:
+            with suppress(OSError):  # other files are in it
+                folder.rmdir()  # a folder without a record looks as if the record had been removed
+            raise
 
     def read_call(self, folder: Path, node: NodePublicKey) -> CallRecord:
         """Raises NotInVault, RecordError."""

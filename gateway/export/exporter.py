@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import BinaryIO
 
-from gateway.codecs.registry import CodecError, by_track
+from gateway.codecs.registry import CodecError
 from gateway.codecs.rendering import Block, RenderError, in_order, render
+from gateway.codecs.stored import stored_blocks
 from gateway.export.errors import ExportError
 from gateway.export.matroska import write_matroska
 from gateway.export.place import new_file
@@ -47,33 +47,26 @@ def export(
     length of the call. An existing file is replaced only with `force`. Raises ExportError, and what reading the parts
     raises.
     """
-    _check_legs(parts, legs)
+    check_legs(parts, legs)
     report = progress or (lambda done, total: None)
+    with reasons(), new_file(output, force) as file:
+        if form is Format.MKA:
+            _matroska(parts, legs, file, length_units, report)
+        else:
+            sound = open_sound(form.value, file, len(legs))
+            write_sound(parts, legs, sound, length_units, redactions, report)
+
+
+@contextmanager
+def reasons() -> Iterator[None]:
+    """What decoding finds wrong, as ExportError."""
     try:
-        with new_file(output, force) as file:
-            if form is Format.MKA:
-                _matroska(parts, legs, file, length_units, report)
-            else:
-                _sound(parts, legs, open_sound(form.value, file, len(legs)), length_units, redactions, report)
+        yield
     except (CodecError, RenderError) as error:
         raise ExportError(str(error)) from error
 
 
-def stored_blocks(parts: Sequence[Reader]) -> Iterator[Block]:
-    """The blocks of all parts together, in order of time as far as each part is."""
-
-    def of(part: Reader) -> Iterator[Block]:
-        tracks = {
-            track.number: (track.role, by_track(track.codec_id, track.private)) for track in part.tracks
-        }
-        for number, time, payload in part.blocks():
-            role, codec = tracks[number]
-            yield Block(role, time, codec, payload)
-
-    return heapq.merge(*map(of, parts), key=lambda block: block.time)
-
-
-def _check_legs(parts: Sequence[Reader], legs: Sequence[Role]) -> None:
+def check_legs(parts: Sequence[Reader], legs: Sequence[Role]) -> None:
     held = {track.role for part in parts for track in part.tracks}
     if not held.intersection(legs):
         asked = " or ".join(legs)
@@ -82,20 +75,22 @@ def _check_legs(parts: Sequence[Reader], legs: Sequence[Role]) -> None:
         )
 
 
-def _sound(
+def write_sound(
     parts: Sequence[Reader],
     legs: Sequence[Role],
     sound: SoundFile,
     length_units: int,
     redactions: Sequence[Redaction],
     report: Progress,
-) -> None:
+) -> int:
+    """Render the legs into a sound file and complete it; how many samples it has."""
     done = 0
     with closing(sound):
         for frames in render(stored_blocks(parts), legs, length_units, redactions):
             sound.write(frames)
             done += len(frames)
             report(min(done, length_units), length_units)
+    return done
 
 
 def _matroska(

@@ -1,4 +1,7 @@
-"""Messages between the control process and a media worker: JSON datagrams on a socket pair, with sockets."""
+"""Messages between the control process and a media worker: JSON datagrams on a socket pair, with sockets.
+
+What is longer than a datagram may be goes in several, all but the last marked.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,9 @@ from gateway.storage import canonical
 
 MAX_DATAGRAM = 192 * 1024  # less than a socket's default buffer
 MANY_BYTES = 32 * 1024  # size at which a datagram takes no further message
+PIECE_BYTES = MAX_DATAGRAM - 1  # of a longer text
 MAX_SOCKETS = 64  # in one message; the kernel's limit is 253
+CONTINUED = b"+"  # before a datagram whose text goes on in the next; JSON never begins so
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +65,8 @@ class Channel:
         end.setblocking(False)
         self._end = end
         self._pending: deque[tuple[bytes, Sequence[int]]] = deque()
+        self._begun = b""  # text that goes on in the next datagram
+        self._begun_sockets: list[int] = []
 
     def fileno(self) -> int:
         return self._end.fileno()
@@ -72,6 +79,7 @@ class Channel:
         """Queue messages and send what goes. Sockets must stay open until nothing is pending."""
         for datagram in _datagrams(messages):
             self._pending.append((datagram, sockets))
+            sockets = ()
         self.flush()
 
     def flush(self) -> None:
@@ -94,14 +102,21 @@ class Channel:
                 data, sockets, _, _ = socket.recv_fds(self._end, MAX_DATAGRAM, MAX_SOCKETS)
             except BlockingIOError:
                 return found
+            except ConnectionResetError:
+                continue  # told once when the other end died with mail unread; its own mail comes after
             except OSError as error:
                 raise ChannelClosed from error
             if not data:
                 if found:
                     return found
                 raise ChannelClosed
-            for name, body in json.loads(data):
-                found.append((canonical.build(KINDS[name], body), sockets))
+            self._begun_sockets += sockets
+            if data.startswith(CONTINUED):
+                self._begun += data[len(CONTINUED) :]
+                continue
+            for name, body in json.loads(self._begun + data):
+                found.append((canonical.build(KINDS[name], body), self._begun_sockets))
+            self._begun, self._begun_sockets = b"", []
 
     def close(self) -> None:
         self._end.close()
@@ -113,9 +128,16 @@ def _datagrams(messages: Iterable[Message]) -> Iterable[bytes]:
     for message in messages:
         text = json.dumps([type(message).__name__, asdict(message)], separators=(",", ":"))
         if size + len(text) > MANY_BYTES and texts:
-            yield f"[{','.join(texts)}]".encode()
+            yield from _pieces(f"[{','.join(texts)}]".encode())
             texts, size = [], 0
         texts.append(text)
         size += len(text)
     if texts:
-        yield f"[{','.join(texts)}]".encode()
+        yield from _pieces(f"[{','.join(texts)}]".encode())
+
+
+def _pieces(text: bytes) -> Iterable[bytes]:
+    """One datagram, or as many as a long text takes."""
+    for at in range(0, len(text), PIECE_BYTES):
+        more = at + PIECE_BYTES < len(text)
+        yield (CONTINUED if more else b"") + text[at : at + PIECE_BYTES]

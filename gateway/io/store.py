@@ -88,7 +88,10 @@ class Store:
         call.settle()
         facts = call.facts()
         if facts.state is CallState.NOT_RECORDED:
-            self.vault.destroy_key(opening.recording_id)
+            if self.vault.key_path(
+                opening.recording_id
+            ).exists():  # not yet destroyed by a try that failed later
+                self.vault.destroy_key(opening.recording_id)
         else:
             self.vault.finish_recording(facts, call.recording(), self._keys.node)
         self._put(facts)
@@ -101,7 +104,9 @@ class Store:
 
     def _work(self) -> None:
         while batch := self._batch():
-            results = [(done, _outcome(work)) for work, done in batch]
+            # Whoever asked may have been cancelled; from here on it no longer can be.
+            wanted = [(work, done) for work, done in batch if done.set_running_or_notify_cancel()]
+            results = [(done, _outcome(work)) for work, done in wanted]
             flushed = _outcome(self._file_system.flush)
             for done, (result, error) in results:
                 if fault := error or flushed[1]:

@@ -93,7 +93,7 @@ class Engine:
                 self._by_leg |= {leg.number: (call, index) for index, leg in enumerate(call.legs)}
             case Reformat(call_id, legs, held):
                 if call_id in self._calls:
-                    self._calls[call_id].reformat(legs, held)
+                    self._calls[call_id].reformat(legs, held, now)
             case Close(call_id, at_ns, at_once):
                 if call_id in self._calls:
                     self._calls[call_id].close(at_ns, 0 if at_once else self._settings.hold_back_ns)
@@ -108,12 +108,13 @@ class Engine:
             return
         yield from call.commit(now - hold_back, now)
         idle = now - call.last_arrival() > self._settings.timeout_ns
+        call.stopped = call.stopped and idle
         if idle and not (call.stopped or call.held or call.finish_at is not None):
             call.stopped = True
             events.append(MediaStopped(call.plan.call_id))
 
     def _forget(self, call: LiveCall) -> None:
-        call.release()
+        self._faults += Counter(stray=call.release())
         for leg in call.legs:
             del self._by_leg[leg.number]
         del self._calls[call.plan.call_id]

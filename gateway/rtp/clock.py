@@ -17,13 +17,13 @@ from gateway.rtp.packets import Ints
 DEADBAND_NS = 8_000_000
 # A delay that grows by more than this, and stays, is a jump of the sender's timestamps.
 JUMP_NS = 100_000_000
-# It stays when no packet of as long a time from then on was quicker.
+# It stays when no packet was quicker for as long a time from then on; one of FALL_NS is believed at once.
 PROOF_NS = 1_000_000_000
 # So is one that falls by more than this at once: less may be a packet that was long under way.
 FALL_NS = 500_000_000
 # Fastest that the anchor moves later: clocks differ by up to 200 ppm; slower than a growing queue.
 SLOPE_PPM = 250
-HISTORY = 10  # commits whose minimum is remembered: five seconds at two commits a second
+HISTORY_NS = 5_000_000_000  # how long the minimum of a commit is remembered
 
 
 class LegClock:
@@ -33,7 +33,9 @@ class LegClock:
         self._started_ns = started_ns  # of the call: nothing is placed before it
         self._anchor: int | None = None  # ns
         self._moved_at = 0  # ns, arrival at which the anchor last moved
-        self._minima: deque[int] = deque(maxlen=HISTORY)
+        self._floor = 0  # ns, least anchor at `_floor_at`: what began before the call keeps its order
+        self._floor_at = 0
+        self._minima: deque[tuple[int, int]] = deque()  # (arrival, least delay) of recent commits
 
     def restart(self) -> None:
         """Forget the sender: another stream begins."""
@@ -68,10 +70,11 @@ class LegClock:
     def _follow_run(self, delays: Ints, arrivals: Ints, placed: Ints) -> None:
         """Place one run by its anchor; the anchor moves where the delay has jumped for good, or strayed."""
         if self._anchor is None:
-            self._anchor = max(int(delays.min()), self._started_ns - int(arrivals[0] - delays[0]))
-            self._moved_at = int(arrivals[0])
+            self._floor = self._started_ns - int(arrivals[0] - delays[0])
+            self._anchor = max(int(delays.min()), self._floor)
+            self._moved_at = self._floor_at = int(arrivals[0])
         ahead = np.minimum.accumulate(delays[::-1])[::-1]  # the least delay from each packet on
-        proven = arrivals <= arrivals.max() - PROOF_NS
+        proven = (arrivals <= arrivals.max() - PROOF_NS) | (ahead > self._anchor + FALL_NS)
         jumped = np.flatnonzero((ahead > self._anchor + JUMP_NS)[: len(placed)] & proven[: len(placed)])
         if len(jumped):
             at = int(jumped[0])
@@ -82,11 +85,14 @@ class LegClock:
             return
         self._drift(int(ahead[0]), int(arrivals[0]))
         placed[:] = self._anchor
-        self._minima.append(int(delays[: len(placed)].min()))
+        self._minima.append((int(arrivals[len(placed) - 1]), int(delays[: len(placed)].min())))
 
     def _drift(self, least: int, arrival: int) -> None:
         assert self._anchor is not None
-        estimate = min([least, *self._minima])
+        while self._minima and self._minima[0][0] < arrival - HISTORY_NS:
+            self._minima.popleft()
+        floor = self._floor - (arrival - self._floor_at) * SLOPE_PPM // 1_000_000
+        estimate = max(floor, min([least, *(delay for _, delay in self._minima)]))
         stray = estimate - self._anchor
         if stray > 0:
             stray = min(stray, (arrival - self._moved_at) * SLOPE_PPM // 1_000_000)

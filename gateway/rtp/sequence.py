@@ -1,30 +1,35 @@
 """Sequencing: which stream a leg listens to, and each packet's place in it (RFC 3550 appendix A.1).
 
 A packet's place is its slot, the extended sequence number counted from where the leg's first stream
-began. A stream becomes the leg's stream once two of its packets with near sequence numbers have come,
-so that a stray datagram never takes a leg over. All steps work on a whole batch; only a leg whose
-stream starts, changes or outgrows its ring is looked at by itself.
+began. A stream becomes the leg's stream once two of its packets with near sequence numbers have come
+and the one before it has fallen silent, so that stray datagrams never take a leg over. All steps work
+on a whole batch; only a leg whose stream starts, changes or outgrows its ring is looked at by itself.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from gateway.codecs.registry import Codec
-from gateway.redaction.holdback import Rings, Shape
+from gateway.codecs.codec import Codec
+from gateway.redaction.holdback import WIDTHS, Rings, Shape
 from gateway.rtp.packets import Bools, Ints, Octets, PacketBatch, RtpColumns, parse
+from gateway.rtp.srtp import Opener
+from gateway.rtp.suites import MasterKey
 
 # What a payload type means on a leg. Codecs are numbered from AUDIO on.
 UNKNOWN, SILENT, EVENT, AUDIO = 0, 1, 2, 3
-COMFORT_NOISE = 13  # RFC 3551's static payload type
+COMFORT_NOISE = (13, 19)  # RFC 3551's static payload type, and the one that its drafts had
 MAX_DROPOUT = 3000  # RFC 3550 appendix A.1: a longer jump forward is a restart
 NEAR = 64  # sequence numbers this close belong to one stream
 RESTART_SLOTS = 64  # left free before a stream that starts, for its packets that come out of order
 MAX_CELLS = 4096  # ring size at which a leg's packets are refused: 40 s of 10 ms packets
+MAX_STRAYS = 32  # packets of other streams kept for a leg: GRACE_NS and a tick of 10 ms packets
+GRACE_NS = 200_000_000  # a stream that was heard so lately is not given up for another
+FAR = 1 << 32  # RTP time a stream may cover; what a sender that leaps on could reach overflows in ns
 NO_STREAM = -1
 
 
@@ -35,7 +40,8 @@ class Tone:
     leg: int
     slot: int  # of the packet that told of it
     start: int
-    stop: int
+    ticks: int  # it lasts, as yet; of the clock of its payload type
+    payload_type: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,19 +51,31 @@ class Restart:
     slot: int
 
 
-@dataclass(slots=True)
-class _Stray:
-    """The last packet of a stream that is not (yet) the leg's."""
+@dataclass(frozen=True, slots=True)
+class _Strays:
+    """Packets of streams that are not (yet) the leg's, in the order they came."""
 
-    packets: RtpColumns  # one row
-    slots: Octets  # its datagram, one row
+    packets: RtpColumns
+    slots: Octets  # their datagrams, a row each
+
+    def take(self, which: Bools | Ints) -> _Strays:
+        packets = self.packets.take(which)
+        return _Strays(replace(packets, rows=np.arange(len(packets))), self.slots[packets.rows])
+
+    def followed_by(self, later: _Strays) -> _Strays:
+        columns = (
+            np.concatenate([getattr(strays.packets, name) for strays in (self, later)])
+            for name in RtpColumns.__slots__
+        )
+        packets = replace(RtpColumns(*columns), rows=np.arange(len(self.slots) + len(later.slots)))
+        return _Strays(packets, np.concatenate([self.slots, later.slots]))
 
 
 @dataclass(slots=True)
 class _Formats:
     codecs: tuple[Codec, ...] = ()
     restarts: list[Restart] = field(default_factory=list)
-    stray: _Stray | None = None
+    strays: _Strays | None = None
 
 
 class LegTable:
@@ -74,28 +92,51 @@ class LegTable:
         self.highest = np.full(capacity, -1, np.int64)  # slot
         self.committed, self.last_arrival = _columns(capacity, 2)  # the next slot to commit; ns
         self.packets, self.lost, self.late, self.duplicated = _columns(capacity, 4)
+        self.first, self._base_slot = _columns(capacity, 2)  # of the stream: first committed, least possible
         self._sequence, self._timestamp, self._media = _columns(capacity, 3)  # of `highest`
         self._shape, self._base, self._cells, self._width = _columns(capacity, 4)
         self._kinds = np.zeros((capacity, 128), np.uint8)
+        self._secured = np.zeros(capacity, np.bool_)
+        self._openers: dict[int, Opener] = {}
 
-    def open(self, codecs: Mapping[int, Codec], events: frozenset[int]) -> int:
+    def secure(self, leg: int, keys: Sequence[MasterKey]) -> None:
+        """The leg carries SRTP under these keys from now on; without any, RTP."""
+        self._secured[leg] = bool(keys)
+        if keys and leg in self._openers:
+            self._openers[leg].rekey(keys)
+        elif keys:
+            self._openers[leg] = Opener(keys)
+        else:
+            self._openers.pop(leg, None)
+
+    def open(
+        self, codecs: Mapping[int, Codec], events: frozenset[int], noise: frozenset[int] = frozenset()
+    ) -> int:
         """Claim a leg; `codecs` by payload type. Raises IndexError when all are taken."""
         leg = self._free.pop()
         self.ssrc[leg], self.highest[leg], self.committed[leg] = NO_STREAM, -1, 0
         self._cells[leg] = self._width[leg] = 0
-        for column in (self.packets, self.lost, self.late, self.duplicated, self.last_arrival):
+        for column in (
+            self.packets, self.lost, self.late, self.duplicated, self.last_arrival, self.first, self._base_slot
+        ):  # fmt: skip
             column[leg] = 0
         self._about[leg] = _Formats()
-        self.formats(leg, codecs, events)
+        self.formats(leg, codecs, events, noise)
         return leg
 
-    def formats(self, leg: int, codecs: Mapping[int, Codec], events: frozenset[int]) -> None:
+    def formats(
+        self,
+        leg: int,
+        codecs: Mapping[int, Codec],
+        events: frozenset[int],
+        noise: frozenset[int] = frozenset(),
+    ) -> None:
         """What payload types mean from now on; codecs keep their numbers for as long as the leg is open."""
         about = self._about[leg]
         known = dict.fromkeys((*about.codecs, *codecs.values()))
         about.codecs = tuple(known)
         self._kinds[leg] = UNKNOWN
-        self._kinds[leg, COMFORT_NOISE] = SILENT
+        self._kinds[leg, [*COMFORT_NOISE, *noise]] = SILENT
         self._kinds[leg, list(events)] = EVENT
         for payload_type, codec in codecs.items():
             self._kinds[leg, payload_type] = AUDIO + about.codecs.index(codec)
@@ -103,13 +144,17 @@ class LegTable:
     def codec(self, leg: int, kind: int) -> Codec:
         return self._about[leg].codecs[kind - AUDIO]
 
-    def close(self, leg: int) -> None:
+    def close(self, leg: int) -> int:
+        """Give a leg back, wiped; returns how many packets of other streams it still kept."""
+        strays = self._about[leg].strays
         if self._cells[leg]:
             self.ring(leg).release(int(self._base[leg]))
         self._cells[leg] = 0
         self.ssrc[leg] = NO_STREAM
+        self.secure(leg, ())
         del self._about[leg]
         self._free.append(leg)
+        return len(strays.packets) if strays else 0
 
     def ring(self, leg: int) -> Rings:
         return self._rings[self._shapes[self._shape[leg]]]
@@ -129,12 +174,20 @@ class LegTable:
 
     def receive(self, batch: PacketBatch) -> tuple[list[Tone], Counter[str]]:
         """Put a batch's packets in their places; returns tones seen and datagrams refused, by kind."""
+        refused: Counter[str] = Counter()
+        if self._openers:
+            self._decrypt(batch, refused)
         packets, faults = parse(batch)
+        if len(packets) and packets.size.max() > WIDTHS[-1]:
+            faults["length"] += int(np.count_nonzero(packets.size > WIDTHS[-1]))
+            packets = packets.take(packets.size <= WIDTHS[-1])
+        faults += refused
         step = _signed16(packets.sequence - self._sequence[packets.legs])
         current = (
             (packets.ssrc == self.ssrc[packets.legs])
             & (step < MAX_DROPOUT)
             & (step > -self._cells[packets.legs])
+            & (self.highest[packets.legs] + step >= self._base_slot[packets.legs])
         )
         tones = self._put(packets.take(current), batch.slots, faults)
         if not current.all():
@@ -143,47 +196,73 @@ class LegTable:
                 tones += self._consider(leg, strange.take(strange.legs == leg), batch.slots, faults)
         return tones, +faults
 
-    def _consider(self, leg: int, packets: RtpColumns, slots: Octets, faults: Counter[str]) -> list[Tone]:
-        """Packets that are not of the leg's stream: take the stream over once two belong together."""
-        about = self._about.get(leg)
-        kinds = self._kinds[leg, packets.payload_type]
-        if about is None or not (kinds >= AUDIO).any():
-            faults["stray"] += len(packets)
-            return []
-        stray, last = about.stray, packets.take(np.array([len(packets) - 1]))
-        ssrc, sequence = int(last.ssrc[0]), int(last.sequence[0])
-        related = (packets.ssrc == ssrc) & (np.abs(_signed16(packets.sequence - sequence)) <= NEAR)
-        recalled = stray is not None and _related(stray.packets, ssrc, sequence)
-        if not recalled and np.count_nonzero(related) < 2:
-            faults["stray"] += len(packets)
-            about.stray = _Stray(_at_row(last, 0), slots[last.rows].copy())
-            return []
-        faults["stray"] += int(np.count_nonzero(~related))
-        packets = packets.take(related)
-        first = stray.packets if recalled and stray is not None else packets
-        self._start(leg, first, packets)
-        about.stray = None
-        tones: list[Tone] = []
-        if recalled and stray is not None:
-            faults["stray"] -= 1
-            tones = self._put(stray.packets, stray.slots, faults)
-        return tones + self._put(packets, slots, faults)
+    def _decrypt(self, batch: PacketBatch, faults: Counter[str]) -> None:
+        rows = np.flatnonzero(self._secured[batch.legs])
+        legs = batch.legs[rows]
+        for group in np.split(rows, np.flatnonzero(np.diff(legs)) + 1):
+            if len(group):
+                self._openers[int(batch.legs[group[0]])].open(batch.slots, group, batch.sizes, faults)
 
-    def _start(self, leg: int, first: RtpColumns, packets: RtpColumns) -> None:
-        """Make the stream of `first[0]` the leg's own, behind all that came before."""
-        slot = int(self.highest[leg]) + 1 + RESTART_SLOTS
-        self._about[leg].restarts.append(Restart(slot - RESTART_SLOTS))
-        self.ssrc[leg], self.highest[leg] = first.ssrc[0], slot
-        self._sequence[leg], self._timestamp[leg] = first.sequence[0], first.timestamp[0]
+    def _consider(self, leg: int, packets: RtpColumns, slots: Octets, faults: Counter[str]) -> list[Tone]:
+        """Packets that are not of the leg's stream: keep them until their stream may be the leg's."""
+        about = self._about.get(leg)
+        known = self._kinds[leg, packets.payload_type] != UNKNOWN
+        if about is None or not known.any():
+            faults["stray"] += len(packets)
+            return []
+        faults["stray"] += int(np.count_nonzero(~known))
+        strays = _Strays(packets, slots).take(known)
+        if about.strays:
+            strays = about.strays.followed_by(strays)
+        tones: list[Tone] = []
+        while (chosen := self._stream(leg, strays.packets)).any():
+            stream, strays = strays.take(chosen), strays.take(~chosen)
+            self._start(leg, stream.packets, stream.slots)
+            tones += self._put(stream.packets, stream.slots, faults)
+        excess = max(0, len(strays.packets) - MAX_STRAYS)
+        faults["stray"] += excess
+        about.strays = strays.take(np.arange(excess, len(strays.packets)))
+        return tones
+
+    def _stream(self, leg: int, packets: RtpColumns) -> Bools:
+        """The packets of the stream that is the leg's next, the first to come; none where there is none."""
+        best = len(packets)
+        chosen = np.zeros(best, np.bool_)
+        audio = self._kinds[leg, packets.payload_type] >= AUDIO
+        silent_since = int(self.last_arrival[leg]) + GRACE_NS if self.ssrc[leg] != NO_STREAM else 0
+        for ssrc, count in zip(*np.unique(packets.ssrc, return_counts=True), strict=True):
+            if count < 2:
+                continue
+            of_ssrc = np.flatnonzero(packets.ssrc == ssrc)
+            step = _signed16(packets.sequence[of_ssrc] - packets.sequence[of_ssrc[-1]])
+            order = np.argsort(step, kind="stable")
+            for near in np.split(of_ssrc[order], np.flatnonzero(np.diff(step[order]) > NEAR) + 1):
+                distinct = bool((packets.sequence[near] != packets.sequence[near[0]]).any())
+                heard = bool(audio[near].any()) and packets.arrivals[near].max() > silent_since
+                if distinct and heard and near.min() < best:
+                    best = int(near.min())
+                    chosen[:] = False
+                    chosen[near] = True
+        return chosen
+
+    def _start(self, leg: int, packets: RtpColumns, slots: Octets) -> None:
+        """Make the stream of these packets the leg's own, behind all that came before."""
+        first = int(np.argmin(_signed16(packets.sequence - packets.sequence[-1])))
+        start = int(self.highest[leg]) + 1
+        self._about[leg].restarts.append(Restart(start))
+        self._base_slot[leg], self.highest[leg] = start, start + RESTART_SLOTS
+        self.ssrc[leg] = packets.ssrc[first]
+        self._sequence[leg], self._timestamp[leg] = packets.sequence[first], packets.timestamp[first]
         self._media[leg] = 0
         if not self._cells[leg]:
             kinds = self._kinds[leg, packets.payload_type]
-            audio = kinds >= AUDIO
-            codec = self.codec(leg, int(kinds[audio][0]))
-            sizes = packets.size[audio]
-            ticks = int(codec.durations(sizes[:1])[0])
+            audio = packets.take(kinds >= AUDIO)
+            codec = self.codec(leg, int(kinds[kinds >= AUDIO][0]))
+            row, offset = int(audio.rows[0]), int(audio.offset[0])
+            heads = slots[row : row + 1, offset : offset + codec.heads]
+            ticks = int(codec.durations(audio.size[:1], heads)[0])
             packet_ns = max(ticks, 1) * 1_000_000_000 // codec.clock_rate
-            self._claim(leg, Shape.fitting(int(sizes.max()), packet_ns, self._span_ns))
+            self._claim(leg, Shape.fitting(int(audio.size.max()), packet_ns, self._span_ns))
 
     def _claim(self, leg: int, shape: Shape) -> None:
         if shape not in self._rings:
@@ -196,9 +275,11 @@ class LegTable:
     def _reshape(self, leg: int, shape: Shape) -> None:
         """Move a leg to a larger ring, with what waits in it."""
         rings, base = self.ring(leg), int(self._base[leg])
-        slots = np.arange(max(0, self.highest[leg] + 1 - rings.shape.cells), self.highest[leg] + 1)
+        held = rings.held(base)
         self._claim(leg, shape)
-        rings.move(base, self.ring(leg), int(self._base[leg]), slots)
+        # What waits lies within as many slots as the old ring has cells; older ones could collide in the new one.
+        recent = held[held > held.max(initial=0) - rings.shape.cells]
+        rings.move(base, self.ring(leg), int(self._base[leg]), recent)
         rings.release(base)
 
     def _put(self, packets: RtpColumns, slots: Octets, faults: Counter[str]) -> list[Tone]:
@@ -216,10 +297,10 @@ class LegTable:
             legs = packets.legs
         kinds = self._kinds[legs, packets.payload_type]
         faults["unknown_payload"] += int(np.count_nonzero(kinds == UNKNOWN))
-        shapes = self._shape[legs]
+        shapes, again = self._shape[legs], np.zeros(len(legs), np.bool_)
         for number in np.unique(shapes).tolist():
             mine = shapes == number
-            self._put_shape(
+            again[mine] = self._put_shape(
                 self._rings[self._shapes[number]],
                 packets.take(mine),
                 slots,
@@ -228,21 +309,24 @@ class LegTable:
                 kinds[mine],
             )
         self._advance(packets, slot, media)
-        return _tones(packets, slots, slot, media, np.flatnonzero(kinds == EVENT))
+        return _tones(packets, slots, slot, media, np.flatnonzero((kinds == EVENT) & ~again))
 
     def _put_shape(
         self, rings: Rings, packets: RtpColumns, slots: Octets, slot: Ints, media: Ints, kinds: Octets
-    ) -> None:
+    ) -> Bools:
+        """Packets into rings of one shape; which of them had come before?"""
         legs = packets.legs
         cells = self._base[legs] + slot % rings.shape.cells
         again = rings.holds(cells, slot)
         late = ~again & (slot < self.committed[legs])
         new = np.flatnonzero(~(again | late))
-        # Of several packets for one cell in this batch the last one written names itself here.
-        rings.arrival[cells[new]] = new
+        # Of several packets for one cell in this batch the last one written, which came first, names itself here.
+        rings.arrival[cells[new[::-1]]] = new[::-1]
         twice = rings.arrival[cells[new]] != new
         again[new[twice]] = True
         new = new[~twice]
+        if late.any():
+            again |= self._take_late(rings, legs, slot, cells, late)
         cells = cells[new]
         rings.slot[cells] = slot[new] + 1
         rings.media[cells] = media[new]
@@ -257,8 +341,20 @@ class LegTable:
             rings.payload[cells[these], :width] = slots[rows[these], offset : offset + width]
         np.add.at(self.packets, legs[new], 1)
         np.add.at(self.duplicated, legs[again], 1)
-        np.add.at(self.late, legs[late], 1)
-        np.add.at(self.lost, legs[late], -1)  # it was counted as lost when its place was committed
+        return again
+
+    def _take_late(self, rings: Rings, legs: Ints, slot: Ints, cells: Ints, late: Bools) -> Bools:
+        """Count packets whose place was committed and remember that they came; which of them came twice?"""
+        where = np.flatnonzero(late)
+        once = where[np.unique(cells[where], return_index=True)[1]]
+        twice = late.copy()
+        twice[once] = False
+        rings.slot[cells[once]] = slot[once] + 1
+        rings.kind[cells[once]] = UNKNOWN
+        np.add.at(self.late, legs[once], 1)
+        known_lost = once[slot[once] >= self.first[legs[once]]]  # counted when their place was committed
+        np.add.at(self.lost, legs[known_lost], -1)
+        return twice
 
     def _make_room(self, packets: RtpColumns, slot: Ints) -> None:
         """Let rings hold what is about to come; looks closer only at legs that would overflow."""
@@ -277,7 +373,7 @@ class LegTable:
             shape = self.ring(leg).shape
             cells = shape.cells
             while cells < min(need, MAX_CELLS):
-                cells *= 2
+                cells = min(2 * cells, MAX_CELLS)
             wide = Shape.fitting(int(packets.size[of_leg].max()), 1, 0).width
             grown = Shape(cells, max(shape.width, wide))
             if grown != shape:
@@ -298,6 +394,7 @@ class LegTable:
         self._sequence[which] = packets.sequence[ahead]
         self._timestamp[which] = packets.timestamp[ahead]
         self._media[which] = media[ahead]
+        self.ssrc[which[np.abs(media[ahead]) > FAR]] = NO_STREAM  # begun anew with its next packets
         np.maximum.at(self.last_arrival, legs, packets.arrivals)
 
 
@@ -309,26 +406,20 @@ def _tones(packets: RtpColumns, slots: Octets, slot: Ints, media: Ints, which: I
         length = min(int(packets.size[index]) // 4 * 4, 32)
         payload = slots[row, offset : offset + length].tobytes()
         ticks = sum(int.from_bytes(payload[at + 2 : at + 4], "big") for at in range(0, length, 4))
-        start = int(media[index])
-        tones.append(Tone(int(packets.legs[index]), int(slot[index]), start, start + max(ticks, 1)))
+        tones.append(
+            Tone(
+                leg=int(packets.legs[index]),
+                slot=int(slot[index]),
+                start=int(media[index]),
+                ticks=max(ticks, 1),
+                payload_type=int(packets.payload_type[index]),
+            )
+        )
     return tones
 
 
 def _columns(capacity: int, count: int) -> Iterator[Ints]:
     return (np.zeros(capacity, np.int64) for _ in range(count))
-
-
-def _related(packets: RtpColumns, ssrc: int, sequence: int) -> bool:
-    step = _signed16(packets.sequence - sequence)
-    near: Bools = (packets.ssrc == ssrc) & (np.abs(step) <= NEAR) & (step != 0)
-    return bool(near.any())
-
-
-def _at_row(packets: RtpColumns, row: int) -> RtpColumns:
-    """One packet, pointed at a row of another array of datagrams."""
-    return RtpColumns(
-        np.array([row]), *(getattr(packets, name) for name in RtpColumns.__slots__ if name != "rows")
-    )
 
 
 def _signed16(steps: Ints) -> Ints:

@@ -13,6 +13,7 @@ from gateway.sip.errors import BadMessage
 
 MAGIC_COOKIE = "z9hG4bK"  # a branch that starts so identifies its transaction alone, section 8.1.1.7
 MAX_CSEQ = 2**31 - 1  # section 8.1.1.5
+MAX_PORT = 65_535
 
 Params = tuple[tuple[str, str | None], ...]
 
@@ -67,7 +68,7 @@ def _param(params: Params, name: str) -> str | None:
 
 def _host_port(text: str, where: str) -> tuple[str, int | None]:
     found = _HOST_PORT.fullmatch(text.strip())
-    if not found:
+    if not found or int(found["port"] or 0) > MAX_PORT:
         raise BadMessage(400, f"{where} has no readable host and port", f"bad_{where.lower()}")
     return found["host"], int(found["port"]) if found["port"] else None
 
@@ -160,7 +161,7 @@ class SipUri:
     @classmethod
     def parse(cls, text: str) -> SipUri:
         found = _URI.fullmatch(text)
-        if not found or (found["port"] and int(found["port"]) > 65535):
+        if not found or int(found["port"] or 0) > MAX_PORT:
             raise BadMessage(400, "a URI is not a readable sip or sips URI", "bad_uri")
         port = int(found["port"]) if found["port"] else None
         params = parse_params(found["params"])

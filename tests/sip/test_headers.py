@@ -23,6 +23,12 @@ def test_without_rport_the_answer_goes_to_the_port_the_via_names() -> None:
     assert Via.parse("SIP/2.0/TCP [2001:db8::9]:5070").port == 5070
 
 
+def test_no_answer_goes_to_a_port_that_does_not_exist() -> None:
+    assert Via.parse("SIP/2.0/UDP 192.0.2.9:65535;branch=x").port == 65535
+    with pytest.raises(BadMessage):
+        Via.parse("SIP/2.0/UDP 192.0.2.9:65536;branch=x")
+
+
 @pytest.mark.parametrize(
     ("text", "display", "uri", "tag"),
     [

@@ -399,6 +399,38 @@ def test_bye_behind_nat_and_strict_routes() -> None:
     assert (bye.uri, bye.headers.get("Route")) == ("sip:strict.example.com", "<sip:src@192.0.2.2:5070>")
 
 
+@pytest.mark.parametrize(
+    "host", ["srs.example.com", "999.1.1.1", "[::::]", "[2001:db8::9]", "0.0.0.0", "239.1.1.1"]
+)
+def test_bye_goes_only_where_the_socket_reaches(host: str) -> None:
+    client = Client()
+    client.give(client.request("INVITE", 1).replace(b"src@192.0.2.2:5070", f"src@{host}:5070".encode()))
+    client.keep(client.server.respond(1, 200, 0))
+    client.give(client.request("ACK", 1))
+    sent = client.server.hang_up(1, "ended_here", 1)[-1]
+    assert isinstance(sent, Send)
+    assert sent.flow.peer == UDP.peer
+
+
+def test_bye_is_taken_however_much_is_under_way() -> None:
+    client = Client()
+    client.establish()
+    asked = [answer(client.give(client.request("OPTIONS", 2))).status for _ in range(100)]
+    assert asked[-1] == 503
+    assert names(client.give(client.request("BYE", 3))) == ["200", "hung up: bye"]
+
+
+def test_a_dialog_moves_to_the_connection_that_its_requests_come_over() -> None:
+    client = Client(TCP)
+    client.establish()
+    assert client.server.carries(TCP.connection)
+    client.server.connection_lost(TCP.connection, 1)
+    client.flow = replace(TCP, connection=8)
+    assert not client.server.carries(8)
+    client.give(client.request("OPTIONS", 2))
+    assert client.server.carries(8)
+
+
 @given(st.data())
 def test_mutated_messages_never_raise(data: st.DataObject) -> None:
     client = Client()

@@ -122,7 +122,9 @@ def test_a_final_record_reaches_the_index(recorder: Recorder) -> None:
 def test_orphans_on_both_sides(recorder: Recorder) -> None:
     lost, running, empty = recorder.call(1), recorder.begin(2)[0], recorder.facts(3)
     recorder.index.remove(lost.id)
-    recorder.vault.call_folder(empty.id, empty.started_ns).mkdir()
+    abandoned = recorder.vault.call_folder(empty.id, empty.started_ns)
+    abandoned.mkdir()
+    (abandoned / f".{CALL_FILE}.new").write_bytes(b"{")  # stopped while the first record was written
     folder = recorder.vault.call_folder(running.id, running.started_ns)
     (folder / CALL_FILE).unlink()
     folder.rmdir()
@@ -130,6 +132,7 @@ def test_orphans_on_both_sides(recorder: Recorder) -> None:
         found.call_id: found.state for found in recover(recorder.vault, recorder.index, recorder.keys.node)
     }
     assert done == {lost.id: CallState.RECORDED, running.id: CallState.NOT_RECORDED, empty.id: None}
+    assert not abandoned.exists()
     assert well(recorder)
 
 
