@@ -15,10 +15,10 @@ from gateway.cli.opening import Library, failing_in_sentences
 from gateway.cli.progress import progress
 from gateway.cli.shapes import time_of_day
 from gateway.config.settings import Settings
-from gateway.export import BOTH, Format, export
+from gateway.export import BOTH, Format, export, export_vcon
 from gateway.recording.model import UNIT_NS, CallFacts, RecordingFacts, Role
 from gateway.storage import access
-from gateway.storage.keys import KeyPaths, load_vault_public
+from gateway.storage.keys import KeyPaths, load_node, load_node_public, load_vault_public
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -30,21 +30,39 @@ def run(arguments: argparse.Namespace) -> int:
             raise CannotRun(f"call {call.id} is still being recorded; export it when it has ended")
         if not call.recordings:
             raise CannotRun(f"call {call.id} has no recording: {call.reason}")
+        if arguments.sign and arguments.format != "vcon":
+            raise CannotRun(f"--sign is for --format vcon; a {arguments.format} file bears no signature")
+        if arguments.segment and arguments.format == "vcon":
+            raise CannotRun("--segment is for sound and Matroska; a vCon is of the whole call")
+        signer = load_node(KeyPaths.of(settings).node) if arguments.sign else None
         chosen, start, stop = _chosen(call, arguments.segment)
         _log(settings, call, arguments)
         parts = [part for item in chosen for part in opened.enter_context(library.opened(call, item))]
         report = opened.enter_context(progress(f"exporting to {arguments.output}"))
-        export(
-            parts,
-            legs,
-            Format(arguments.format),
-            arguments.output,
-            length_units=stop - start,
-            start_units=start,
-            redactions=call.redactions,
-            progress=report,
-            force=arguments.force,
-        )
+        if arguments.format == "vcon":
+            export_vcon(
+                parts,
+                legs,
+                call,
+                arguments.output,
+                node=load_node_public(KeyPaths.of(settings).node_public),
+                created_ns=time.time_ns(),
+                signer=signer,
+                progress=report,
+                force=arguments.force,
+            )
+        else:
+            export(
+                parts,
+                legs,
+                Format(arguments.format),
+                arguments.output,
+                length_units=stop - start,
+                start_units=start,
+                redactions=call.redactions,
+                progress=report,
+                force=arguments.force,
+            )
     print(arguments.output)
     return 0
 
@@ -67,6 +85,8 @@ def _log(settings: Settings, call: CallFacts, arguments: argparse.Namespace) -> 
     details = {"leg": arguments.leg, "format": arguments.format, "reason": arguments.reason}
     if arguments.segment:
         details["segment"] = str(arguments.segment)
+    if arguments.sign:
+        details["signed"] = "yes"
     entry = access.Access(time_of_day(time.time_ns()), getpass.getuser(), call.id, "export", details)
     public = partial(load_vault_public, KeyPaths.of(settings).vault_public)
     access.append(settings.storage.directory, entry, public)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import BinaryIO
 
-from gateway.codecs.registry import CodecError, by_track
+from gateway.codecs.registry import CodecError
 from gateway.codecs.rendering import Block, RenderError, in_order, render
+from gateway.codecs.stored import stored_blocks
 from gateway.export.errors import ExportError
 from gateway.export.matroska import write_matroska
 from gateway.export.place import new_file
@@ -46,42 +46,29 @@ def export(
     """Write the named legs of a call: one as mono, BOTH as stereo with the external party left.
 
     `parts` are all sealed parts of the recordings to export, opened; they share one call clock. `length_units` is how
-    much of it is exported, from `start_units` on; Matroska keeps the call's clock. An existing file is replaced only with `force`. Raises ExportError, and what reading the parts
-    raises.
+    much of it is exported, from `start_units` on; Matroska keeps the call's clock. An existing file is replaced only
+    with `force`. Raises ExportError, and what reading the parts raises.
     """
-    _check_legs(parts, legs)
+    check_legs(parts, legs)
     report = progress or (lambda done, total: None)
+    with reasons(), new_file(output, force) as file:
+        if form is Format.MKA:
+            _matroska(parts, legs, file, length_units, report)
+        else:
+            sound = open_sound(form.value, file, len(legs))
+            write_sound(parts, legs, sound, length_units, redactions, report, start_units)
+
+
+@contextmanager
+def reasons() -> Iterator[None]:
+    """What decoding finds wrong, as ExportError."""
     try:
-        with new_file(output, force) as file:
-            if form is Format.MKA:
-                _matroska(parts, legs, file, length_units, report)
-            else:
-                blocks = _from(start_units, stored_blocks(parts))
-                kept = [
-                    replace(r, start=max(0, r.start - start_units), end=r.end - start_units)
-                    for r in redactions
-                ]
-                sound = open_sound(form.value, file, len(legs))
-                _sound(blocks, legs, sound, length_units, [r for r in kept if r.end > 0], report)
+        yield
     except (CodecError, RenderError) as error:
         raise ExportError(str(error)) from error
 
 
-def stored_blocks(parts: Sequence[Reader]) -> Iterator[Block]:
-    """The blocks of all parts together, in order of time as far as each part is."""
-
-    def of(part: Reader) -> Iterator[Block]:
-        tracks = {
-            track.number: (track.role, by_track(track.codec_id, track.private)) for track in part.tracks
-        }
-        for number, time, payload in part.blocks():
-            role, codec = tracks[number]
-            yield Block(role, time, codec, payload)
-
-    return heapq.merge(*map(of, parts), key=lambda block: block.time)
-
-
-def _check_legs(parts: Sequence[Reader], legs: Sequence[Role]) -> None:
+def check_legs(parts: Sequence[Reader], legs: Sequence[Role]) -> None:
     held = {track.role for part in parts for track in part.tracks}
     if not held.intersection(legs):
         asked = " or ".join(legs)
@@ -93,23 +80,31 @@ def _check_legs(parts: Sequence[Reader], legs: Sequence[Role]) -> None:
 def _from(start: int, blocks: Iterator[Block]) -> Iterator[Block]:
     """Blocks on a clock that begins at a time of the call's."""
     for block in blocks:
-        yield Block(block.role, max(0, block.time - start), block.codec, block.payload)
+        yield replace(block, time=max(0, block.time - start))
 
 
-def _sound(
-    blocks: Iterator[Block],
+def write_sound(
+    parts: Sequence[Reader],
     legs: Sequence[Role],
     sound: SoundFile,
     length_units: int,
     redactions: Sequence[Redaction],
     report: Progress,
-) -> None:
+    start_units: int = 0,
+) -> int:
+    """Render the legs, from a time of the call on, into a sound file and complete it; how many samples it has."""
     done = 0
+    blocks = stored_blocks(parts)
+    if start_units:
+        blocks = _from(start_units, blocks)
+        moved = (replace(r, start=max(0, r.start - start_units), end=r.end - start_units) for r in redactions)
+        redactions = [redaction for redaction in moved if redaction.end > 0]
     with closing(sound):
         for frames in render(blocks, legs, length_units, redactions):
             sound.write(frames)
             done += len(frames)
             report(min(done, length_units), length_units)
+    return done
 
 
 def _matroska(

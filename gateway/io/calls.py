@@ -7,7 +7,7 @@ import logging
 import re
 import socket
 import time
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 
 from gateway.config.settings import Settings
 from gateway.io.append import AppendFailed, PartEnded, Synced
@@ -17,6 +17,8 @@ from gateway.io.ids import new_id
 from gateway.io.live import MAX_LEGS, Branch, Ending, Line, Live, leg_plan, voices
 from gateway.io.metrics import Metrics
 from gateway.io.ports import MediaPorts, NoPortFree
+from gateway.io.room import Refusal, Room
+from gateway.io.silence import Silences
 from gateway.io.sip import SessionEvent, SipServer
 from gateway.io.store import Store
 from gateway.recording.call import Call, Opening, Phase, refused
@@ -39,33 +41,25 @@ from gateway.recording.model import CallFacts, LegReport, Part
 from gateway.siprec import roles
 from gateway.siprec.metadata import Metadata
 from gateway.siprec.parties import Parties
-from gateway.siprec.session import Changed, Ended, Established, Offered, SessionId, Stream
+from gateway.siprec.session import Changed, Ended, Established, Offered, Probed, SessionId, Stream
 from gateway.storage.index import IndexCorrupt, IndexFault
 
 log = logging.getLogger(__name__)
 
-RETRY_AFTER_SECONDS = 30
 CHECKPOINT_SECONDS = 5.0
 STORE_AGAIN_SECONDS = 2.0  # between two tries to write on a disk that has no room
-MEGABYTE = 1 << 20
+LOAD_SECONDS = 1.0  # between two looks whether calls can be taken
 MAX_VOICES = 2  # an external and an agent leg
 CAUSES = {
     "bye": "the recording client ended the call",
     "cancel": "the recording client cancelled the call",
     "no_ack": "the recording client never confirmed the answer",
     "connection_lost": "the connection was lost before the call was answered",
+    "session_expired": "the recording client was gone: it neither refreshed the session nor answered",
+    "client_gone": "no media came for too long, and the recording client did not know the call any more",
     "media_timeout": "no media came for too long",
     "shutdown": "the gateway was stopped",
 }
-
-
-class Refusal(Exception):
-    """A call cannot be taken; the text is for the call's record."""
-
-    def __init__(self, status: int, kind: str, text: str) -> None:
-        super().__init__(text)
-        self.status = status
-        self.kind = kind
 
 
 class Calls:
@@ -77,21 +71,32 @@ class Calls:
         store: Store,
         metrics: Metrics,
         tell: Callable[[Command, Sequence[int]], None],
+        settled: Callable[[CallFacts, Mapping[str, str]], None],
     ) -> None:
         self._settings = settings
         self._store = store
         self._metrics = metrics
         self._tell = tell  # the media worker
+        self._settled = settled  # is given each stored call with its recordings' data keys, hexadecimal
         self._ports = MediaPorts(settings.media)
+        self._room = Room(settings, lambda: store.vault.free_bytes(), self._ports)
+        self._silences = Silences(
+            settings.media,
+            lambda session: self.sip.machine.timed(session),
+            lambda session: self.sip.act(self.sip.machine.probe(session, self.sip.now())),
+            self._give_up,
+        )
         self._extensions = [re.compile(pattern) for pattern in settings.roles.extensions]
         self._live: dict[str, Live] = {}
         self._sessions: dict[SessionId, Live | None] = {}  # None while the call is being set up
         self._recordings: dict[str, Live] = {}
         self._groups = Groups()
         self._setting_up = 0
+        self._ended_early: dict[SessionId, str] = {}  # while being set up, and why
         self._tasks: set[asyncio.Task[None]] = set()
         self._reports: dict[str, Sequence[LegReport]] = {}
         self._stopping = False
+        self._refusing = ""  # the kind of reason for which calls are refused
         self._idle = asyncio.Event()
         self._idle.set()
         self.sip: SipServer  # set once the server is there, which needs `hear`
@@ -105,11 +110,20 @@ class Calls:
             case Changed():
                 self._change(event)
             case Ended(session, cause):
-                live = self._sessions.pop(session, None)
-                if live:
-                    self._leave(live, session, cause)
+                self._silences.ended(session)
+                self._ended(session, cause)
+            case Probed(session, alive):
+                self._silences.probed(session, alive)
             case Established():
                 pass
+
+    def _ended(self, session: SessionId, cause: str) -> None:
+        if session not in self._sessions:
+            return  # it was refused, which is told of where it is refused
+        if live := self._sessions.pop(session):
+            self._leave(live, session, cause)
+        else:
+            self._ended_early[session] = cause
 
     def heard(self, message: Message) -> None:
         """Act on what the media worker says."""
@@ -132,11 +146,13 @@ class Calls:
                 self._metrics.media_refused.labels(kind).inc(number)
             case Ticked():
                 self._metrics.ticked(message)
+                self._room.ticked(message)
             case Synced():
                 self._metrics.synced(message)
                 if message.problem:
                     log.error("the storage could not be made durable: %s", message.problem)
             case Ready(locked):
+                self._room.ready()
                 self._metrics.memory_locked.set(locked)
                 if not locked:
                     log.warning(
@@ -171,9 +187,31 @@ class Calls:
             except Exception:
                 log.exception("the index could not be brought up to date")
 
+    async def watch_load_forever(self) -> None:
+        """Let health checks know whether a call would be taken."""
+        while True:
+            try:
+                self._tell_load()
+            except OSError as error:
+                log.error("the storage does not say how much room it has: %s", error)
+            await asyncio.sleep(LOAD_SECONDS)
+
+    def running(self) -> int:
+        """Calls that are not stored yet, those being set up included."""
+        return len(self._live) + self._setting_up
+
+    async def drain(self) -> None:
+        """Take no call any more; return when the last one is stored."""
+        self._room.closed = "the gateway was draining: it takes no calls before it stops"
+        self._tell_load()
+        while self.running():
+            await self._idle.wait()
+            await asyncio.sleep(0.05)  # for those being set up
+
     async def stop(self, deadline_seconds: float) -> None:
         """End every call now and wait until all are stored, or the deadline."""
         self._stopping = True
+        self._room.closed = "the gateway was being stopped"
         for live in list(self._live.values()):
             if live.ending:
                 self._hang_up(live, live.ending)
@@ -254,8 +292,8 @@ class Calls:
         self._idle.clear()
         self._count()
         self._tell(call.plan(key, str(self._store.folder(opening))), live.handles())
-        if offered.session not in self._sessions:
-            self._hang_up(live, Ending(CAUSES["cancel"], time.time_ns(), time.monotonic_ns()))
+        if cause := self._ended_early.pop(offered.session, ""):
+            self._hang_up(live, Ending(CAUSES.get(cause, cause), time.time_ns(), time.monotonic_ns()))
             return live
         chosen = voices(offered.streams)
         lines = [Line(stream.index, leg, stream.label) for leg, stream in enumerate(chosen)]
@@ -320,12 +358,17 @@ class Calls:
         """Raises Refusal when a call could not be recorded to its end."""
         if not voices(streams):
             raise Refusal(488, "no_codec", "the client offered no audio that can be recorded")
-        if self._stopping:
-            raise Refusal(503, "stopping", "the gateway was being stopped")
-        if len(self._live) + self._setting_up > self._settings.media.max_calls:
-            raise Refusal(503, "max_calls", "as many calls as configured were running already")
-        if self._store.vault.free_bytes() < self._settings.storage.min_free_megabytes * MEGABYTE:
-            raise Refusal(503, "disk_full", "the storage was nearly full")
+        if refusal := self._room.refusal(self.running()):
+            raise refusal
+
+    def _tell_load(self) -> None:
+        refusal = self._room.refusal(self.running() + 1)
+        self.sip.machine.busy(self._settings.load.retry_after_seconds if refusal else None)
+        self._metrics.taking_calls.set(refusal is None)
+        kind = refusal.kind if refusal else ""
+        if kind != self._refusing:
+            log.warning("new calls are %s", f"refused: {refusal}" if refusal else "taken again")
+        self._refusing = kind
 
     def _claim(self, address: str) -> socket.socket:
         try:
@@ -338,7 +381,8 @@ class Calls:
     ) -> None:
         """Answer at once; the record of the refused call may fail with the disk that refused it."""
         self._sessions.pop(offered.session, None)
-        retry = RETRY_AFTER_SECONDS if error.status == 503 else None
+        self._ended_early.pop(offered.session, None)
+        retry = self._settings.load.retry_after_seconds if error.status == 503 else None
         machine = self.sip.machine
         self.sip.act(machine.refuse(offered.session, error.status, "", self.sip.now(), retry))
         self._metrics.refused.labels(error.kind).inc()
@@ -494,10 +538,17 @@ class Calls:
 
     def _silent(self, call_id: str) -> None:
         if live := self._live.get(call_id):
+            call = live.call
+            for session in live.branches:
+                self._silences.begun(session, lambda: sum(leg.packets for leg in call.leg_reports()))
+
+    def _give_up(self, session: SessionId, cause: str) -> None:
+        """End a call on which no media comes."""
+        if live := self._sessions.get(session):
             self._metrics.media_stopped.inc()
-            live.call.problem(CAUSES["media_timeout"])
-            for session in list(live.branches):
-                self.sip.act(self.sip.machine.end(session, self.sip.now(), "media_timeout"))
+            live.call.problem(CAUSES[cause])
+            for each in list(live.branches):
+                self.sip.act(self.sip.machine.end(each, self.sip.now(), cause))
 
     def _report(self, report: CallReport | Finished) -> None:
         live = self._live.get(report.call_id)
@@ -533,6 +584,7 @@ class Calls:
             facts = await self._store_ended(live)
             self._metrics.calls_ended.labels(facts.state.value).inc()
             log.info("call %s ended %s: %s", call.id, facts.state.value, facts.reason)
+            self._settled(facts, live.keys)
         except Exception:
             log.exception(
                 "call %s could not be stored as it ended; it is recovered at the next start", call.id

@@ -99,8 +99,10 @@ class Live:
 
 
 def leg_plan(stream: Stream, role: Role) -> LegPlan:
-    formats = tuple(PayloadFormat(f.payload_type, f.name, f.clock_rate) for f in stream.formats)
-    return LegPlan(role, formats, stream.events)
+    formats = tuple(
+        PayloadFormat(f.payload_type, f.name, f.clock_rate, f.channels, f.fmtp or "") for f in stream.formats
+    )
+    return LegPlan(role, formats, stream.events, event_rates=stream.event_rates, noise=stream.noise)
 
 
 def voices(streams: Sequence[Stream]) -> list[Stream]:

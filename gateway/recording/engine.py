@@ -127,6 +127,7 @@ class Engine:
         yield from call.commit(now - hold_back, now)
         events += call.ended_segments()
         idle = now - call.last_arrival() > self._settings.timeout_ns
+        call.stopped = call.stopped and idle
         if idle and not (call.stopped or call.held or call.finish_at is not None):
             call.stopped = True
             events.append(MediaStopped(call.plan.call_id))

@@ -7,10 +7,20 @@ from dataclasses import replace
 
 from gateway.codecs.registry import Codec, by_name
 from gateway.recording.leg import FOREVER, LiveLeg, Placed
-from gateway.recording.messages import CallReport, Finished, LegPlan, Open, SegmentEnded, Split, Write
+from gateway.recording.messages import (
+    CallReport,
+    Finished,
+    LegPlan,
+    Open,
+    PayloadFormat,
+    SegmentEnded,
+    Split,
+    Write,
+)
 from gateway.recording.model import UNIT_NS, UNITS_PER_SECOND, LegReport, Redaction, Role
 from gateway.recording.output import Entropy, Identity, Output
 from gateway.rtp.sequence import LegTable
+from gateway.rtp.suites import MasterKey
 from gateway.storage.container import Chapter
 
 # Audio that came in before the BYE, or before a segment ended, may still be on its way when we hear of that.
@@ -56,11 +66,18 @@ class LiveCall:
         number = self._table.open(*_formats(plan))
         leg = LiveLeg(self._table, number, plan.role, _preferred(plan), self.plan.started_ns)
         leg.cuts = tuple(output.start for output in self._outputs[1:])
+        self._fit(leg, plan)
         return leg
+
+    def _fit(self, leg: LiveLeg, plan: LegPlan) -> None:
+        """What a leg has of its plan besides its formats: keys, and rates of tones."""
+        self._table.secure(leg.number, _keys(plan))
+        leg.event_rates |= zip(plan.events, plan.event_rates, strict=False)
 
     def reformat(self, legs: Sequence[LegPlan], held: bool, now: int) -> None:
         for leg, plan in zip(self.legs, legs, strict=False):
             self._table.formats(leg.number, *_formats(plan))
+            self._fit(leg, plan)
         self._declare(legs)
         if self.held and not held:
             self.awaited_ns, self.stopped = now, False  # the time to wait for media begins anew
@@ -159,8 +176,7 @@ class LiveCall:
         for place in range(rank):
             for leg in legs:
                 if place < len(leg.formats):
-                    form = leg.formats[place]
-                    self._formats.setdefault((leg.role, by_name(form.name, form.clock_rate)))
+                    self._formats.setdefault((leg.role, _codec(leg.formats[place])))
 
     def _by_output(
         self, placed: Sequence[tuple[Role, Placed]]
@@ -215,10 +231,18 @@ class LiveCall:
         }
 
 
-def _formats(leg: LegPlan) -> tuple[dict[int, Codec], frozenset[int]]:
-    codecs = {form.payload_type: by_name(form.name, form.clock_rate) for form in leg.formats}
-    return codecs, frozenset(leg.events)
+def _formats(leg: LegPlan) -> tuple[dict[int, Codec], frozenset[int], frozenset[int]]:
+    codecs = {form.payload_type: _codec(form) for form in leg.formats}
+    return codecs, frozenset(leg.events), frozenset(leg.noise)
+
+
+def _keys(leg: LegPlan) -> list[MasterKey]:
+    return [MasterKey(key.suite, bytes.fromhex(key.secret), bytes.fromhex(key.mki)) for key in leg.keys]
 
 
 def _preferred(leg: LegPlan) -> Codec:
-    return by_name(leg.formats[0].name, leg.formats[0].clock_rate)
+    return _codec(leg.formats[0])
+
+
+def _codec(form: PayloadFormat) -> Codec:
+    return by_name(form.name, form.clock_rate, form.channels, form.parameters)

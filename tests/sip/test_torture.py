@@ -118,7 +118,7 @@ def written(text: str) -> bytes:
 def server() -> RecordingServer:
     numbers = count()
     return RecordingServer(
-        supported=lambda name, rate: (name, rate) == ("PCMU", 8000),
+        supported=lambda name, rate, *_: (name, rate) == ("PCMU", 8000),
         token=lambda: f"token{next(numbers)}",
         max_message_bytes=65_535,
         max_sessions=3,

@@ -37,7 +37,7 @@ class Recorder:
     def __init__(self) -> None:
         numbers = count()
         self.machine = RecordingServer(
-            supported=lambda name, rate: (name, rate) in CODECS,
+            supported=lambda name, rate, *_: (name, rate) in CODECS,
             token=lambda: f"token{next(numbers)}",
             max_message_bytes=65_535,
             max_sessions=9,
