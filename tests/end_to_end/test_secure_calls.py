@@ -31,7 +31,7 @@ def test_a_call_over_tls(tmp_path: Path) -> None:
     context = ssl.create_default_context(cafile=authority.path)
     context.load_cert_chain(*authority.issue("client"))
     port = free_port()
-    settings = {
+    settings: dict[str, dict[str, object]] = {
         "sip.tls": {
             "port": port,
             "certificate": str(certificate),
