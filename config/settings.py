@@ -116,7 +116,9 @@ class AccessSettings(Section):
 class SipSettings(Section):
     """Where recording clients connect."""
 
-    address: str = Field("127.0.0.1", description="Address the SIP server binds, UDP and TCP.")
+    address: str = Field(
+        "127.0.0.1", description="Address the SIP server binds, UDP and TCP; `::` takes IPv6 alone."
+    )
     port: Port = Field(5060, description="SIP port, UDP and TCP.")
     max_message_bytes: int = Field(
         65_535, ge=4096, le=1_048_576, description="Largest SIP message taken; a larger one is answered 513."

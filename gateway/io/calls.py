@@ -125,16 +125,21 @@ class Calls:
                 self._spawn(self._take(event))
             case Changed():
                 self._change(event)
-            case Ended(session, cause) if session in self._sessions:
+            case Ended(session, cause):
                 self._silences.ended(session)
-                if live := self._sessions.pop(session):
-                    self._hang_up(live, CAUSES.get(cause, cause))
-                else:
-                    self._ended_early[session] = cause
+                self._ended(session, cause)
             case Probed(session, alive):
                 self._silences.probed(session, alive)
-            case Ended() | Established():
-                pass  # what was refused is told of where it is refused
+            case Established():
+                pass
+
+    def _ended(self, session: SessionId, cause: str) -> None:
+        if session not in self._sessions:
+            return  # it was refused, which is told of where it is refused
+        if live := self._sessions.pop(session):
+            self._hang_up(live, CAUSES.get(cause, cause))
+        else:
+            self._ended_early[session] = cause
 
     def heard(self, message: Message) -> None:
         """Act on what the media worker says."""

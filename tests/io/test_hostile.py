@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -134,30 +135,28 @@ def test_a_body_of_ten_megabytes(tmp_path: Path) -> None:
     asyncio.run(play())
 
 
-def test_a_peer_that_reads_nothing(tmp_path: Path) -> None:
+def test_a_peer_that_reads_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "MAX_UNSENT_BYTES", 65_536)
+    flood = b"".join(request("OPTIONS", number, b"", "TCP") for number in range(500))
+
     async def play() -> None:
-        async with serving(tmp_path, {"access": {"requests_per_second": 100_000}}) as server, honest(server):
-            before = resident()
-            _, writer = await asyncio.open_connection(*server.address, limit=1)
-            flood = b"".join(request("OPTIONS", number, b"", "TCP") for number in range(500))
-            try:
-                for _ in range(60):
-                    writer.write(flood)
-                    await writer.drain()
-                    await asyncio.sleep(0)
-            except OSError:
-                pass
-            writer.close()
+        async with serving(tmp_path) as server, honest(server):
+            with socket.socket() as deaf:
+                deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+                deaf.setblocking(False)
+                loop = asyncio.get_running_loop()
+                await loop.sock_connect(deaf, server.address)
+                with suppress(ConnectionError):
+                    while True:  # until it is thrown out
+                        await loop.sock_sendall(deaf, flood)
             await until(lambda: not server.sip._connections)
-            assert resident() - before < 16 * MEGABYTE
 
     asyncio.run(play())
 
 
-@pytest.mark.parametrize("rate", [200.0, 100_000.0], ids=["limited", "unlimited"])
-def test_ten_thousand_half_open_transactions(tmp_path: Path, rate: float) -> None:
-    """INVITEs that nobody acknowledges, and that the gateway has not answered yet."""
-    access = {"access": {"requests_per_second": rate, "requests_per_second_in_all": 100_000.0}}
+def test_ten_thousand_half_open_transactions(tmp_path: Path) -> None:
+    """INVITEs that nobody acknowledges, and that the gateway has not answered yet; no rate spares it any."""
+    access = {"access": {"requests_per_second": 100_000.0, "requests_per_second_in_all": 100_000.0}}
 
     async def play() -> None:
         async with serving(tmp_path, access, answers=False, max_sessions=100) as server, honest(server):
@@ -166,7 +165,7 @@ def test_ten_thousand_half_open_transactions(tmp_path: Path, rate: float) -> Non
                 for number in range(10_000):
                     flood.transport.sendto(request("INVITE", number, OFFER, "UDP", SDP))
                     if number % 50 == 0:
-                        await asyncio.sleep(0.005)
+                        await asyncio.sleep(0)
                 await asyncio.sleep(0.2)
             assert server.machine.sessions() <= 100
             assert len(server.machine._agent._layer) <= 1600
