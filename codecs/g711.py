@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import struct
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+
+from gateway.codecs.codec import ACM, Codec, wave_format
 
 RATE = 8000
 
@@ -38,17 +39,30 @@ class Law:
     """One companding law; a decoder without state."""
 
     table: Table
-    silence: bytes
 
     def decode(self, payload: bytes) -> Table:
         """One 16-bit sample a byte, at 8 kHz."""
         return self.table[np.frombuffer(payload, np.uint8)]
 
+    def conceal(self, count: int) -> Table:
+        return self.table[:0]
 
-A_LAW = Law(_a_law(), b"\xd5")
-MU_LAW = Law(_mu_law(), b"\xff")
+
+A_LAW = Law(_a_law())
+MU_LAW = Law(_mu_law())
 
 
-def wave_format(tag: int) -> bytes:
-    """WAVEFORMATEX of one narrowband channel: tag, channels, rate, bytes a second, block, bits, extra size."""
-    return struct.pack("<HHIIHHH", tag, 1, RATE, RATE, 1, 8, 0)
+def codec(name: str, tag: int, law: Law) -> Codec:
+    return Codec(
+        name=name,
+        clock_rate=RATE,
+        matroska_id=ACM,
+        private=wave_format(tag, RATE, RATE, 1, 8),
+        durations=lambda sizes, heads: sizes,
+        decoder=lambda: law,
+        bits=8,
+        frame=1,
+    )
+
+
+CODECS = (codec("PCMA", 0x0006, A_LAW), codec("PCMU", 0x0007, MU_LAW))

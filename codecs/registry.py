@@ -2,86 +2,75 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Protocol
+from gateway.codecs import amr, framed, g711, l16, opus
+from gateway.codecs.codec import Codec
 
-import numpy as np
-import numpy.typing as npt
+__all__ = ["CODECS", "Codec", "CodecError", "by_name", "by_track", "is_noise", "supported"]
 
-from gateway.codecs import g711
+CODECS = (*g711.CODECS, *framed.CODECS, *opus.CODECS, *l16.CODECS, *amr.CODECS)
+COMFORT_NOISE = "CN"  # RFC 3389
 
-Samples = npt.NDArray[np.int16]
-Sizes = npt.NDArray[np.int64]
+# Names in use for G.729 with the annexes that its payload does not tell of.
+_ALIASES = {"G729A": "G729", "G729B": "G729", "G729AB": "G729", "G.729": "G729"}
+# RFC 4867 section 8: parameters that give AMR a payload that is not read here.
+_AMR_NOT_READ = ("crc", "robust-sorting", "interleaving")
+
+_Key = tuple[str, int, int, str]  # name, clock rate, channels, parameters
 
 
 class CodecError(Exception):
     """A payload format is not one of the registry's; the text names it."""
 
 
-class Decoder(Protocol):
-    """Turns the payloads of one leg, in order, into PCM; it may keep state between them."""
-
-    def decode(self, payload: bytes) -> Samples: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Codec:
-    """One payload format: how RTP names it, how Matroska stores it, how it becomes PCM."""
-
-    name: str  # RTP encoding name, upper-case
-    clock_rate: int  # of RTP timestamps, Hz
-    matroska_id: str
-    private: bytes  # Matroska CodecPrivate
-    sample_rate: int  # of the decoded audio, Hz
-    channels: int
-    bits: int  # of one coded sample
-    silence: bytes  # the shortest payload that is silence
-    durations: Callable[[Sizes], Sizes] = field(repr=False)  # payload bytes to RTP clock ticks
-    decoder: Callable[[], Decoder] = field(repr=False)
+_BY_NAME = {(codec.name, codec.clock_rate, codec.channels, codec.parameters): codec for codec in CODECS}
+_BY_TRACK = {
+    (codec.matroska_id, codec.private or (codec.sample_rate, codec.channels)): codec for codec in CODECS
+}
 
 
-def _g711(name: str, format_tag: int, law: g711.Law) -> Codec:
-    return Codec(
-        name=name,
-        clock_rate=g711.RATE,
-        matroska_id="A_MS/ACM",
-        private=g711.wave_format(format_tag),
-        sample_rate=g711.RATE,
-        channels=1,
-        bits=8,
-        silence=law.silence,
-        durations=_one_tick_a_byte,
-        decoder=lambda: law,
-    )
+def supported(name: str, clock_rate: int, channels: int = 1, parameters: str = "") -> bool:
+    """Whether the payload format of an `a=rtpmap` and its `a=fmtp` can be recorded."""
+    return _key(name, clock_rate, channels, parameters) in _BY_NAME
 
 
-def _one_tick_a_byte(sizes: Sizes) -> Sizes:
-    return sizes
-
-
-CODECS = (_g711("PCMA", 0x0006, g711.A_LAW), _g711("PCMU", 0x0007, g711.MU_LAW))
-
-_BY_NAME = {(codec.name, codec.clock_rate): codec for codec in CODECS}
-_BY_TRACK = {(codec.matroska_id, codec.private): codec for codec in CODECS}
-
-
-def supported(name: str, clock_rate: int) -> bool:
-    """Whether an RTP encoding name (in any case) at this clock rate can be recorded."""
-    return (name.upper(), clock_rate) in _BY_NAME
-
-
-def by_name(name: str, clock_rate: int) -> Codec:
-    """The codec of an `a=rtpmap`. Raises CodecError."""
-    codec = _BY_NAME.get((name.upper(), clock_rate))
+def by_name(name: str, clock_rate: int, channels: int = 1, parameters: str = "") -> Codec:
+    """The codec of an `a=rtpmap` and its `a=fmtp`. Raises CodecError."""
+    codec = _BY_NAME.get(_key(name, clock_rate, channels, parameters))
     if codec is None:
-        raise CodecError(f"codec {name}/{clock_rate} is not one of {', '.join(c.name for c in CODECS)}")
+        known = ", ".join(dict.fromkeys(codec.name for codec in CODECS))
+        raise CodecError(f"codec {name}/{clock_rate}/{channels} {parameters} is not one of {known}")
     return codec
 
 
-def by_track(matroska_id: str, private: bytes) -> Codec:
-    """The codec of a Matroska track, by its CodecID and CodecPrivate. Raises CodecError."""
-    codec = _BY_TRACK.get((matroska_id, private))
+def by_track(matroska_id: str, private: bytes, sample_rate: int = 0, channels: int = 0) -> Codec:
+    """The codec of a Matroska track, by its CodecID and CodecPrivate, or else its format. Raises CodecError."""
+    codec = _BY_TRACK.get((matroska_id, private or (sample_rate, channels)))
     if codec is None:
         raise CodecError(f"a track of codec {matroska_id} with private data {private.hex()} is not known")
     return codec
+
+
+def is_noise(name: str) -> bool:
+    """Whether an RTP encoding name is that of comfort noise."""
+    return name.upper() == COMFORT_NOISE
+
+
+def _key(name: str, clock_rate: int, channels: int, parameters: str) -> _Key:
+    """What tells formats apart, of all that was said about one."""
+    name = name.upper()
+    name = _ALIASES.get(name, name)
+    match name:
+        case "OPUS":  # RFC 7587 section 4.1: always two
+            return name, clock_rate, 2, ""
+        case "AMR" | "AMR-WB":
+            said = _parameters(parameters)
+            wanted = amr.ALIGNED if said.get("octet-align") == "1" else ""
+            odd = any(said.get(key, "0") != "0" for key in _AMR_NOT_READ)
+            return name, clock_rate, channels, "other" if odd else wanted
+        case _:
+            return name, clock_rate, channels, ""
+
+
+def _parameters(text: str) -> dict[str, str]:
+    pairs = (piece.partition("=") for piece in text.split(";"))
+    return {key.strip().lower(): value.strip() for key, _, value in pairs}

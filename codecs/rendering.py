@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from gateway.codecs.codec import Codec, Decoder
 from gateway.codecs.placing import Line
-from gateway.codecs.registry import Codec, Decoder
 from gateway.recording.model import UNITS_PER_SECOND, Redaction, Role
 
 Frames = npt.NDArray[np.int16]

@@ -15,7 +15,11 @@ def stored_blocks(parts: Sequence[Reader]) -> Iterator[Block]:
 
     def of(part: Reader) -> Iterator[Block]:
         tracks = {
-            track.number: (track.role, by_track(track.codec_id, track.private)) for track in part.tracks
+            track.number: (
+                track.role,
+                by_track(track.codec_id, track.private, track.clock_rate, track.channels),
+            )
+            for track in part.tracks
         }
         for number, time, payload in part.blocks():
             role, codec = tracks[number]

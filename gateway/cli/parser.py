@@ -137,6 +137,17 @@ def _add_keeping(command: Command) -> None:
     ):
         made = action.add_parser(name, help=summary, description=_sentence(summary), allow_abbrev=False)
         _config_option(made, argparse.SUPPRESS)
+    users = command("sip-user", "who may place recordings by digest authentication")
+    action = users.add_subparsers(dest="action", metavar="ACTION", required=True)
+    for name, summary in (
+        ("add", "let a user in, or change the password, which is asked for or read from standard input"),
+        ("list", "list users"),
+        ("remove", "keep a user out"),
+    ):
+        made = action.add_parser(name, help=summary, description=_sentence(summary), allow_abbrev=False)
+        _config_option(made, argparse.SUPPRESS)
+        if name != "list":
+            made.add_argument("name", metavar="NAME", help="the user's name")
     command("reindex", "make the index anew from the vault")
 
 

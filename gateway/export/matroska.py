@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import BinaryIO
 
+from gateway.codecs.codec import Codec
 from gateway.codecs.rendering import Block
 from gateway.export.errors import ExportError
 from gateway.recording.model import Role
@@ -24,11 +25,8 @@ def write_matroska(
     file.write(
         container.header(info.recording_id, info.call_id, info.segment_id, info.part, tracks, info.date_ns)
     )
-    numbers = {(track.role, track.codec_id, track.private): track.number for track in tracks}
-    stored = (
-        container.Block(numbers[b.role, b.codec.matroska_id, b.codec.private], b.time, b.payload)
-        for b in blocks
-    )
+    numbers = {(track.role, *_form(track)): track.number for track in tracks}
+    stored = (container.Block(numbers[b.role, *_stored(b.codec)], b.time, b.payload) for b in blocks)
     file.writelines(map(container.cluster, _clusters(stored)))
     chapters = {chapter for part in parts for chapter in part.chapters}
     tags = {name: value for part in parts for name, value in part.tags.items()}
@@ -38,13 +36,22 @@ def write_matroska(
 def _tracks(parts: Sequence[Reader], legs: Sequence[Role]) -> list[Track]:
     """Every leg and codec that a part declares, once, numbered anew."""
     distinct = {
-        (track.role, track.codec_id, track.private): track
+        (track.role, *_form(track)): track
         for part in reversed(parts)
         for track in part.tracks
         if track.role in legs
     }
     ordered = sorted(distinct.values(), key=lambda track: (legs.index(track.role), track.number))
     return [replace(track, number=number) for number, track in enumerate(ordered, 1)]
+
+
+def _form(track: Track) -> tuple[str, bytes, int, int]:
+    """What tells codecs apart in a file."""
+    return track.codec_id, track.private, track.clock_rate, track.channels
+
+
+def _stored(codec: Codec) -> tuple[str, bytes, int, int]:
+    return codec.matroska_id, codec.private, codec.sample_rate, codec.channels
 
 
 def _clusters(blocks: Iterable[container.Block]) -> Iterator[list[container.Block]]:

@@ -34,6 +34,7 @@ class Metrics:
         self.calls_now = gauge(
             "calls_recording", "Calls being recorded, those whose last audio waits included"
         )
+        self.taking_calls = gauge("taking_calls", "1 when a new call would be recorded, 0 when it gets 503")
         self.calls_ended = counter("calls", "Calls by the state they ended in", "state")
         for state in CallState:
             if state is not CallState.RECORDING:

@@ -19,6 +19,9 @@ CONTROL_BYTES = 64
 SO_TIMESTAMPNS = 35  # <asm-generic/socket.h>; also the type of its control message
 MSG_DONTWAIT, MSG_TRUNC = 0x40, 0x20
 NS = 1_000_000_000
+CLOCK_NS = 20_000  # two clocks read within this time are taken to be read at once
+CLOCK_READINGS = 8  # at most
+WAITED_NS = 10 * NS  # longest that datagrams may have waited in a socket when it is added
 
 # <bits/socket.h> and <bits/types/struct_iovec.h>, 64-bit: struct mmsghdr, struct iovec, struct cmsghdr + timespec.
 MMSGHDR = np.dtype(
@@ -62,11 +65,12 @@ class Receiver:
         self._headers["control"] = self._control.ctypes.data + order * CONTROL_BYTES
         self._headers["controllen"] = CONTROL_BYTES
         self._legs: dict[int, int] = {}  # file descriptor: leg
-        self._drained_ns = time.monotonic_ns() - 10 * NS  # sockets may have waited for this process
+        self._drained_ns = time.monotonic_ns()
 
     def add(self, handle: int, leg: int) -> None:
         """Drain a socket from now on; the receiver closes it when it is removed."""
         self._legs[handle] = leg
+        self._drained_ns = min(self._drained_ns, time.monotonic_ns() - WAITED_NS)
 
     def remove(self, handle: int) -> None:
         del self._legs[handle]
@@ -112,12 +116,25 @@ class Receiver:
         """
         control, headers = self._control[:rows], self._headers[:rows]
         now = time.monotonic_ns()
-        arrivals = control["seconds"] * NS + control["nanoseconds"] + (now - time.time_ns())
+        arrivals = control["seconds"] * NS + control["nanoseconds"] + monotonic_less_utc()
         stamped = (headers["controllen"] > 0) & (control["type"] == SO_TIMESTAMPNS)
         headers["controllen"] = CONTROL_BYTES  # the kernel has put what it used there
         arrivals[~stamped] = now
         clipped: np.typing.NDArray[np.int64] = np.clip(arrivals, self._drained_ns, now)
         return clipped
+
+
+def monotonic_less_utc() -> int:
+    """The monotonic clock less UTC (ns).
+
+    A process that is put aside between its readings of the two clocks would move every packet of a batch by as much;
+    of several readings the one with the least time in it counts.
+    """
+    readings: list[tuple[int, int]] = []
+    while len(readings) < CLOCK_READINGS and (not readings or min(readings)[0] > CLOCK_NS):
+        before, utc, after = time.monotonic_ns(), time.time_ns(), time.monotonic_ns()
+        readings.append((after - before, (before + after) // 2 - utc))
+    return min(readings)[1]
 
 
 def _check(count: int) -> None:

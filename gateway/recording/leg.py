@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
-from gateway.codecs.registry import Codec
+from gateway.codecs.codec import Codec
 from gateway.recording.model import UNIT_NS, UNITS_PER_SECOND, LegReport, Role
 from gateway.redaction.holdback import Rings
 from gateway.redaction.timeline import Span, Timeline
 from gateway.rtp.clock import LegClock
-from gateway.rtp.packets import Ints, Octets
+from gateway.rtp.packets import Bools, Ints, Octets
 from gateway.rtp.sequence import AUDIO, LegTable, Tone
 
 BLOCK_UNITS = UNITS_PER_SECOND // 10  # a block holds up to 100 ms, or one packet that is longer
 NS_PER_SECOND = 1_000_000_000
 FOREVER = (1 << 62) - 1
+ALONE = -1
+NO_HEADS = np.zeros((0, 0), np.uint8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +39,12 @@ class LiveLeg:
         self.role = role
         self.number = number
         self.redacted = Timeline()
+        self.event_rates: dict[int, int] = {}  # Hz, by payload type; those not named have the audio's
         self._table = table
         self._started_ns = started_ns
         self._clock = LegClock(started_ns)
         self._codec = codec
+        self._rate = codec.clock_rate  # of the packets last placed
         self._tones: list[Tone] = []
         self._shift_ns: int | None = None  # from RTP time to call time, as last committed
         self._begun = False  # whether the present stream has a first packet, before which nothing is lost
@@ -111,18 +117,31 @@ class LiveLeg:
             return []
         rates = self._rates(rings.kind[cells])
         media = rings.media[cells] * NS_PER_SECOND // rates
-        arrivals = rings.arrival[cells]
-        delays = self._clock.follow(arrivals - media, arrivals, wanted)
+        delays = self._delays(rings.arrival[cells], media, rates, wanted)
         self._shift_ns = int(delays[-1]) - self._started_ns
         self._mask(limit)
         times = (media[:wanted] + delays - self._started_ns) // UNIT_NS
         return self._blocks(rings, cells[:wanted], times, end)
 
+    def _delays(self, arrivals: Ints, media: Ints, rates: Ints, wanted: int) -> Ints:
+        """By what (ns) to place the first `wanted` packets; where the clock rate changes, time begins anew."""
+        runs = []
+        changes = (np.flatnonzero(rates[1:] != rates[:-1]) + 1).tolist()
+        for start, stop in pairwise([0, *changes, len(rates)]):
+            if start >= wanted:
+                break
+            if rates[start] != self._rate:
+                self._clock.restart()
+                self._rate = int(rates[start])
+            lags = arrivals[start:stop] - media[start:stop]
+            runs.append(self._clock.follow(lags, arrivals[start:stop], min(stop, wanted) - start))
+        return np.concatenate(runs) if changes else runs[0]
+
     def _rates(self, kinds: Octets) -> Ints:
-        rates = np.zeros(256, np.int64)
-        for kind in np.unique(kinds).tolist():
-            rates[kind] = self._table.codec(self.number, kind).clock_rate
-        return rates[kinds]
+        rates = np.empty(len(kinds), np.int64)
+        for kind, mine in _by_kind(kinds):
+            rates[mine] = self._table.codec(self.number, kind).clock_rate
+        return rates
 
     def _mask(self, limit: int) -> None:
         """Redact the tones told of so far by packets of the present stream, whose slots end at `limit`."""
@@ -134,39 +153,30 @@ class LiveLeg:
         self._tones = [tone for tone in self._tones if tone.slot >= committed]
 
     def _span(self, tone: Tone, shift_ns: int) -> Span:
-        rate = self._codec.clock_rate
-        start, stop = (
-            max(0, (ticks * NS_PER_SECOND // rate + shift_ns) // UNIT_NS) for ticks in (tone.start, tone.stop)
-        )
-        return Span(start, max(stop, start + 1))
+        """An event's timestamps follow the audio's clock; its duration may be told in that of its own format."""
+        begins = tone.start * NS_PER_SECOND // self._rate + shift_ns
+        lasts = tone.ticks * NS_PER_SECOND // self.event_rates.get(tone.payload_type, self._rate)
+        start = max(0, begins // UNIT_NS)
+        return Span(start, max((begins + lasts) // UNIT_NS, start + 1))
 
     def _blocks(self, rings: Rings, cells: Ints, times: Ints, end: int) -> list[Placed]:
         kinds, sizes = rings.kind[cells], rings.size[cells].astype(np.int64)
-        lengths = np.empty(len(cells), np.int64)
-        for kind in np.unique(kinds).tolist():
-            codec = self._table.codec(self.number, kind)
-            ticks = codec.durations(sizes[kinds == kind])
-            lengths[kinds == kind] = ticks * UNITS_PER_SECOND // codec.clock_rate
+        lengths, joints = self._lengths(rings, cells, kinds, sizes)
         keep = (
             ~self.redacted.touches(times, times + lengths)
             & (times >= 0)
             & (times + lengths <= end)
             & (sizes > 0)
         )
-        cells, times, lengths, sizes, kinds = (
-            cells[keep],
-            times[keep],
-            lengths[keep],
-            sizes[keep],
-            kinds[keep],
-        )
-        if not len(cells):
+        if not keep.any():
             return []
+        cells, times, lengths, joints = cells[keep], times[keep], lengths[keep], joints[keep]
+        sizes, kinds = sizes[keep], kinds[keep]
         self._units += int(lengths.sum())
         self._codec = self._table.codec(self.number, int(kinds[-1]))
         octets = _gather(rings, cells, sizes)
         ends = np.cumsum(sizes)
-        starts = _block_starts(times, lengths, kinds)
+        starts = _block_starts(times, lengths, kinds, joints)
         stops = np.append(starts[1:], len(cells)) - 1
         begins = ends[starts] - sizes[starts]
         return [
@@ -180,6 +190,31 @@ class LiveLeg:
             )
         ]
 
+    def _lengths(self, rings: Rings, cells: Ints, kinds: Octets, sizes: Ints) -> tuple[Ints, Ints]:
+        """How long packets last, in units and at least one, and how they join to what follows.
+
+        A joint is by how many units the next packet may be off to stand in the same block: 0, or 1 where the
+        codec's clock has no whole units; ALONE where none may.
+        """
+        lengths, joints = np.empty(len(cells), np.int64), np.empty(len(cells), np.int64)
+        for kind, mine in _by_kind(kinds):
+            codec = self._table.codec(self.number, kind)
+            heads = rings.payload[cells[mine], : codec.heads] if codec.heads else NO_HEADS
+            ticks = codec.durations(sizes[mine], heads)
+            lengths[mine] = np.maximum(1, -(-ticks * UNITS_PER_SECOND // codec.clock_rate))
+            joints[mine] = int(codec.clock_rate != UNITS_PER_SECOND) if codec.frame else ALONE
+            if codec.frame > 1:
+                joints[mine] = np.where(sizes[mine] % codec.frame, ALONE, joints[mine])
+        return lengths, joints
+
+
+def _by_kind(kinds: Octets) -> Iterator[tuple[int, slice | Bools]]:
+    """Each kind among some packets, and which they are; nearly always there is one."""
+    if (kinds == kinds[0]).all():
+        yield int(kinds[0]), slice(None)
+    else:
+        yield from ((kind, kinds == kind) for kind in np.unique(kinds).tolist())
+
 
 def _gather(rings: Rings, cells: Ints, sizes: Ints) -> bytes:
     """The payloads of some cells, one after the other."""
@@ -189,10 +224,11 @@ def _gather(rings: Rings, cells: Ints, sizes: Ints) -> bytes:
     return wide[np.arange(wide.shape[1]) < sizes[:, None]].tobytes()
 
 
-def _block_starts(times: Ints, lengths: Ints, kinds: Octets) -> Ints:
+def _block_starts(times: Ints, lengths: Ints, kinds: Octets, joints: Ints) -> Ints:
     """Where blocks begin: at each break of time or codec, and as often as 100 ms ask for between."""
     broken = np.ones(len(times), np.bool_)
-    broken[1:] = (times[1:] != times[:-1] + lengths[:-1]) | (kinds[1:] != kinds[:-1])
+    off = np.abs(times[1:] - times[:-1] - lengths[:-1])
+    broken[1:] = (off > joints[:-1]) | (kinds[1:] != kinds[:-1])
     runs = np.flatnonzero(broken)
     into = np.arange(len(times)) - np.repeat(runs, np.diff(np.append(runs, len(times))))
     broken |= into % max(1, BLOCK_UNITS // int(lengths.max())) == 0

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator, Sequence
 
 from gateway.codecs.registry import Codec, by_name
 from gateway.recording.leg import FOREVER, LiveLeg, Placed
-from gateway.recording.messages import CallReport, Finished, LegPlan, Open, Write
+from gateway.recording.messages import CallReport, Finished, LegPlan, Open, PayloadFormat, Write
 from gateway.recording.model import UNIT_NS, UNITS_PER_SECOND, Redaction, Role
 from gateway.rtp.sequence import LegTable
+from gateway.rtp.suites import MasterKey
 from gateway.storage import container
 from gateway.storage.container import MAX_CLUSTER_UNITS, Block, Chapter, Track
 from gateway.storage.sealing import PREFIX_BYTES, SALT_BYTES, Sealer
@@ -43,11 +44,14 @@ class LiveCall:
             LiveLeg(table, table.open(*_formats(leg)), leg.role, _preferred(leg), plan.started_ns)
             for leg in plan.legs
         ]
+        for live, leg in zip(self.legs, plan.legs, strict=True):
+            table.secure(live.number, _keys(leg))
         self._declare(plan.legs)
 
     def reformat(self, legs: Sequence[LegPlan], held: bool, now: int) -> None:
         for leg, plan in zip(self.legs, legs, strict=False):
             self._table.formats(leg.number, *_formats(plan))
+            self._table.secure(leg.number, _keys(plan))
         self._declare(legs)
         if self.held and not held:
             self.awaited_ns = now
@@ -99,13 +103,14 @@ class LiveCall:
         return max([self.awaited_ns, *(int(self._table.last_arrival[leg.number]) for leg in self.legs)])
 
     def _declare(self, legs: Sequence[LegPlan]) -> None:
-        """Codecs that the next part gets tracks for: first each leg's preferred one."""
+        """Codecs that the next part gets tracks for: first each leg's preferred one; and rates of tones."""
+        for live, leg in zip(self.legs, legs, strict=False):
+            live.event_rates |= zip(leg.events, leg.event_rates, strict=False)
         rank = max((len(leg.formats) for leg in legs), default=0)
         for place in range(rank):
             for leg in legs:
                 if place < len(leg.formats):
-                    form = leg.formats[place]
-                    self._formats.setdefault((leg.role, by_name(form.name, form.clock_rate)))
+                    self._formats.setdefault((leg.role, _codec(leg.formats[place])))
 
     def _append(self, placed: list[tuple[Role, Placed]], now: int) -> Iterator[Write]:
         if any((role, block.codec) not in self._tracks for role, block in placed) or self._sealer is None:
@@ -157,13 +162,21 @@ class LiveCall:
         }
 
 
-def _formats(leg: LegPlan) -> tuple[dict[int, Codec], frozenset[int]]:
-    codecs = {form.payload_type: by_name(form.name, form.clock_rate) for form in leg.formats}
-    return codecs, frozenset(leg.events)
+def _formats(leg: LegPlan) -> tuple[dict[int, Codec], frozenset[int], frozenset[int]]:
+    codecs = {form.payload_type: _codec(form) for form in leg.formats}
+    return codecs, frozenset(leg.events), frozenset(leg.noise)
+
+
+def _keys(leg: LegPlan) -> list[MasterKey]:
+    return [MasterKey(key.suite, bytes.fromhex(key.secret), bytes.fromhex(key.mki)) for key in leg.keys]
 
 
 def _preferred(leg: LegPlan) -> Codec:
-    return by_name(leg.formats[0].name, leg.formats[0].clock_rate)
+    return _codec(leg.formats[0])
+
+
+def _codec(form: PayloadFormat) -> Codec:
+    return by_name(form.name, form.clock_rate, form.channels, form.parameters)
 
 
 def _track(number: int, role: Role, codec: Codec, preferred: dict[Role, Codec]) -> Track:

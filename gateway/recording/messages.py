@@ -17,6 +17,17 @@ class PayloadFormat:
     payload_type: int
     name: str  # RTP encoding name
     clock_rate: int  # Hz
+    channels: int = 1
+    parameters: str = ""  # of the fmtp
+
+
+@dataclass(frozen=True, slots=True)
+class SrtpKey:
+    """A master key of a leg that carries SRTP, as in gateway.rtp.suites, in hexadecimal."""
+
+    suite: str
+    secret: str = field(repr=False)
+    mki: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +37,9 @@ class LegPlan:
     role: Role
     formats: tuple[PayloadFormat, ...]  # in order of preference
     events: tuple[int, ...] = ()  # payload types of telephone-event (RFC 4733)
+    keys: tuple[SrtpKey, ...] = ()  # none: plain RTP
+    event_rates: tuple[int, ...] = ()  # of each of these, Hz; where not said, as the audio's
+    noise: tuple[int, ...] = ()  # payload types of comfort noise (RFC 3389), besides the static one
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,18 +9,20 @@ on a whole batch; only a leg whose stream starts, changes or outgrows its ring i
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from gateway.codecs.registry import Codec
+from gateway.codecs.codec import Codec
 from gateway.redaction.holdback import WIDTHS, Rings, Shape
 from gateway.rtp.packets import Bools, Ints, Octets, PacketBatch, RtpColumns, parse
+from gateway.rtp.srtp import Opener
+from gateway.rtp.suites import MasterKey
 
 # What a payload type means on a leg. Codecs are numbered from AUDIO on.
 UNKNOWN, SILENT, EVENT, AUDIO = 0, 1, 2, 3
-COMFORT_NOISE = 13  # RFC 3551's static payload type
+COMFORT_NOISE = (13, 19)  # RFC 3551's static payload type, and the one that its drafts had
 MAX_DROPOUT = 3000  # RFC 3550 appendix A.1: a longer jump forward is a restart
 NEAR = 64  # sequence numbers this close belong to one stream
 RESTART_SLOTS = 64  # left free before a stream that starts, for its packets that come out of order
@@ -38,7 +40,8 @@ class Tone:
     leg: int
     slot: int  # of the packet that told of it
     start: int
-    stop: int
+    ticks: int  # it lasts, as yet; of the clock of its payload type
+    payload_type: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +96,22 @@ class LegTable:
         self._sequence, self._timestamp, self._media = _columns(capacity, 3)  # of `highest`
         self._shape, self._base, self._cells, self._width = _columns(capacity, 4)
         self._kinds = np.zeros((capacity, 128), np.uint8)
+        self._secured = np.zeros(capacity, np.bool_)
+        self._openers: dict[int, Opener] = {}
 
-    def open(self, codecs: Mapping[int, Codec], events: frozenset[int]) -> int:
+    def secure(self, leg: int, keys: Sequence[MasterKey]) -> None:
+        """The leg carries SRTP under these keys from now on; without any, RTP."""
+        self._secured[leg] = bool(keys)
+        if keys and leg in self._openers:
+            self._openers[leg].rekey(keys)
+        elif keys:
+            self._openers[leg] = Opener(keys)
+        else:
+            self._openers.pop(leg, None)
+
+    def open(
+        self, codecs: Mapping[int, Codec], events: frozenset[int], noise: frozenset[int] = frozenset()
+    ) -> int:
         """Claim a leg; `codecs` by payload type. Raises IndexError when all are taken."""
         leg = self._free.pop()
         self.ssrc[leg], self.highest[leg], self.committed[leg] = NO_STREAM, -1, 0
@@ -104,16 +121,22 @@ class LegTable:
         ):  # fmt: skip
             column[leg] = 0
         self._about[leg] = _Formats()
-        self.formats(leg, codecs, events)
+        self.formats(leg, codecs, events, noise)
         return leg
 
-    def formats(self, leg: int, codecs: Mapping[int, Codec], events: frozenset[int]) -> None:
+    def formats(
+        self,
+        leg: int,
+        codecs: Mapping[int, Codec],
+        events: frozenset[int],
+        noise: frozenset[int] = frozenset(),
+    ) -> None:
         """What payload types mean from now on; codecs keep their numbers for as long as the leg is open."""
         about = self._about[leg]
         known = dict.fromkeys((*about.codecs, *codecs.values()))
         about.codecs = tuple(known)
         self._kinds[leg] = UNKNOWN
-        self._kinds[leg, COMFORT_NOISE] = SILENT
+        self._kinds[leg, [*COMFORT_NOISE, *noise]] = SILENT
         self._kinds[leg, list(events)] = EVENT
         for payload_type, codec in codecs.items():
             self._kinds[leg, payload_type] = AUDIO + about.codecs.index(codec)
@@ -128,6 +151,7 @@ class LegTable:
             self.ring(leg).release(int(self._base[leg]))
         self._cells[leg] = 0
         self.ssrc[leg] = NO_STREAM
+        self.secure(leg, ())
         del self._about[leg]
         self._free.append(leg)
         return len(strays.packets) if strays else 0
@@ -150,10 +174,14 @@ class LegTable:
 
     def receive(self, batch: PacketBatch) -> tuple[list[Tone], Counter[str]]:
         """Put a batch's packets in their places; returns tones seen and datagrams refused, by kind."""
+        refused: Counter[str] = Counter()
+        if self._openers:
+            self._decrypt(batch, refused)
         packets, faults = parse(batch)
         if len(packets) and packets.size.max() > WIDTHS[-1]:
             faults["length"] += int(np.count_nonzero(packets.size > WIDTHS[-1]))
             packets = packets.take(packets.size <= WIDTHS[-1])
+        faults += refused
         step = _signed16(packets.sequence - self._sequence[packets.legs])
         current = (
             (packets.ssrc == self.ssrc[packets.legs])
@@ -167,6 +195,13 @@ class LegTable:
             for leg in np.unique(strange.legs).tolist():
                 tones += self._consider(leg, strange.take(strange.legs == leg), batch.slots, faults)
         return tones, +faults
+
+    def _decrypt(self, batch: PacketBatch, faults: Counter[str]) -> None:
+        rows = np.flatnonzero(self._secured[batch.legs])
+        legs = batch.legs[rows]
+        for group in np.split(rows, np.flatnonzero(np.diff(legs)) + 1):
+            if len(group):
+                self._openers[int(batch.legs[group[0]])].open(batch.slots, group, batch.sizes, faults)
 
     def _consider(self, leg: int, packets: RtpColumns, slots: Octets, faults: Counter[str]) -> list[Tone]:
         """Packets that are not of the leg's stream: keep them until their stream may be the leg's."""
@@ -182,7 +217,7 @@ class LegTable:
         tones: list[Tone] = []
         while (chosen := self._stream(leg, strays.packets)).any():
             stream, strays = strays.take(chosen), strays.take(~chosen)
-            self._start(leg, stream.packets)
+            self._start(leg, stream.packets, stream.slots)
             tones += self._put(stream.packets, stream.slots, faults)
         excess = max(0, len(strays.packets) - MAX_STRAYS)
         faults["stray"] += excess
@@ -210,7 +245,7 @@ class LegTable:
                     chosen[near] = True
         return chosen
 
-    def _start(self, leg: int, packets: RtpColumns) -> None:
+    def _start(self, leg: int, packets: RtpColumns, slots: Octets) -> None:
         """Make the stream of these packets the leg's own, behind all that came before."""
         first = int(np.argmin(_signed16(packets.sequence - packets.sequence[-1])))
         start = int(self.highest[leg]) + 1
@@ -221,12 +256,13 @@ class LegTable:
         self._media[leg] = 0
         if not self._cells[leg]:
             kinds = self._kinds[leg, packets.payload_type]
-            audio = kinds >= AUDIO
-            codec = self.codec(leg, int(kinds[audio][0]))
-            sizes = packets.size[audio]
-            ticks = int(codec.durations(sizes[:1])[0])
+            audio = packets.take(kinds >= AUDIO)
+            codec = self.codec(leg, int(kinds[kinds >= AUDIO][0]))
+            row, offset = int(audio.rows[0]), int(audio.offset[0])
+            heads = slots[row : row + 1, offset : offset + codec.heads]
+            ticks = int(codec.durations(audio.size[:1], heads)[0])
             packet_ns = max(ticks, 1) * 1_000_000_000 // codec.clock_rate
-            self._claim(leg, Shape.fitting(int(sizes.max()), packet_ns, self._span_ns))
+            self._claim(leg, Shape.fitting(int(audio.size.max()), packet_ns, self._span_ns))
 
     def _claim(self, leg: int, shape: Shape) -> None:
         if shape not in self._rings:
@@ -370,8 +406,15 @@ def _tones(packets: RtpColumns, slots: Octets, slot: Ints, media: Ints, which: I
         length = min(int(packets.size[index]) // 4 * 4, 32)
         payload = slots[row, offset : offset + length].tobytes()
         ticks = sum(int.from_bytes(payload[at + 2 : at + 4], "big") for at in range(0, length, 4))
-        start = int(media[index])
-        tones.append(Tone(int(packets.legs[index]), int(slot[index]), start, start + max(ticks, 1)))
+        tones.append(
+            Tone(
+                leg=int(packets.legs[index]),
+                slot=int(slot[index]),
+                start=int(media[index]),
+                ticks=max(ticks, 1),
+                payload_type=int(packets.payload_type[index]),
+            )
+        )
     return tones
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gateway.sip.dialog import DialogTimer
 from gateway.sip.effects import Flow, Send
@@ -11,6 +11,7 @@ from gateway.sip.message import Request, Response, serialise
 from gateway.sip.timers import Timers
 from gateway.sip.transaction import (
     CLIENT,
+    INVITE_CLIENT,
     INVITE_SERVER,
     SERVER,
     Arm,
@@ -31,13 +32,23 @@ class ClientKey:
     branch: str
 
 
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Owner of the timers that run as long as a dialog does."""
+
+    dialog: int
+
+
 Key = ServerKey | ClientKey
+Owner = (
+    Key | int | Watch
+)  # of timers: a transaction, a dialog by its number for its answers, a dialog for all its life
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
     transaction: Transaction
-    request: Request
+    request: Request  # of a server transaction without its body
     flow: Flow  # where its messages go
     dialog: int
     tag: str = ""  # the To tag of its responses
@@ -58,7 +69,7 @@ def status_event(status: int) -> Event:
 class TransactionLayer:
     """Timers are shared with the dialogs, whose owners are their numbers."""
 
-    def __init__(self, timers: Timers[Key | int, Timer | DialogTimer]) -> None:
+    def __init__(self, timers: Timers[Owner, Timer | DialogTimer]) -> None:
         self._timers = timers
         self._entries: dict[Key, Entry] = {}
         self._merged: dict[tuple[str, ...], ServerKey] = {}
@@ -75,13 +86,16 @@ class TransactionLayer:
     def open(self, key: ServerKey, request: Request, flow: Flow, dialog: int, tag: str) -> None:
         """A server transaction for a new request."""
         moves = INVITE_SERVER if request.method == "INVITE" else SERVER
-        self._entries[key] = Entry(Transaction(moves, flow.reliable), request, flow, dialog, tag)
+        # Responses echo headers alone; a flood of large bodies is not kept for the half minute that timers take.
+        echoed = replace(request, body=b"")
+        self._entries[key] = Entry(Transaction(moves, flow.reliable), echoed, flow, dialog, tag)
         if request.method == "INVITE":
             self._merged[merge_key(request)] = key
 
     def call(self, key: ClientKey, request: Request, flow: Flow, dialog: int, now: float) -> list[Send]:
         """A client transaction: sends the request."""
-        self._entries[key] = Entry(Transaction(CLIENT, flow.reliable), request, flow, dialog)
+        moves = INVITE_CLIENT if request.method == "INVITE" else CLIENT
+        self._entries[key] = Entry(Transaction(moves, flow.reliable), request, flow, dialog)
         return self.drive(key, Event.REQUEST, now, serialise(request))
 
     def respond(self, key: Key, answer: Response, now: float) -> list[Send]:

@@ -25,12 +25,15 @@ STATIC = {
     18: ("G729", 8000),
 }  # fmt: skip
 
+STATIC_STEREO = 10  # the only one of several channels
 EVENTS = "TELEPHONE-EVENT"
+NOISE = "CN"
 
 Attributes = tuple[tuple[str, str | None], ...]
-Supported = Callable[[str, int], bool]  # encoding name in upper case, clock rate
+# Encoding name in upper case, clock rate, channels, format parameters ("" if there are none).
+Supported = Callable[[str, int, int, str], bool]
 
-_RTPMAP = re.compile(r"(\d{1,3})\s+([\w.+-]+)\s*/\s*(\d{1,6})(?:\s*/\s*\d+)?\s*", re.ASCII)
+_RTPMAP = re.compile(r"(\d{1,3})\s+([\w.+-]+)\s*/\s*(\d{1,6})(?:\s*/\s*(\d{1,2}))?\s*", re.ASCII)
 _MEDIA = re.compile(r"(\S+)\s+(\d{1,5})(?:/\d+)?\s+(\S+)\s*(.*)", re.ASCII)
 _LINE = re.compile(r"([a-z])\s*=(.*)", re.ASCII)
 
@@ -57,6 +60,12 @@ class Format:
     name: str  # upper case: "PCMA"
     clock_rate: int
     fmtp: str | None = None
+    channels: int = 1
+
+    @property
+    def encoding(self) -> str:
+        """As an rtpmap has it."""
+        return f"{self.name}/{self.clock_rate}" + (f"/{self.channels}" if self.channels > 1 else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,27 +103,37 @@ class Media:
             if not re.fullmatch(r"[0-9]{1,3}", text) or int(text) > 127:
                 continue
             name, rate = STATIC.get(int(text), ("", 0))
+            channels = 2 if int(text) == STATIC_STEREO else 1
             if mapped := maps.get(int(text)):
-                name, rate = mapped[2].upper(), int(mapped[3])
+                name, rate, channels = mapped[2].upper(), int(mapped[3]), int(mapped[4] or 1)
             if name:
-                found.append(Format(int(text), name, rate, fmtps.get(text, "").strip() or None))
+                fmtp = fmtps.get(text, "").strip() or None
+                found.append(Format(int(text), name, rate, fmtp, channels))
         return tuple(found)
 
     def accepted(self, supported: Supported) -> tuple[Format, ...]:
         """Audio formats that can be recorded, in the order offered; empty refuses the line."""
         if self.kind != "audio" or not self.port or self.transport not in TRANSPORTS:
             return ()
-        return tuple(f for f in self.formats if f.name != EVENTS and supported(f.name, f.clock_rate))
+        return tuple(
+            f
+            for f in self.formats
+            if f.name not in (EVENTS, NOISE) and supported(f.name, f.clock_rate, f.channels, f.fmtp or "")
+        )
 
     def events(self) -> tuple[Format, ...]:
         """Payload types of telephone events (RFC 4733)."""
         return tuple(f for f in self.formats if f.name == EVENTS)
 
+    def noise(self) -> tuple[Format, ...]:
+        """Payload types of comfort noise (RFC 3389)."""
+        return tuple(f for f in self.formats if f.name == NOISE)
+
     def _values(self, name: str) -> list[str]:
         return [value for key, value in self.attributes if key == name and value]
 
     def rtpmaps(self) -> dict[int, re.Match[str]]:
-        """By payload type; groups 2 and 3 are encoding name and clock rate."""
+        """By payload type; groups 2 to 4 are encoding name, clock rate and channels."""
         return {int(match[1]): match for value in self._values("rtpmap") if (match := _RTPMAP.match(value))}
 
 
@@ -211,13 +230,13 @@ def _media_answer(media: Media, supported: Supported, port: int) -> list[str]:
     if not accepted or not port:
         formats = " ".join(media.payload_types) or "0"
         return [f"m={media.kind} 0 {media.transport} {formats}", *label]
-    taken = {format.payload_type for format in (*accepted, *media.events())}
+    taken = {format.payload_type for format in (*accepted, *media.events(), *media.noise())}
     chosen = [format for format in media.formats if format.payload_type in taken]
     lines = [f"m={media.kind} {port} {media.transport} {' '.join(str(f.payload_type) for f in chosen)}"]
     originals = {number: found[0].strip() for number, found in media.rtpmaps().items()}
     for format in chosen:
         number = format.payload_type
-        lines.append(f"a=rtpmap:{originals.get(number, f'{number} {format.name}/{format.clock_rate}')}")
+        lines.append(f"a=rtpmap:{originals.get(number, f'{number} {format.encoding}')}")
         if format.fmtp:
             lines.append(f"a=fmtp:{number} {format.fmtp}")
     receiving = media.direction in (Direction.SENDRECV, Direction.SENDONLY)

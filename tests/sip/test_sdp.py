@@ -4,7 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.sip.sdp import MAX_BYTES, MAX_MEDIA, Direction, Format, SdpError, answer, parse
+from gateway.sip.sdp import (
+    MAX_BYTES,
+    MAX_MEDIA,
+    Direction,
+    Format,
+    SdpError,
+    SessionDescription,
+    answer,
+    parse,
+)
 
 OFFER = b"""v=0
 o=SRC 1 1 IN IP4 192.0.2.2
@@ -32,7 +41,7 @@ m=application 9 UDP/DTLS/SCTP webrtc-datachannel
 """
 
 
-def g711(name: str, rate: int) -> bool:
+def g711(name: str, rate: int, channels: int, fmtp: str) -> bool:
     return (name, rate) in {("PCMA", 8000), ("PCMU", 8000)}
 
 
@@ -46,7 +55,7 @@ def test_parse() -> None:
         20,
     )
     assert first.direction is Direction.SENDONLY
-    assert first.formats[0] == Format(111, "OPUS", 48000, "useinbandfec=1")
+    assert first.formats[0] == Format(111, "OPUS", 48000, "useinbandfec=1", 2)
     assert first.accepted(g711) == (Format(8, "PCMA", 8000), Format(0, "PCMU", 8000))
     assert [event.payload_type for event in first.events()] == [101, 102]
     assert (second.address, second.direction) == ("2001:db8::2", Direction.INACTIVE)
@@ -69,6 +78,31 @@ def test_answer() -> None:
     ]  # fmt: skip
     with pytest.raises(ValueError, match="zip"):
         answer(parse(OFFER), g711, [1], "192.0.2.1", 5, 2)
+
+
+def test_channels_and_parameters_are_asked_about_and_answered() -> None:
+    asked = []
+
+    def any_format(*format: object) -> bool:
+        asked.append(format)
+        return True
+
+    (media,) = parse(
+        b"v=0\nm=audio 4 RTP/AVP 96 10 97 13 98\na=rtpmap:96 opus/48000/2\na=rtpmap:97 AMR/8000\n"
+        b"a=fmtp:97 octet-align=1; mode-set=7\na=rtpmap:98 CN/16000\n"
+    ).media
+    offer = SessionDescription("", (media,))
+    lines = answer(offer, any_format, [6], "192.0.2.1", 1, 1).decode().splitlines()
+    assert lines[5:-1] == [
+        "m=audio 6 RTP/AVP 96 10 97 13 98", "a=rtpmap:96 opus/48000/2", "a=rtpmap:10 L16/44100/2",
+        "a=rtpmap:97 AMR/8000", "a=fmtp:97 octet-align=1; mode-set=7", "a=rtpmap:13 CN/8000", "a=rtpmap:98 CN/16000",
+    ]  # fmt: skip
+    assert asked[:3] == [
+        ("OPUS", 48000, 2, ""),
+        ("L16", 44100, 2, ""),
+        ("AMR", 8000, 1, "octet-align=1; mode-set=7"),
+    ]
+    assert [noise.payload_type for noise in media.noise()] == [13, 98]
 
 
 def test_answer_over_ipv6_and_with_refused_line() -> None:

@@ -32,7 +32,7 @@ TWO_LEGS = sample("invite_two_legs")
 def server(max_sessions: int = 3) -> RecordingServer:
     numbers = count()
     return RecordingServer(
-        supported=lambda name, rate: (name, rate) in {("PCMA", 8000), ("PCMU", 8000)},
+        supported=lambda name, rate, channels, fmtp: (name, rate) in {("PCMA", 8000), ("PCMU", 8000)},
         token=lambda: f"token{next(numbers)}",
         max_message_bytes=65_535,
         max_sessions=max_sessions,

@@ -66,6 +66,8 @@ class Plan:
     reinvite_at: float | None = None  # SDP only; moves both streams to new ports
     update_at: float | None = None  # metadata only; the caller becomes `updated`
     updated: Party | None = None
+    session_seconds: int | None = None  # session timer asked for
+    refresher: str = "uac"  # who is to refresh: uac is the client
     bye: bool = True  # False: the client falls silent without a BYE
     keep: bool = True  # keep what was sent, for comparing; a load test has no use for it
 
