@@ -5,6 +5,6 @@ is whole.
 """
 
 from gateway.export.errors import ExportError
-from gateway.export.exporter import BOTH, Format, export
+from gateway.export.exporter import BOTH, Format, export, sample_rate
 
-__all__ = ["BOTH", "ExportError", "Format", "export"]
+__all__ = ["BOTH", "ExportError", "Format", "export", "sample_rate"]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from gateway.codecs.registry import CodecError, by_track
-from gateway.codecs.rendering import Block, RenderError, in_order, render
+from gateway.codecs.rendering import Block, in_order, render
 from gateway.export.errors import ExportError
 from gateway.export.matroska import write_matroska
 from gateway.export.place import new_file
@@ -38,13 +38,14 @@ def export(
     *,
     length_units: int,
     redactions: Sequence[Redaction] = (),
+    rate: int = UNITS_PER_SECOND,
     progress: Progress | None = None,
     force: bool = False,
 ) -> None:
     """Write the named legs of a call: one as mono, BOTH as stereo with the external party left.
 
     `parts` are all sealed parts of the call's recordings, opened; they share one call clock. `length_units` is the
-    length of the call. An existing file is replaced only with `force`. Raises ExportError, and what reading the parts
+    length of the call. What is rendered is so at `rate` Hz. An existing file is replaced only with `force`. Raises ExportError, and what reading the parts
     raises.
     """
     _check_legs(parts, legs)
@@ -54,9 +55,28 @@ def export(
             if form is Format.MKA:
                 _matroska(parts, legs, file, length_units, report)
             else:
-                _sound(parts, legs, open_sound(form.value, file, len(legs)), length_units, redactions, report)
-    except (CodecError, RenderError) as error:
+                sound = open_sound(form.value, file, len(legs), rate)
+                _sound(parts, legs, sound, rate, length_units, redactions, report)
+    except CodecError as error:
         raise ExportError(str(error)) from error
+
+
+def sample_rate(parts: Sequence[Reader], legs: Sequence[Role]) -> int:
+    """The highest rate at which any audio of these legs was sampled, Hz; 8000 where there is none.
+
+    Parts are read to their end only where their tracks leave it open.
+    """
+    tracks = [track for part in parts for track in part.tracks if track.role in legs]
+    rates = {track.clock_rate for track in tracks}
+    if len(rates) == 1:
+        return rates.pop()
+    highest, seen = max(rates, default=UNITS_PER_SECOND), UNITS_PER_SECOND
+    for block in stored_blocks(parts):
+        if block.role in legs:
+            seen = max(seen, block.codec.sample_rate)
+        if seen == highest:
+            break
+    return seen
 
 
 def stored_blocks(parts: Sequence[Reader]) -> Iterator[Block]:
@@ -90,16 +110,17 @@ def _sound(
     parts: Sequence[Reader],
     legs: Sequence[Role],
     sound: SoundFile,
+    rate: int,
     length_units: int,
     redactions: Sequence[Redaction],
     report: Progress,
 ) -> None:
     done = 0
     with closing(sound):
-        for frames in render(stored_blocks(parts), legs, length_units, redactions):
+        for frames in render(stored_blocks(parts), legs, length_units, redactions, rate):
             sound.write(frames)
             done += len(frames)
-            report(min(done, length_units), length_units)
+            report(min(done * UNITS_PER_SECOND // rate, length_units), length_units)
 
 
 def _matroska(
