@@ -9,7 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from gateway.io.flush import FileSystem
@@ -80,10 +80,13 @@ class Appender:
     def put(self, writes: Sequence[Write]) -> None:
         for write in writes:
             with self._lock:
-                self._backlog += len(write.data)
-                full = self._backlog > MAX_BACKLOG_BYTES
+                full = self._backlog + len(write.data) > MAX_BACKLOG_BYTES
             if full:
                 self._fail(write, "the disk is slower than the audio that comes in")
+            if self._has_failed(write):
+                write = replace(write, data=b"")  # only so that the part's file is closed
+            with self._lock:
+                self._backlog += len(write.data)
             self._queue.put(write)
 
     def events(self) -> list[StorageEvent]:
@@ -102,7 +105,7 @@ class Appender:
         while (write := self._queue.get()) is not None:
             with self._lock:
                 self._backlog -= len(write.data)
-            if (write.recording_id, write.part) in self._failed:
+            if self._has_failed(write):
                 self._give_up(write)
                 continue
             try:
@@ -135,9 +138,15 @@ class Appender:
 
     def _fail(self, write: Write, problem: str) -> None:
         key = (write.recording_id, write.part)
-        if key not in self._failed:
+        with self._lock:
+            again = key in self._failed
             self._failed.add(key)
+        if not again:
             self._events.append(AppendFailed(*key, problem))
+
+    def _has_failed(self, write: Write) -> bool:
+        with self._lock:
+            return (write.recording_id, write.part) in self._failed
 
     def _sync_all(self) -> None:
         while not self._stop.wait(SYNC_SECONDS):

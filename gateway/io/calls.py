@@ -7,7 +7,7 @@ import logging
 import re
 import socket
 import time
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from gateway.config.settings import Settings
@@ -42,6 +42,7 @@ RETRY_AFTER_SECONDS = 30
 CHECKPOINT_SECONDS = 5.0
 STORE_AGAIN_SECONDS = 2.0  # between two tries to write on a disk that has no room
 MEGABYTE = 1 << 20
+MAX_VOICES = 2  # an external and an agent leg
 CAUSES = {
     "bye": "the recording client ended the call",
     "cancel": "the recording client cancelled the call",
@@ -103,6 +104,7 @@ class Calls:
         self._live: dict[str, Live] = {}
         self._sessions: dict[SessionId, Live | None] = {}  # None while the call is being set up
         self._recordings: dict[str, Live] = {}
+        self._setting_up = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._reports: dict[str, Sequence[LegReport]] = {}
         self._stopping = False
@@ -197,6 +199,13 @@ class Calls:
             await asyncio.wait(self._tasks, timeout=deadline_seconds)
 
     async def _take(self, offered: Offered) -> None:
+        self._setting_up += 1
+        try:
+            await self._set_up(offered)
+        finally:
+            self._setting_up -= 1
+
+    async def _set_up(self, offered: Offered) -> None:
         """Set a call up and answer it, or refuse it and say why."""
         opening, voices = self._opening(offered)
         lines: list[Line] = []
@@ -204,7 +213,8 @@ class Calls:
             self._check_room(voices)
             self._claim(lines, opening, voices, offered.flow.local[0])
             key = await self._store.begin(opening)
-            call = Call(opening)
+            call = Call(opening, _held(voices))
+            self._tell_missing(call, lines, offered.streams)
             await self._store.put(call.facts())
         except Refusal as error:
             await self._refuse(offered, opening, lines, error)
@@ -233,7 +243,8 @@ class Calls:
         self._metrics.setup.observe((time.monotonic_ns() - opening.started_ns) / 1e9)
 
     def _opening(self, offered: Offered) -> tuple[Opening, list[Stream]]:
-        voices = [stream for stream in offered.streams if stream.acceptable]
+        acceptable = [stream for stream in offered.streams if stream.acceptable]
+        voices = acceptable[:MAX_VOICES]
         assigned = self._assign(offered.metadata, [stream.label for stream in voices])
         opening = Opening(
             call_id=new_id(),
@@ -255,11 +266,9 @@ class Calls:
         """Raises Refusal when a call could not be recorded to its end."""
         if not voices:
             raise Refusal(488, "no_codec", "the client offered no audio that can be recorded")
-        if len(voices) > 2:
-            raise Refusal(488, "too_many_streams", "the client offered more than two audio streams")
         if self._stopping:
             raise Refusal(503, "stopping", "the gateway was being stopped")
-        if len(self._live) >= self._settings.media.max_calls:
+        if len(self._live) + self._setting_up > self._settings.media.max_calls:
             raise Refusal(503, "max_calls", "as many calls as configured were running already")
         if self._store.vault.free_bytes() < self._settings.storage.min_free_megabytes * MEGABYTE:
             raise Refusal(503, "disk_full", "the storage was nearly full")
@@ -307,6 +316,7 @@ class Calls:
         live.call.note(changed.notes)
         if changed.streams is not None:
             self._reformat(live, changed.streams)
+            self._tell_missing(live.call, live.lines, changed.streams)
             if changed.awaiting:
                 self._answer(live, len(changed.streams))
         if changed.metadata is not None:
@@ -323,8 +333,15 @@ class Calls:
             for stream, leg in zip(offered, live.call.legs, strict=True)
         )
         live.labels = [stream.label if stream else None for stream in offered]
-        held = all(stream is None or stream.direction in ("inactive", "recvonly") for stream in offered)
-        self._tell(Reformat(live.call.id, live.call.legs, held), ())
+        live.call.held = _held(offered)
+        self._tell(Reformat(live.call.id, live.call.legs, live.call.held), ())
+
+    @staticmethod
+    def _tell_missing(call: Call, lines: Sequence[Line], streams: Sequence[Stream]) -> None:
+        """A stream without a line is refused in the answer; what it carries is missing from the recording."""
+        recorded = {line.index for line in lines}
+        if any(stream.acceptable and stream.index not in recorded for stream in streams):
+            call.problem(f"audio past the first {len(lines)} streams was offered and not recorded")
 
     async def _save(self, live: Live) -> None:
         async with live.saving:
@@ -411,6 +428,11 @@ class Calls:
 
 def _handles(live: Live) -> list[int]:
     return [line.socket.fileno() for line in live.lines]
+
+
+def _held(streams: Iterable[Stream | None]) -> bool:
+    """Whether the client says that it sends on none of these streams."""
+    return all(stream is None or stream.direction in ("inactive", "recvonly") for stream in streams)
 
 
 def _leg(stream: Stream, role: Role) -> LegPlan:

@@ -19,6 +19,7 @@ CONTROL_BYTES = 64
 SO_TIMESTAMPNS = 35  # <asm-generic/socket.h>; also the type of its control message
 MSG_DONTWAIT, MSG_TRUNC = 0x40, 0x20
 NS = 1_000_000_000
+WAITED_NS = 10 * NS  # longest that datagrams may have waited in a socket when it is added
 
 # <bits/socket.h> and <bits/types/struct_iovec.h>, 64-bit: struct mmsghdr, struct iovec, struct cmsghdr + timespec.
 MMSGHDR = np.dtype(
@@ -62,11 +63,12 @@ class Receiver:
         self._headers["control"] = self._control.ctypes.data + order * CONTROL_BYTES
         self._headers["controllen"] = CONTROL_BYTES
         self._legs: dict[int, int] = {}  # file descriptor: leg
-        self._drained_ns = time.monotonic_ns() - 10 * NS  # sockets may have waited for this process
+        self._drained_ns = time.monotonic_ns()
 
     def add(self, handle: int, leg: int) -> None:
         """Drain a socket from now on; the receiver closes it when it is removed."""
         self._legs[handle] = leg
+        self._drained_ns = min(self._drained_ns, time.monotonic_ns() - WAITED_NS)
 
     def remove(self, handle: int) -> None:
         del self._legs[handle]

@@ -14,7 +14,7 @@ from gateway.config.settings import SipSettings
 from gateway.sip.effects import Flow, Rejected, Send
 from gateway.sip.errors import BadMessage
 from gateway.sip.framing import StreamFramer
-from gateway.siprec.session import Changed, Ended, Established, Offered, RecordingServer, SessionId
+from gateway.siprec.session import Changed, Ended, Established, Offered, RecordingServer
 
 log = logging.getLogger(__name__)
 
@@ -43,12 +43,13 @@ class SipServer:
         self._listener: asyncio.Server | None = None
         self._connections: dict[int, Connection] = {}
         self._numbers = count(1)
-        self._carriers: dict[SessionId, int] = {}  # which connection a session came on
 
     async def start(self) -> None:
         """Bind UDP and TCP. Raises OSError."""
         here = (self.settings.address, self.settings.port)
-        self._datagrams, _ = await self._loop.create_datagram_endpoint(lambda: Datagrams(self), here)
+        self._datagrams, _ = await self._loop.create_datagram_endpoint(
+            lambda: Datagrams(self), sock=_datagram_socket(here)
+        )
         self._listener = await self._loop.create_server(lambda: Connection(self), *here)
 
     def close(self) -> None:
@@ -72,13 +73,7 @@ class SipServer:
                     self._send(data, flow)
                 case Rejected(kind):
                     self._on_refused(kind)
-                case Offered(session=session, flow=flow):
-                    self._carriers[session] = flow.connection
-                    self._on_event(effect)
-                case Ended(session=session):
-                    self._carriers.pop(session, None)
-                    self._on_event(effect)
-                case Changed() | Established():
+                case Offered() | Changed() | Established() | Ended():
                     self._on_event(effect)
         self._arm()
 
@@ -94,9 +89,6 @@ class SipServer:
     def disconnected(self, number: int) -> None:
         if self._connections.pop(number, None):
             self.act(self.machine.connection_lost(number, self.now()))
-
-    def carries_call(self, number: int) -> bool:
-        return number in self._carriers.values()
 
     def _send(self, data: bytes, flow: Flow) -> None:
         if flow.connection:
@@ -156,10 +148,10 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if not self._number:
             return
-        self._watch()
         server = self._server
         try:
             for message in self._framer.feed(data):
+                self._watch()  # by whole messages: dripped bytes keep nothing open
                 server.act(server.machine.receive(message, self._flow, server.now()))
             fault = self._framer.broken
         except BadMessage as error:
@@ -189,10 +181,24 @@ class Connection(asyncio.Protocol):
         )
 
     def _tired(self) -> None:
-        if self._server.carries_call(self._number):
+        if self._server.machine.carries(self._number):
             self._watch()
         else:
             self._transport.close()
+
+
+def _datagram_socket(here: Address) -> socket.socket:
+    """A bound UDP socket. On `::` it takes IPv6 alone, as TCP does: an answer holds addresses of one family."""
+    family = socket.AF_INET6 if ":" in here[0] else socket.AF_INET
+    opened = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+    try:
+        if family == socket.AF_INET6:
+            opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        opened.bind(here)
+    except OSError:
+        opened.close()
+        raise
+    return opened
 
 
 def _is_any(address: str) -> bool:

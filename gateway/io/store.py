@@ -104,7 +104,9 @@ class Store:
 
     def _work(self) -> None:
         while batch := self._batch():
-            results = [(done, _outcome(work)) for work, done in batch]
+            # Whoever asked may have been cancelled; from here on it no longer can be.
+            wanted = [(work, done) for work, done in batch if done.set_running_or_notify_cancel()]
+            results = [(done, _outcome(work)) for work, done in wanted]
             flushed = _outcome(self._file_system.flush)
             for done, (result, error) in results:
                 if fault := error or flushed[1]:

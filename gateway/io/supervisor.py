@@ -8,6 +8,7 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 
 from gateway.io.channel import Channel, ChannelClosed, Configure, Message, Ready
 from gateway.recording.messages import Command
@@ -15,6 +16,10 @@ from gateway.recording.messages import Command
 log = logging.getLogger(__name__)
 
 RESTART_SECONDS = 1.0  # least time between two starts, so that a worker that cannot live does not spin
+
+
+class WorkerFailed(Exception):
+    """The first media worker ended before it could record."""
 
 
 class Supervisor:
@@ -44,9 +49,15 @@ class Supervisor:
         return self._process.pid if self._process else None
 
     async def start(self) -> None:
-        """Start the worker and wait until it can record."""
+        """Start the worker and wait until it can record. Raises WorkerFailed."""
         await self._spawn()
-        await self._ready.wait()
+        assert self._process is not None
+        ready, ended = asyncio.create_task(self._ready.wait()), asyncio.create_task(self._process.wait())
+        await asyncio.wait({ready, ended}, return_when=asyncio.FIRST_COMPLETED)
+        ready.cancel()
+        if not ended.cancel():
+            self._drop_channel()
+            raise WorkerFailed(f"the media worker ended with status {ended.result()} before it could record")
         self._watch = asyncio.create_task(self._keep())
 
     def send(self, command: Command, sockets: Sequence[int] = ()) -> None:
@@ -81,9 +92,10 @@ class Supervisor:
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             )
         self._channel = Channel(ours)
-        self._channel.send([self._configure])
         self._ready.clear()
         self._loop.add_reader(ours.fileno(), self._hear)
+        with suppress(ChannelClosed):  # who waits for the process learns of its death
+            self._channel.send([self._configure])
 
     async def _keep(self) -> None:
         while True:
@@ -99,7 +111,12 @@ class Supervisor:
             lived = self._loop.time() - started
             if lived < RESTART_SECONDS:
                 await asyncio.sleep(RESTART_SECONDS - lived)
+            if self._stopping:
+                return
             await self._spawn()
+            if self._stopping:  # meanwhile: the new one ends as soon as it sees its channel closed
+                self._drop_channel()
+                continue
             for command, sockets in self._resume():
                 self.send(command, sockets)
 

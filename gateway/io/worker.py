@@ -22,6 +22,7 @@ from gateway.recording.engine import Engine
 from gateway.recording.messages import CallReport, Close, Command, Finished, Open, Reformat
 
 REPORT_NS = 1_000_000_000
+MAX_DRAINS = 64  # further ones in a tick: a socket flooded faster than it is drained ends no tick
 
 
 class Worker:
@@ -50,7 +51,7 @@ class Worker:
                 wait_ns = due - time.monotonic_ns()
                 if wait_ns > 0:
                     poll.poll(-(-wait_ns // 1_000_000))
-                    self._take(self._channel.receive())
+                self._take(self._channel.receive())
                 now = time.monotonic_ns()
                 if now < due:
                     continue
@@ -63,6 +64,7 @@ class Worker:
             self._appender.close()
 
     def _take(self, messages: Iterable[tuple[Message, list[int]]]) -> None:
+        """Commands for the next tick."""
         for message, sockets in messages:
             match message:
                 case Open(call_id=call_id):
@@ -75,7 +77,9 @@ class Worker:
         batch, more = self._receiver.drain()
         writes, events = self._engine.tick(now, batch, self._commands)
         self._commands.clear()
-        while more:
+        for _ in range(MAX_DRAINS):
+            if not more:
+                break
             batch, more = self._receiver.drain()
             self._engine.receive(batch)
         self._drop({event.call_id for event in events if isinstance(event, Finished)})

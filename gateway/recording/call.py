@@ -62,8 +62,9 @@ class Opening:
 class Call:
     """Gathers what happens to one call; `facts` is what there is to say of it at any time."""
 
-    def __init__(self, opening: Opening) -> None:
+    def __init__(self, opening: Opening, held: bool = False) -> None:
         self.opening = opening
+        self.held = held  # the client says that no media will come for now
         self.phase = Phase.RECORDING
         self.legs = opening.legs
         self.direction = opening.direction
@@ -99,6 +100,7 @@ class Call:
             started_utc_ns=opening.started_utc_ns,
             legs=self.legs,
             part=self.next_part,
+            held=self.held,
         )
 
     def note(self, notes: Iterable[str]) -> None:
@@ -196,7 +198,9 @@ class Call:
         if self.phase is not Phase.SETTLED:
             return CallState.RECORDING, "being recorded"
         if not self._parts:
-            return CallState.NOT_RECORDED, "; ".join(["no audio came", self._cause, *self._problems])
+            return CallState.NOT_RECORDED, "; ".join(
+                dict.fromkeys(["no audio came", self._cause, *self._problems])
+            )
         if self._problems:
             return CallState.PARTIAL, "; ".join(self._problems)
         return CallState.RECORDED, self._cause

@@ -27,9 +27,9 @@ class LiveCall:
 
     def __init__(self, plan: Open, table: LegTable, entropy: Entropy, now: int) -> None:
         self.plan = plan
-        self._expected_ns = now  # since when media was to come
+        self.awaited_ns = now  # media is awaited since: the opening, or the end of a hold
         self.finish_at: int | None = None  # ns, once the call has ended
-        self.held = False
+        self.held = plan.held
         self.stopped = False  # whether its silence has been told of
         self._table = table
         self._entropy = entropy
@@ -50,7 +50,7 @@ class LiveCall:
             self._table.formats(leg.number, *_formats(plan))
         self._declare(legs)
         if self.held and not held:
-            self._expected_ns = now
+            self.awaited_ns = now
         self.held = held
 
     def close(self, at_ns: int, wait_ns: int) -> None:
@@ -95,8 +95,8 @@ class LiveCall:
         return Finished(self.plan.call_id, self.plan.recording_id, legs, self.redactions(), next_part)
 
     def last_arrival(self) -> int:
-        """When a packet of any leg last came, or else was first to come (ns)."""
-        return max([self._expected_ns, *(int(self._table.last_arrival[leg.number]) for leg in self.legs)])
+        """When a packet of any leg last came, or else media began to be awaited (ns)."""
+        return max([self.awaited_ns, *(int(self._table.last_arrival[leg.number]) for leg in self.legs)])
 
     def _declare(self, legs: Sequence[LegPlan]) -> None:
         """Codecs that the next part gets tracks for: first each leg's preferred one; and rates of tones."""

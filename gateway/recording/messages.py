@@ -45,6 +45,7 @@ class Open:
     started_utc_ns: int
     legs: tuple[LegPlan, ...] = ()
     part: int = 1  # number of the next part
+    held: bool = False  # the client says that no media will come for now
 
 
 @dataclass(frozen=True, slots=True)

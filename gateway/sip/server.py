@@ -94,6 +94,11 @@ class UserAgentServer:
                 effects += self._step(self._dialogs[entry.dialog], event, "connection_lost", now)
         return effects
 
+    def carries(self, connection: int) -> bool:
+        """Whether the last request of a dialog came over this connection."""
+        flows = (dialog.flow for dialog in self._dialogs.values())
+        return any(flow is not None and flow.connection == connection for flow in flows)
+
     def next_timer(self) -> float | None:
         """When `handle_timer` is due, or None."""
         return self._timers.next()
@@ -212,7 +217,8 @@ class UserAgentServer:
         self, dialog: Dialog, key: ServerKey, request: Request, flow: Flow, now: float
     ) -> list[Effect]:
         """A new request of a known dialog."""
-        if len(self._layer) >= DIALOG_RESERVE * TRANSACTIONS_PER_DIALOG * self._max_dialogs:
+        full = len(self._layer) >= DIALOG_RESERVE * TRANSACTIONS_PER_DIALOG * self._max_dialogs
+        if full and request.method != "BYE":  # which frees what it takes: a dialog ends once
             return self._refuse(request, flow, 503, "overload", retry_after())
         if fault := objection(request, self._profile):
             return self._refuse(request, flow, fault.status, fault.kind, fault.fields)

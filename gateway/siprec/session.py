@@ -136,6 +136,10 @@ class RecordingServer:
         """Ends what was not answered; running sessions go on until the client comes back or media stops."""
         return self._translate(self._agent.connection_lost(connection, now), now)
 
+    def carries(self, connection: int) -> bool:
+        """Whether a session runs on a TCP connection, be it another than the one it began on."""
+        return self._agent.carries(connection)
+
     def next_timer(self) -> float | None:
         return self._agent.next_timer()
 

@@ -52,9 +52,13 @@ def test_another_ssrc_goes_on_at_its_place(recorded: Recorded) -> None:
     legs, outcome = stored(recorded, "ssrc change"), recorded.outcomes["ssrc change"]
     audio = [judge.octets(sent.audio().items()) for sent in outcome.legs]
     half = 3 * judge.SECOND
-    before, after = (judge.placed(legs["external"], part) for part in (audio[0][:half], audio[0][half:]))
+    seam = round(
+        TOGETHER
+    )  # the new stream is placed by its own arrival, and may begin before the old one ends
+    before, after = (
+        judge.placed(legs["external"], part) for part in (audio[0][: half - seam], audio[0][half:])
+    )
     other = judge.placed(legs["agent"], audio[1])
-    assert judge.length(legs["external"]) == audio[0].size
     assert abs(before - other) <= TOGETHER
     assert abs(after - half - other) <= TOGETHER
 

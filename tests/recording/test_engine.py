@@ -1,13 +1,27 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 from random import Random
 
 import pytest
 
-from gateway.recording.messages import CallReport, Refused
+from gateway.recording.engine import Engine, EngineSettings
+from gateway.recording.messages import CallReport, Command, MediaStopped, Reformat, Refused
 from gateway.recording.model import LegReport, Role
-from tests.recording.simulation import MS, SECOND, Datagram, Played, play, rtp, sent, speech
+from tests.recording.simulation import (
+    HOLD_BACK,
+    MS,
+    PLAN,
+    SECOND,
+    TICK,
+    Datagram,
+    Played,
+    play,
+    rtp,
+    sent,
+    speech,
+)
 
 
 def report(played: Played, role: Role) -> LegReport:
@@ -193,3 +207,19 @@ def test_nothing_is_committed_before_the_hold_back() -> None:
     assert sum(sizes) > 72000
     early = [event for event in played.events if isinstance(event, CallReport)][:5]
     assert [sum(leg.media_units for leg in event.legs) for event in early] == [0] * 5
+
+
+def test_media_is_awaited_anew_after_a_hold() -> None:
+    engine = Engine(EngineSettings(8, HOLD_BACK, 60 * SECOND, TICK), Random(7).randbytes)
+
+    def stopped(at: int, *commands: Command) -> bool:
+        """Whether the engine says within a second after `at` (s) that media stopped."""
+        start = PLAN.started_ns + at * SECOND
+        ticks = [engine.tick(start + n * TICK, None, commands if n == 0 else ()) for n in range(10)]
+        return any(isinstance(event, MediaStopped) for _, events in ticks for event in events)
+
+    assert not stopped(0, replace(PLAN, held=True))
+    assert not stopped(300)
+    assert not stopped(301, Reformat(PLAN.call_id, PLAN.legs, held=False))
+    assert not stopped(350)
+    assert stopped(362)

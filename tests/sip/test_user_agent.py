@@ -412,6 +412,25 @@ def test_bye_goes_only_where_the_socket_reaches(host: str) -> None:
     assert sent.flow.peer == UDP.peer
 
 
+def test_bye_is_taken_however_much_is_under_way() -> None:
+    client = Client()
+    client.establish()
+    asked = [answer(client.give(client.request("OPTIONS", 2))).status for _ in range(100)]
+    assert asked[-1] == 503
+    assert names(client.give(client.request("BYE", 3))) == ["200", "hung up: bye"]
+
+
+def test_a_dialog_moves_to_the_connection_that_its_requests_come_over() -> None:
+    client = Client(TCP)
+    client.establish()
+    assert client.server.carries(TCP.connection)
+    client.server.connection_lost(TCP.connection, 1)
+    client.flow = replace(TCP, connection=8)
+    assert not client.server.carries(8)
+    client.give(client.request("OPTIONS", 2))
+    assert client.server.carries(8)
+
+
 @given(st.data())
 def test_mutated_messages_never_raise(data: st.DataObject) -> None:
     client = Client()

@@ -1,0 +1,154 @@
+"""Calls between a SIP machine and a worker that only listens, with a storage that takes its time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from itertools import count
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
+
+from gateway.codecs.registry import supported
+from gateway.config.settings import parse
+from gateway.io.calls import Calls
+from gateway.io.metrics import Metrics
+from gateway.io.sip import SipServer
+from gateway.io.store import Store
+from gateway.recording.call import Opening
+from gateway.recording.messages import Command, Open, Reformat
+from gateway.recording.model import CallFacts
+from gateway.sip.effects import Flow, Send
+from gateway.siprec.session import Changed, Ended, Offered, RecordingServer
+
+CLIENT = Flow("udp", ("127.0.0.1", 5070), ("127.0.0.1", 5060))
+LARGE = 1 << 40
+
+
+class SlowStore:
+    """Keeps what it was told last of each call; everything takes a turn of the event loop."""
+
+    vault = SimpleNamespace(free_bytes=lambda: LARGE)
+
+    def __init__(self) -> None:
+        self.facts: dict[str, CallFacts] = {}
+
+    async def begin(self, opening: Opening) -> str:
+        await asyncio.sleep(0)
+        return bytes(32).hex()
+
+    async def put(self, facts: CallFacts) -> None:
+        await asyncio.sleep(0)
+        self.facts[facts.id] = facts
+
+    def folder(self, opening: Opening) -> Path:
+        return Path(opening.call_id)
+
+
+class Bench:
+    """Calls, and everything around them."""
+
+    def __init__(self, folder: Path, max_calls: int = 2) -> None:
+        settings = parse(
+            {"media": {"max_calls": max_calls, "first_port": 40100, "last_port": 40199}}, "test", folder
+        )
+        tokens = count()
+        self.machine = RecordingServer(
+            supported=supported,
+            token=lambda: f"token{next(tokens)}",
+            max_message_bytes=65_535,
+            max_sessions=10 * max_calls,
+        )
+        self.store = SlowStore()
+        self.told: list[Command] = []
+        self.sent: list[str] = []
+        self.calls = Calls(settings, cast(Store, self.store), Metrics(), self._tell)
+        self.calls.sip = cast(
+            SipServer, SimpleNamespace(machine=self.machine, now=lambda: 0.0, act=self._act)
+        )
+
+    def give(self, data: bytes) -> None:
+        self._act(self.machine.receive(data, CLIENT, 0.0))
+
+    def _tell(self, command: Command, sockets: Sequence[int]) -> None:
+        self.told.append(command)
+
+    def _act(self, effects: Iterable[object]) -> None:
+        for effect in effects:
+            match effect:
+                case Send(data):
+                    self.sent.append(data.decode())
+                case Offered() | Changed() | Ended():
+                    self.calls.hear(effect)
+
+    def statuses(self) -> list[str]:
+        return [text.split()[1] for text in self.sent if not text.startswith("SIP/2.0 100")]
+
+
+def description(streams: int = 2, direction: str = "sendonly") -> str:
+    lines = [f"m=audio {6000 + 2 * n} RTP/AVP 8\r\na={direction}\r\na=label:{n}\r\n" for n in range(streams)]
+    return "v=0\r\nc=IN IP4 127.0.0.1\r\n" + "".join(lines)
+
+
+def request(method: str, call: int, sequence: int, body: str, tag: str = "") -> bytes:
+    return (
+        f"{method} sip:srs@127.0.0.1 SIP/2.0\r\n"
+        f"Via: SIP/2.0/UDP 127.0.0.1:5070;branch=z9hG4bK{method}{call}.{sequence}\r\n"
+        f"From: <sip:src@127.0.0.1>;tag=peer\r\nTo: <sip:srs@127.0.0.1>{tag and ';tag=' + tag}\r\n"
+        f"Call-ID: {call}\r\nCSeq: {sequence} {method}\r\nContact: <sip:src@127.0.0.1:5070>\r\n"
+        f"Content-Type: application/sdp\r\nContent-Length: {len(body)}\r\n\r\n{body}"
+    ).encode()
+
+
+async def settled() -> None:
+    """Wait until what was asked for is done."""
+    await asyncio.sleep(0.05)
+
+
+def run(folder: Path, play: Callable[[Bench], Awaitable[None]]) -> Bench:
+    async def playing() -> Bench:
+        bench = Bench(folder)
+        await play(bench)
+        await settled()
+        for live in bench.calls._live.values():
+            for line in live.lines:
+                line.socket.close()
+        return bench
+
+    return asyncio.run(playing())
+
+
+def test_calls_that_come_at_once_never_exceed_what_the_engine_holds(tmp_path: Path) -> None:
+    async def play(bench: Bench) -> None:
+        for number in range(5):
+            bench.give(request("INVITE", number, 1, description()))
+
+    bench = run(tmp_path, play)
+    assert sorted(bench.statuses()) == ["200", "200", "503", "503", "503"]
+    assert len(bench.told) == 2
+
+
+def test_of_more_than_two_streams_two_are_recorded_and_the_rest_is_told(tmp_path: Path) -> None:
+    async def play(bench: Bench) -> None:
+        bench.give(request("INVITE", 1, 1, description(streams=3)))
+
+    bench = run(tmp_path, play)
+    assert bench.statuses() == ["200"]
+    assert [line.split()[1] != "0" for line in bench.sent[-1].split("m=")[1:]] == [True, True, False]
+    (opened,) = bench.told
+    assert isinstance(opened, Open)
+    assert len(opened.legs) == 2
+    (live,) = bench.calls._live.values()
+    assert live.call._problems == ["audio past the first 2 streams was offered and not recorded"]
+
+
+def test_a_call_may_begin_on_hold(tmp_path: Path) -> None:
+    async def play(bench: Bench) -> None:
+        bench.give(request("INVITE", 1, 1, description(direction="inactive")))
+        await settled()
+        bench.give(request("UPDATE", 1, 2, description(), tag="token1"))
+
+    opened, resumed = run(tmp_path, play).told
+    assert isinstance(opened, Open)
+    assert isinstance(resumed, Reformat)
+    assert (opened.held, resumed.held) == (True, False)
