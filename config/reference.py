@@ -53,14 +53,27 @@ BOUNDS = {"ge": "at least {:,}", "gt": "more than {:,}", "le": "at most {:,}", "
 
 def page() -> str:
     """The whole page, Markdown."""
-    sections = (_section(name, field) for name, field in Settings.model_fields.items())
+    sections = (text for name, field in Settings.model_fields.items() for text in _sections(name, field))
     return "\n".join([HEAD, *sections])
 
 
-def _section(name: str, field: FieldInfo) -> str:
-    model = field.annotation
-    if not (isinstance(model, type) and issubclass(model, BaseModel)):
+def _sections(name: str, field: FieldInfo) -> Iterator[str]:
+    """A section and those within it."""
+    model = _model(field)
+    if model is None:
         raise TypeError(f"settings.{name} is not a section")
+    inner = {setting: info for setting, info in model.model_fields.items() if _model(info)}
+    yield _section(name, model, {k: info for k, info in model.model_fields.items() if k not in inner})
+    for setting, info in inner.items():
+        yield from _sections(f"{name}.{setting}", info)
+
+
+def _model(field: FieldInfo) -> type[BaseModel] | None:
+    kind = field.annotation
+    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+
+
+def _section(name: str, model: type[BaseModel], fields: dict[str, FieldInfo]) -> str:
     lines = [
         f"## [{name}]",
         "",
@@ -69,7 +82,7 @@ def _section(name: str, field: FieldInfo) -> str:
         "| setting | value | default | meaning |",
         "|---|---|---|---|",
     ]
-    lines += (_row(setting, info) for setting, info in model.model_fields.items())
+    lines += (_row(setting, info) for setting, info in fields.items())
     return "\n".join([*lines, ""])
 
 

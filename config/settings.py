@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -25,7 +26,84 @@ class Section(BaseModel):
 
 
 Port = Annotated[int, Field(ge=1, le=65535)]
+Network = IPv4Network | IPv6Network
+EVERYBODY = ("0.0.0.0/0", "::/0")
+# RFC 1918, RFC 6598, RFC 3927, RFC 4193, RFC 4291: reached from this site only.
+PRIVATE = (
+    "127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16",
+    "::1/128", "fc00::/7", "fe80::/10",
+)  # fmt: skip
 KeyName = Literal["vault_public", "vault_private", "node", "lookup"]
+
+
+class TlsSettings(Section):
+    """SIP over TLS, beside UDP and TCP; off without a certificate. Changed files are read again while running."""
+
+    port: Port = Field(5061, description="SIP port for TLS.")
+    certificate: Path | None = Field(None, description="Our certificate and its chain, PEM; unset: no TLS.")
+    key: Path | None = Field(None, description="Its private key, PEM, mode 0600.")
+    client_ca: Path | None = Field(
+        None, description="Authorities whose certificates clients may show, PEM; unset: clients show none."
+    )
+    client_certificate: Literal["required", "optional"] = Field(
+        "required", description="With `client_ca`: whether a client without a certificate is refused."
+    )
+    handshake_seconds: float = Field(
+        5.0, ge=0.5, le=60, description="A connection whose TLS handshake takes longer is closed."
+    )
+
+    @model_validator(mode="after")
+    def _whole(self) -> TlsSettings:
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("certificate and key belong together: one is set without the other")
+        if self.client_ca and not self.certificate:
+            raise ValueError("client_ca needs a certificate of ours")
+        return self
+
+
+Digest = Literal["SHA-256", "MD5"]
+
+
+class AccessSettings(Section):
+    """Who may place recordings. Whoever is not among the peers leaves no state and yields no media."""
+
+    peers: tuple[str, ...] | None = Field(
+        None,
+        description="Networks of recording clients, like `192.0.2.0/28`; unset: everybody where `sip.address` is "
+        "loopback, else the private networks only.",
+    )
+    strangers: Literal["refuse", "ignore"] = Field(
+        "refuse", description="What others get: 403, at most one a second and address, or silence."
+    )
+    requests_per_second: float = Field(
+        200.0, gt=0, description="New requests (INVITE, OPTIONS) taken of one address; more get 503."
+    )
+    requests_per_second_in_all: float = Field(
+        1000.0, gt=0, description="New requests taken of all addresses together; more get 503."
+    )
+    credentials: Path | None = Field(
+        None,
+        description="File of users for digest authentication, mode 0600; see `hushtap sip-user`. Unset, and without "
+        "`HUSHTAP_SIP_CREDENTIALS` in the environment: no authentication.",
+    )
+    realm: str = Field(
+        "hushtap",
+        pattern=r"^[\w.@ -]+$",
+        description="Realm of digest authentication; stored hashes depend on it.",
+    )
+    algorithms: tuple[Digest, ...] = Field(
+        ("SHA-256",), min_length=1, description="Digest algorithms offered; add `MD5` for old clients."
+    )
+
+    @field_validator("peers")
+    @classmethod
+    def _networks(cls, peers: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        for peer in peers or ():
+            try:
+                ip_network(peer)
+            except ValueError as error:
+                raise ValueError(f"{peer!r} is not a network or an address: {error}") from error
+        return peers
 
 
 class SipSettings(Section):
@@ -37,13 +115,40 @@ class SipSettings(Section):
         65_535, ge=4096, le=1_048_576, description="Largest SIP message taken; a larger one is answered 513."
     )
     max_tcp_connections: int = Field(
-        256, ge=1, description="TCP connections kept at once; further ones are closed."
+        256, ge=1, description="TCP and TLS connections kept at once; further ones are closed."
+    )
+    max_tcp_connections_per_peer: int = Field(
+        64, ge=1, description="Of these, kept of one address; further ones are closed."
     )
     tcp_idle_seconds: int = Field(
         600,
         ge=10,
         description="A TCP connection that carries no running call and is silent this long is closed.",
     )
+    session_seconds: int = Field(
+        1800,
+        ge=0,
+        le=86_400,
+        description="Session timer (RFC 4028) asked of a client that knows it and asks for none; 0: none.",
+    )
+    min_session_seconds: int = Field(
+        90, ge=90, le=86_400, description="Shortest session timer taken; a shorter one is answered 422."
+    )
+    tls: TlsSettings = Field(TlsSettings(), description="SIP over TLS.")
+    access: AccessSettings = Field(AccessSettings(), description="Who may place recordings.")
+
+    def peers(self) -> tuple[Network, ...]:
+        """Networks whose hosts may speak to the SIP port."""
+        if self.access.peers is not None:
+            return tuple(ip_network(peer) for peer in self.access.peers)
+        return tuple(map(ip_network, EVERYBODY if _is_loopback(self.address) else PRIVATE))
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return ip_address(address).is_loopback
+    except ValueError:
+        return address == "localhost"
 
 
 class MediaSettings(Section):
@@ -61,7 +166,13 @@ class MediaSettings(Section):
         1000, ge=1, le=20_000, description="Calls recorded at once; a further one is refused (503)."
     )
     timeout_seconds: float = Field(
-        60.0, ge=5, description="A call on which no leg carries packets for this long is ended."
+        60.0,
+        ge=5,
+        description="When no leg of a call carries packets for this long the client is asked whether the call is still "
+        "there; if not, or if it does not answer, the call is ended.",
+    )
+    silence_limit_seconds: float = Field(
+        3600.0, ge=5, description="A call without packets for this long is ended whatever its client says."
     )
     tick_milliseconds: int = Field(
         100, ge=20, le=500, description="How often the media worker drains its sockets."
@@ -84,6 +195,32 @@ class StorageSettings(Section):
     )
     min_free_megabytes: int = Field(
         512, ge=16, description="New recordings are refused (503) when the disk has less free than this."
+    )
+
+
+class LoadSettings(Section):
+    """When new calls are refused (503 with Retry-After) so that the running ones stay whole."""
+
+    busy_percent: float = Field(
+        80.0,
+        ge=10,
+        le=100,
+        description="Share of its time a media worker may be busy before new calls are refused.",
+    )
+    late_milliseconds: int = Field(
+        1000,
+        ge=100,
+        le=4000,
+        description="How late a media worker's tick may begin before new calls are refused.",
+    )
+    retry_after_seconds: int = Field(
+        10, ge=1, le=600, description="Retry-After of a refused call: when the client may try again."
+    )
+    drain_seconds: float = Field(
+        3600.0,
+        ge=0,
+        description="After SIGTERM running calls may go on this long while new ones are refused; a second SIGTERM, or "
+        "SIGINT, ends them at once.",
     )
 
 
@@ -127,6 +264,14 @@ class MetricsSettings(Section):
     port: int = Field(9470, ge=0, le=65535, description="Port of the metrics endpoint; 0 turns it off.")
 
 
+class SpeechSettings(Section):
+    """What is found out about a call after its end. Figures about how employees talk may need their consent."""
+
+    measure: bool = Field(
+        True, description="Measure talk, silence and overtalk of each party after the call."
+    )
+
+
 class LogSettings(Section):
     """What the log says; never personal data."""
 
@@ -141,8 +286,10 @@ class Settings(Section):
     sip: SipSettings = SipSettings()
     media: MediaSettings = MediaSettings()
     storage: StorageSettings = StorageSettings()
+    load: LoadSettings = LoadSettings()
     keys: KeySettings = KeySettings()
     roles: RoleSettings = RoleSettings()
+    speech: SpeechSettings = SpeechSettings()
     metrics: MetricsSettings = MetricsSettings()
     log: LogSettings = LogSettings()
 
@@ -189,5 +336,13 @@ def _sentence(source: str, fault: ErrorDetails) -> str:
 
 def _rooted(settings: Settings, folder: Path) -> Settings:
     storage = settings.storage.model_copy(update={"directory": folder / settings.storage.directory})
-    paths = {name: folder / path for name, path in settings.keys if path is not None}
-    return settings.model_copy(update={"storage": storage, "keys": settings.keys.model_copy(update=paths)})
+    sip = settings.sip.model_copy(
+        update={"tls": _paths_in(settings.sip.tls, folder), "access": _paths_in(settings.sip.access, folder)}
+    )
+    keys = _paths_in(settings.keys, folder)
+    return settings.model_copy(update={"storage": storage, "keys": keys, "sip": sip})
+
+
+def _paths_in(section: Section, folder: Path) -> Section:
+    paths = {name: folder / value for name, value in section if isinstance(value, Path)}
+    return section.model_copy(update=paths)

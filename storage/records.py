@@ -133,7 +133,8 @@ def decode_call(document: bytes, node: NodePublicKey) -> CallRecord:
     try:
         sealed = sealed_of(body.pop("participants"))
         lookup = tuple(bytes.fromhex(found) for found in body.pop("lookup"))
-        facts = canonical.build(CallFacts, body | {"participants": []})
+        unmeasured: dict[str, Any] = {"speech": []}  # of records signed before speech was measured
+        facts = canonical.build(CallFacts, unmeasured | body | {"participants": []})
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise RecordError(f"the call record has another shape than expected: {error}") from error
     return CallRecord(facts, sealed, lookup)

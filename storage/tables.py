@@ -7,6 +7,7 @@ needs a step in `migrations/versions`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import (
@@ -33,6 +34,7 @@ from gateway.recording.model import (
     RecordingState,
     Redaction,
     Role,
+    Speech,
 )
 from gateway.storage.keys import Sealed
 from gateway.storage.records import CallRecord
@@ -74,6 +76,17 @@ legs = Table(
     Column("late", BigInteger, nullable=False),
     Column("duplicated", BigInteger, nullable=False),
     Column("media_units", BigInteger, nullable=False),
+)
+
+speech = Table(
+    "speech",
+    metadata,
+    _call(),
+    Column("position", Integer, primary_key=True),
+    Column("role", String(16), nullable=False),
+    Column("talk_ms", BigInteger, nullable=False),
+    Column("silence_ms", BigInteger, nullable=False),
+    Column("overtalk_ms", BigInteger, nullable=False),
 )
 
 redactions = Table(
@@ -122,10 +135,11 @@ lookup = Table("lookup", metadata, Column("hash", LargeBinary(16), primary_key=T
 Index("lookup_by_call", lookup.c.call_id)
 
 # In the order of filling: what is referred to comes first.
-ALL = (calls, legs, redactions, notes, recordings, parts, lookup)
+ALL = (calls, legs, speech, redactions, notes, recordings, parts, lookup)
 ORDER = {
     calls: (calls.c.id,),
     legs: (legs.c.call_id, legs.c.position),
+    speech: (speech.c.call_id, speech.c.position),
     redactions: (redactions.c.call_id, redactions.c.position),
     notes: (notes.c.call_id, notes.c.position),
     recordings: (recordings.c.call_id, recordings.c.position),
@@ -156,6 +170,9 @@ def rows_of(record: CallRecord) -> Rows:
             }
         ],
         "legs": leg_rows(facts.id, facts.legs),
+        "speech": [
+            mine | {"position": position} | asdict(spoken) for position, spoken in enumerate(facts.speech)
+        ],
         "redactions": [
             mine
             | {
@@ -226,6 +243,10 @@ def record_of(rows: Mapping[str, Sequence[Row]]) -> CallRecord:
         redactions=tuple(_redaction(row) for row in rows["redactions"]),
         recordings=tuple(_recording(row, rows["parts"]) for row in rows["recordings"]),
         notes=tuple(row["note"] for row in rows["notes"]),
+        speech=tuple(
+            Speech(Role(row["role"]), row["talk_ms"], row["silence_ms"], row["overtalk_ms"])
+            for row in rows["speech"]
+        ),
     )
     return CallRecord(
         facts, Sealed(call["sealed_key"], call["sealed"]), tuple(row["hash"] for row in rows["lookup"])

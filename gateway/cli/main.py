@@ -26,6 +26,7 @@ COMMANDS = {
     "export": "export",
     "verify": "verify",
     "keys": "keys",
+    "sip-user": "sip_user",
     "reindex": "reindex",
 }
 

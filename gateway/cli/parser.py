@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-FORMATS = ("wav", "mp3", "flac", "mka")
+FORMATS = ("wav", "mp3", "flac", "mka", "vcon")
 STATES = ("recording", "recorded", "partial", "not_recorded")
 REASON_SHORTEST = 3  # characters: long enough that a bare keystroke is no reason
 
@@ -103,7 +103,10 @@ def _add_reading(command: Command) -> None:
     )
     export.add_argument("call", metavar="CALL", help="a call id, or enough of its start")
     export.add_argument(
-        "--format", choices=FORMATS, required=True, help="mka is the stored payload, untouched"
+        "--format",
+        choices=FORMATS,
+        required=True,
+        help="mka is the stored payload, untouched; vcon the audio with all that is known of the call",
     )
     export.add_argument("--output", type=Path, required=True, metavar="FILE", help="the file to write")
     export.add_argument(
@@ -115,6 +118,7 @@ def _add_reading(command: Command) -> None:
     export.add_argument(
         "--reason", type=_reason, required=True, metavar="TEXT", help="why; kept, sealed, in the access log"
     )
+    export.add_argument("--sign", action="store_true", help="sign the vcon with the node's key")
     export.add_argument("--force", action="store_true", help="replace the output file if it exists")
 
 
@@ -133,6 +137,17 @@ def _add_keeping(command: Command) -> None:
     ):
         made = action.add_parser(name, help=summary, description=_sentence(summary), allow_abbrev=False)
         _config_option(made, argparse.SUPPRESS)
+    users = command("sip-user", "who may place recordings by digest authentication")
+    action = users.add_subparsers(dest="action", metavar="ACTION", required=True)
+    for name, summary in (
+        ("add", "let a user in, or change the password, which is asked for or read from standard input"),
+        ("list", "list users"),
+        ("remove", "keep a user out"),
+    ):
+        made = action.add_parser(name, help=summary, description=_sentence(summary), allow_abbrev=False)
+        _config_option(made, argparse.SUPPRESS)
+        if name != "list":
+            made.add_argument("name", metavar="NAME", help="the user's name")
     command("reindex", "make the index anew from the vault")
 
 

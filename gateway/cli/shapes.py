@@ -18,6 +18,7 @@ from gateway.recording.model import (
     Personal,
     RecordingFacts,
     Redaction,
+    Speech,
 )
 from gateway.storage.verify import Verdict
 
@@ -47,6 +48,7 @@ def call(facts: CallFacts, parts_of: PartsOf) -> Json:
         "direction": facts.direction.value,
         "participants": [participant(party) for party in facts.participants],
         "legs": [leg(report) for report in facts.legs],
+        "speech": [speech(item) for item in facts.speech],
         "redactions": [redaction(item) for item in facts.redactions],
         "recordings": [recording(facts, item, parts_of) for item in facts.recordings],
         "notes": list(facts.notes),
@@ -71,6 +73,15 @@ def leg(report: LegReport) -> Json:
         "late": report.late,
         "duplicated": report.duplicated,
         "seconds": report.media_units / UNITS_PER_SECOND,
+    }
+
+
+def speech(item: Speech) -> Json:
+    return {
+        "role": item.role.value,
+        "talk": item.talk_ms / 1000,
+        "silence": item.silence_ms / 1000,
+        "overtalk": item.overtalk_ms / 1000,
     }
 
 

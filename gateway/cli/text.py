@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from gateway.cli.shapes import plain, time_of_day
-from gateway.recording.model import UNITS_PER_SECOND, CallFacts, LegReport, Participant, Role
+from gateway.recording.model import UNITS_PER_SECOND, CallFacts, LegReport, Participant, Role, Speech
 
 HEADINGS = ("STARTED", "LENGTH", "STATE", "DIRECTION", "EXTERNAL", "AGENT", "ID")
 
@@ -37,6 +37,7 @@ def details(call: CallFacts, parts: Sequence[str]) -> str:
         f"direction  {call.direction.value}",
         *(f"{person.role.value:10} {party(person)}" for person in call.participants),
         *(f"{'leg':10} {_leg(report)}" for report in call.legs),
+        *(f"{'speech':10} {_speech(item)}" for item in call.speech),
         *(
             f"redaction  {offset(item.start)} to {offset(item.end)}, {' and '.join(item.legs)}: {item.cause}"
             + (f", by {item.actor}" if item.actor else "")
@@ -93,3 +94,10 @@ def _parties(call: CallFacts, role: Role) -> str:
 def _leg(report: LegReport) -> str:
     counts = f"{report.packets:,} packets, {report.lost:,} lost, {report.late:,} late, {report.duplicated:,} duplicated"
     return f"{report.role.value}: {report.codec}, {offset(report.media_units)}, {counts}"
+
+
+def _speech(item: Speech) -> str:
+    talk, silence, overtalk = (
+        _clock(ms / 1000, 1) for ms in (item.talk_ms, item.silence_ms, item.overtalk_ms)
+    )
+    return f"{item.role.value}: {talk} talk, {silence} silence, {overtalk} overtalk"

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import BinaryIO
 
-from gateway.codecs.registry import CodecError, by_track
+from gateway.codecs.registry import CodecError
 from gateway.codecs.rendering import Block, in_order, render
+from gateway.codecs.stored import stored_blocks
 from gateway.export.errors import ExportError
 from gateway.export.matroska import write_matroska
 from gateway.export.place import new_file
@@ -45,59 +45,29 @@ def export(
     """Write the named legs of a call: one as mono, BOTH as stereo with the external party left.
 
     `parts` are all sealed parts of the call's recordings, opened; they share one call clock. `length_units` is the
-    length of the call. What is rendered is so at `rate` Hz. An existing file is replaced only with `force`. Raises ExportError, and what reading the parts
-    raises.
+    length of the call. What is rendered is so at `rate` Hz. An existing file is replaced only with `force`.
+    Raises ExportError, and what reading the parts raises.
     """
-    _check_legs(parts, legs)
+    check_legs(parts, legs)
     report = progress or (lambda done, total: None)
+    with reasons(), new_file(output, force) as file:
+        if form is Format.MKA:
+            _matroska(parts, legs, file, length_units, report)
+        else:
+            sound = open_sound(form.value, file, len(legs), rate)
+            write_sound(parts, legs, sound, length_units, redactions, report)
+
+
+@contextmanager
+def reasons() -> Iterator[None]:
+    """What decoding finds wrong, as ExportError."""
     try:
-        with new_file(output, force) as file:
-            if form is Format.MKA:
-                _matroska(parts, legs, file, length_units, report)
-            else:
-                sound = open_sound(form.value, file, len(legs), rate)
-                _sound(parts, legs, sound, rate, length_units, redactions, report)
+        yield
     except CodecError as error:
         raise ExportError(str(error)) from error
 
 
-def sample_rate(parts: Sequence[Reader], legs: Sequence[Role]) -> int:
-    """The highest rate at which any audio of these legs was sampled, Hz; 8000 where there is none.
-
-    Parts are read to their end only where their tracks leave it open.
-    """
-    tracks = [track for part in parts for track in part.tracks if track.role in legs]
-    rates = {track.clock_rate for track in tracks}
-    if len(rates) == 1:
-        return rates.pop()
-    highest, seen = max(rates, default=UNITS_PER_SECOND), UNITS_PER_SECOND
-    for block in stored_blocks(parts):
-        if block.role in legs:
-            seen = max(seen, block.codec.sample_rate)
-        if seen == highest:
-            break
-    return seen
-
-
-def stored_blocks(parts: Sequence[Reader]) -> Iterator[Block]:
-    """The blocks of all parts together, in order of time as far as each part is."""
-
-    def of(part: Reader) -> Iterator[Block]:
-        tracks = {
-            track.number: (
-                track.role,
-                by_track(track.codec_id, track.private, track.clock_rate, track.channels),
-            )
-            for track in part.tracks
-        }
-        for number, time, payload in part.blocks():
-            role, codec = tracks[number]
-            yield Block(role, time, codec, payload)
-
-    return heapq.merge(*map(of, parts), key=lambda block: block.time)
-
-
-def _check_legs(parts: Sequence[Reader], legs: Sequence[Role]) -> None:
+def check_legs(parts: Sequence[Reader], legs: Sequence[Role]) -> None:
     held = {track.role for part in parts for track in part.tracks}
     if not held.intersection(legs):
         asked = " or ".join(legs)
@@ -106,21 +76,40 @@ def _check_legs(parts: Sequence[Reader], legs: Sequence[Role]) -> None:
         )
 
 
-def _sound(
+def sample_rate(parts: Sequence[Reader], legs: Sequence[Role]) -> int:
+    """The highest rate at which any audio of these legs was sampled, Hz; 8000 where there is none.
+
+    Parts are read to their end only where their tracks leave it open.
+    """
+    rates = {track.clock_rate for part in parts for track in part.tracks if track.role in legs}
+    if len(rates) == 1:
+        return rates.pop()
+    highest, seen = max(rates, default=UNITS_PER_SECOND), UNITS_PER_SECOND
+    with reasons():
+        for block in stored_blocks(parts):
+            if block.role in legs:
+                seen = max(seen, block.codec.sample_rate)
+            if seen == highest:
+                break
+    return seen
+
+
+def write_sound(
     parts: Sequence[Reader],
     legs: Sequence[Role],
     sound: SoundFile,
-    rate: int,
     length_units: int,
     redactions: Sequence[Redaction],
     report: Progress,
-) -> None:
+) -> int:
+    """Render the legs into a sound file and complete it; how many samples it has."""
     done = 0
     with closing(sound):
-        for frames in render(stored_blocks(parts), legs, length_units, redactions, rate):
+        for frames in render(stored_blocks(parts), legs, length_units, redactions, sound.rate):
             sound.write(frames)
             done += len(frames)
-            report(min(done * UNITS_PER_SECOND // rate, length_units), length_units)
+            report(min(done * UNITS_PER_SECOND // sound.rate, length_units), length_units)
+    return done
 
 
 def _matroska(

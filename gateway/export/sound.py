@@ -22,6 +22,8 @@ MP3_BITS_ABOVE = 80_000
 class SoundFile(Protocol):
     """Takes arrays of (samples, channels), 16 bit, in order."""
 
+    rate: int
+
     def write(self, frames: Frames) -> None: ...
 
     def close(self) -> None: ...
@@ -34,6 +36,7 @@ def open_sound(form: str, file: BinaryIO, channels: int, rate: int) -> SoundFile
 
 class _Wave:
     def __init__(self, file: BinaryIO, channels: int, rate: int) -> None:
+        self.rate = rate
         self._file = wave.open(file, "wb")  # noqa: SIM115 (closed by close)
         self._file.setparams((channels, 2, rate, 0, "NONE", "not compressed"))
 
@@ -46,7 +49,7 @@ class _Wave:
 
 class _Encoded:
     def __init__(self, form: str, file: BinaryIO, channels: int, rate: int) -> None:
-        self._rate = rate
+        self.rate = rate
         self._layout = LAYOUTS[channels]
         self._container = av.open(file, "w", format=form)
         stream = self._container.add_stream(ENCODERS[form], rate=rate, layout=self._layout)
@@ -57,7 +60,7 @@ class _Encoded:
 
     def write(self, frames: Frames) -> None:
         frame = av.AudioFrame.from_ndarray(frames.reshape(1, -1), format="s16", layout=self._layout)
-        frame.rate, frame.pts = self._rate, self._written
+        frame.rate, frame.pts = self.rate, self._written
         self._written += len(frames)
         self._encode(frame)
 

@@ -7,7 +7,7 @@ import logging
 import re
 import socket
 import time
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gateway.config.settings import Settings
@@ -16,6 +16,8 @@ from gateway.io.channel import Message, Ready, Ticked
 from gateway.io.ids import new_id
 from gateway.io.metrics import Metrics
 from gateway.io.ports import MediaPorts, NoPortFree
+from gateway.io.room import Refusal, Room
+from gateway.io.silence import Silences
 from gateway.io.sip import SessionEvent, SipServer
 from gateway.io.store import Store
 from gateway.recording.call import Call, Opening, Phase, refused
@@ -33,21 +35,22 @@ from gateway.recording.messages import (
 from gateway.recording.model import CallFacts, LegReport, Part, Role
 from gateway.siprec import roles
 from gateway.siprec.metadata import Metadata
-from gateway.siprec.session import Changed, Ended, Established, Offered, SessionId, Stream
+from gateway.siprec.session import Changed, Ended, Established, Offered, Probed, SessionId, Stream
 from gateway.storage.index import IndexCorrupt, IndexFault
 
 log = logging.getLogger(__name__)
 
-RETRY_AFTER_SECONDS = 30
 CHECKPOINT_SECONDS = 5.0
 STORE_AGAIN_SECONDS = 2.0  # between two tries to write on a disk that has no room
-MEGABYTE = 1 << 20
+LOAD_SECONDS = 1.0  # between two looks whether calls can be taken
 MAX_VOICES = 2  # an external and an agent leg
 CAUSES = {
     "bye": "the recording client ended the call",
     "cancel": "the recording client cancelled the call",
     "no_ack": "the recording client never confirmed the answer",
     "connection_lost": "the connection was lost before the call was answered",
+    "session_expired": "the recording client was gone: it neither refreshed the session nor answered",
+    "client_gone": "no media came for too long, and the recording client did not know the call any more",
     "media_timeout": "no media came for too long",
     "shutdown": "the gateway was stopped",
 }
@@ -76,15 +79,6 @@ class Live:
     settling: bool = False
 
 
-class Refusal(Exception):
-    """A call cannot be taken; the text is for the call's record."""
-
-    def __init__(self, status: int, kind: str, text: str) -> None:
-        super().__init__(text)
-        self.status = status
-        self.kind = kind
-
-
 class Calls:
     """Every running call. All methods run on the event loop."""
 
@@ -94,12 +88,21 @@ class Calls:
         store: Store,
         metrics: Metrics,
         tell: Callable[[Command, Sequence[int]], None],
+        settled: Callable[[CallFacts, Mapping[str, str]], None],
     ) -> None:
         self._settings = settings
         self._store = store
         self._metrics = metrics
         self._tell = tell  # the media worker
+        self._settled = settled  # is given each stored call with its recordings' data keys, hexadecimal
         self._ports = MediaPorts(settings.media)
+        self._room = Room(settings, lambda: store.vault.free_bytes(), self._ports)
+        self._silences = Silences(
+            settings.media,
+            lambda session: self.sip.machine.timed(session),
+            lambda session: self.sip.act(self.sip.machine.probe(session, self.sip.now())),
+            self._give_up,
+        )
         self._extensions = [re.compile(pattern) for pattern in settings.roles.extensions]
         self._live: dict[str, Live] = {}
         self._sessions: dict[SessionId, Live | None] = {}  # None while the call is being set up
@@ -108,6 +111,7 @@ class Calls:
         self._tasks: set[asyncio.Task[None]] = set()
         self._reports: dict[str, Sequence[LegReport]] = {}
         self._stopping = False
+        self._refusing = ""  # the kind of reason for which calls are refused
         self._idle = asyncio.Event()
         self._idle.set()
         self.sip: SipServer  # set once the server is there, which needs `hear`
@@ -121,9 +125,12 @@ class Calls:
             case Changed():
                 self._change(event)
             case Ended(session, cause):
+                self._silences.ended(session)
                 live = self._sessions.pop(session, None)
                 if live:
                     self._hang_up(live, CAUSES.get(cause, cause))
+            case Probed(session, alive):
+                self._silences.probed(session, alive)
             case Established():
                 pass
 
@@ -144,11 +151,13 @@ class Calls:
                 self._metrics.media_refused.labels(kind).inc(number)
             case Ticked():
                 self._metrics.ticked(message)
+                self._room.ticked(message)
             case Synced():
                 self._metrics.synced(message)
                 if message.problem:
                     log.error("the storage could not be made durable: %s", message.problem)
             case Ready(locked):
+                self._room.ready()
                 self._metrics.memory_locked.set(locked)
                 if not locked:
                     log.warning(
@@ -181,9 +190,31 @@ class Calls:
             except Exception:
                 log.exception("the index could not be brought up to date")
 
+    async def watch_load_forever(self) -> None:
+        """Let health checks know whether a call would be taken."""
+        while True:
+            try:
+                self._tell_load()
+            except OSError as error:
+                log.error("the storage does not say how much room it has: %s", error)
+            await asyncio.sleep(LOAD_SECONDS)
+
+    def running(self) -> int:
+        """Calls that are not stored yet, those being set up included."""
+        return len(self._live) + self._setting_up
+
+    async def drain(self) -> None:
+        """Take no call any more; return when the last one is stored."""
+        self._room.closed = "the gateway was draining: it takes no calls before it stops"
+        self._tell_load()
+        while self.running():
+            await self._idle.wait()
+            await asyncio.sleep(0.05)  # for those being set up
+
     async def stop(self, deadline_seconds: float) -> None:
         """End every call now and wait until all are stored, or the deadline."""
         self._stopping = True
+        self._room.closed = "the gateway was being stopped"
         for live in list(self._live.values()):
             if live.call.phase is Phase.RECORDING:
                 self.sip.act(self.sip.machine.end(live.session, self.sip.now(), "shutdown"))
@@ -266,12 +297,17 @@ class Calls:
         """Raises Refusal when a call could not be recorded to its end."""
         if not voices:
             raise Refusal(488, "no_codec", "the client offered no audio that can be recorded")
-        if self._stopping:
-            raise Refusal(503, "stopping", "the gateway was being stopped")
-        if len(self._live) + self._setting_up > self._settings.media.max_calls:
-            raise Refusal(503, "max_calls", "as many calls as configured were running already")
-        if self._store.vault.free_bytes() < self._settings.storage.min_free_megabytes * MEGABYTE:
-            raise Refusal(503, "disk_full", "the storage was nearly full")
+        if refusal := self._room.refusal(self.running()):
+            raise refusal
+
+    def _tell_load(self) -> None:
+        refusal = self._room.refusal(self.running() + 1)
+        self.sip.machine.busy(self._settings.load.retry_after_seconds if refusal else None)
+        self._metrics.taking_calls.set(refusal is None)
+        kind = refusal.kind if refusal else ""
+        if kind != self._refusing:
+            log.warning("new calls are %s", f"refused: {refusal}" if refusal else "taken again")
+        self._refusing = kind
 
     def _claim(self, lines: list[Line], opening: Opening, voices: Sequence[Stream], address: str) -> None:
         try:
@@ -285,7 +321,7 @@ class Calls:
     ) -> None:
         """Answer at once; the record of the refused call may fail with the disk that refused it."""
         self._sessions.pop(offered.session, None)
-        retry = RETRY_AFTER_SECONDS if error.status == 503 else None
+        retry = self._settings.load.retry_after_seconds if error.status == 503 else None
         machine = self.sip.machine
         self.sip.act(machine.refuse(offered.session, error.status, "", self.sip.now(), retry))
         self._metrics.refused.labels(error.kind).inc()
@@ -354,9 +390,15 @@ class Calls:
 
     def _silent(self, call_id: str) -> None:
         if live := self._live.get(call_id):
+            call = live.call
+            self._silences.begun(live.session, lambda: sum(leg.packets for leg in call.leg_reports()))
+
+    def _give_up(self, session: SessionId, cause: str) -> None:
+        """End a call on which no media comes."""
+        if live := self._sessions.get(session):
             self._metrics.media_stopped.inc()
-            live.call.problem(CAUSES["media_timeout"])
-            self.sip.act(self.sip.machine.end(live.session, self.sip.now(), "media_timeout"))
+            live.call.problem(CAUSES[cause])
+            self.sip.act(self.sip.machine.end(session, self.sip.now(), cause))
 
     def _report(self, report: CallReport | Finished) -> None:
         live = self._live.get(report.call_id)
@@ -392,6 +434,7 @@ class Calls:
             facts = await self._store_ended(live)
             self._metrics.calls_ended.labels(facts.state.value).inc()
             log.info("call %s ended %s: %s", call.id, facts.state.value, facts.reason)
+            self._settled(facts, {call.opening.recording_id: live.key})
         except Exception:
             log.exception(
                 "call %s could not be stored as it ended; it is recovered at the next start", call.id
@@ -439,4 +482,4 @@ def _leg(stream: Stream, role: Role) -> LegPlan:
     formats = tuple(
         PayloadFormat(f.payload_type, f.name, f.clock_rate, f.channels, f.fmtp or "") for f in stream.formats
     )
-    return LegPlan(role, formats, stream.events, stream.event_rates, stream.noise)
+    return LegPlan(role, formats, stream.events, event_rates=stream.event_rates, noise=stream.noise)

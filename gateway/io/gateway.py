@@ -7,19 +7,25 @@ import logging
 import os
 import secrets
 import signal
-import sys
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 
 from gateway.codecs.registry import supported
-from gateway.config.settings import Settings
+from gateway.config.settings import Settings, SipSettings
+from gateway.io.admission import Admission
+from gateway.io.analysis import Analysis
 from gateway.io.calls import Calls
 from gateway.io.channel import Configure
+from gateway.io.credentials import CredentialsFault
+from gateway.io.log import begin_log
 from gateway.io.metrics import Metrics
 from gateway.io.secrecy import refuse_dumps
 from gateway.io.sip import SipServer
 from gateway.io.store import Store
 from gateway.io.supervisor import Supervisor
+from gateway.io.tls import TlsError
 from gateway.recording.engine import EngineSettings
+from gateway.sip.session_timer import Policy
 from gateway.siprec.session import RecordingServer
 from gateway.storage.index import Index
 from gateway.storage.keys import KeyPaths, load_recorder
@@ -28,6 +34,7 @@ from gateway.storage.vault import Vault
 
 log = logging.getLogger(__name__)
 
+ANALYSIS_SECONDS = 3.0  # how long the speech of calls that ended may still be measured then
 STOP_SECONDS = 10.0  # how long running calls may take to be stored when the gateway is stopped
 NS = 1_000_000_000
 
@@ -38,8 +45,7 @@ class CannotStart(Exception):
 
 def serve(settings: Settings) -> int:
     """Record until SIGTERM or SIGINT. Raises CannotStart and the errors of the storage."""
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
-    logging.getLogger("gateway").setLevel(settings.log.level.upper())
+    begin_log(settings.log)
     refuse_dumps()
     vault = Vault(settings.storage.directory, sync=False)
     with vault.exclusive():
@@ -53,13 +59,21 @@ def serve(settings: Settings) -> int:
 
 
 async def _run(settings: Settings, store: Store) -> None:
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    orders = Orders()
+    admission = _admission(settings.sip)
+    orders.listen(admission.reload)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(store.close)
         metrics = Metrics()
-        calls = Calls(settings, store, metrics, lambda command, sockets: worker.send(command, sockets))
+        analysis = Analysis(store, metrics, settings.speech.measure)
+        stack.push_async_callback(analysis.stop, ANALYSIS_SECONDS)
+        calls = Calls(
+            settings,
+            store,
+            metrics,
+            tell=lambda command, sockets: worker.send(command, sockets),
+            settled=analysis.submit,
+        )
         worker = Supervisor(_configure(settings), calls.heard, calls.worker_lost, calls.resume)
         await worker.start()
         stack.push_async_callback(worker.stop)
@@ -68,17 +82,65 @@ async def _run(settings: Settings, store: Store) -> None:
             token=lambda: secrets.token_hex(8),
             max_message_bytes=settings.sip.max_message_bytes,
             max_sessions=settings.media.max_calls,
+            access=admission.access,
+            session_policy=Policy(settings.sip.session_seconds, settings.sip.min_session_seconds),
         )
         calls.sip = SipServer(
-            machine, settings.sip, calls.hear, lambda kind: metrics.refused.labels(kind).inc()
+            machine,
+            settings.sip,
+            calls.hear,
+            lambda kind: metrics.refused.labels(kind).inc(),
+            admission.tls,
         )
         await _listen(settings, store, metrics, calls.sip, stack)
-        checkpoints = asyncio.create_task(calls.checkpoint_forever())
+        chores = (calls.checkpoint_forever(), calls.watch_load_forever(), admission.watch_forever())
+        tasks = [asyncio.create_task(chore) for chore in chores]
         log.info("ready: %s", _addresses(settings))
-        await stop.wait()
-        log.info("stopping")
-        checkpoints.cancel()
+        await orders.drain.wait()
+        if not orders.stop.is_set():
+            await _drain(calls, orders.stop, settings.load.drain_seconds)
+        log.info("stopping: %d calls are ended", calls.running())
+        for task in tasks:
+            task.cancel()
         await calls.stop(STOP_SECONDS)
+
+
+class Orders:
+    """What signals ask for: SIGTERM to drain, and once more to stop; SIGINT to stop; SIGHUP to read files again."""
+
+    def __init__(self) -> None:
+        self.drain, self.stop = asyncio.Event(), asyncio.Event()
+
+    def listen(self, reload: Callable[[], None]) -> None:
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self._terminate)
+        loop.add_signal_handler(signal.SIGINT, self._interrupt)
+        loop.add_signal_handler(signal.SIGHUP, reload)
+
+    def _terminate(self) -> None:
+        (self.stop if self.drain.is_set() else self.drain).set()
+
+    def _interrupt(self) -> None:
+        self.stop.set()
+        self.drain.set()
+
+
+async def _drain(calls: Calls, stop: asyncio.Event, seconds: float) -> None:
+    """Wait for the last call, another order, or the limit."""
+    if running := calls.running():
+        log.info("draining: %d calls run on for up to %.0f s, new ones are refused", running, seconds)
+    waits = [asyncio.create_task(calls.drain()), asyncio.create_task(stop.wait())]
+    await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    for wait in waits:
+        wait.cancel()
+    await asyncio.gather(*waits, return_exceptions=True)
+
+
+def _admission(settings: SipSettings) -> Admission:
+    try:
+        return Admission(settings, lambda: secrets.token_hex(8))
+    except (TlsError, CredentialsFault) as error:
+        raise CannotStart(f"SIP cannot be served: {error}") from error
 
 
 async def _listen(
@@ -97,6 +159,8 @@ async def _listen(
         await sip.start()
     except OSError as error:
         place = f"{settings.sip.address}:{settings.sip.port}"
+        if settings.sip.tls.certificate:
+            place += f" and {settings.sip.tls.port}"
         raise CannotStart(f"SIP cannot be served on {place}: {os.strerror(error.errno or 0)}") from error
     stack.callback(sip.close)
 
@@ -116,4 +180,5 @@ def _configure(settings: Settings) -> Configure:
 def _addresses(settings: Settings) -> str:
     sip, metrics = settings.sip, settings.metrics
     scraped = f"metrics http://{metrics.address}:{metrics.port}/metrics" if metrics.port else "no metrics"
-    return f"SIP {sip.address}:{sip.port} UDP and TCP, {scraped}"
+    secure = f", {sip.tls.port} TLS" if sip.tls.certificate else ""
+    return f"SIP {sip.address}:{sip.port} UDP and TCP{secure}, {scraped}"

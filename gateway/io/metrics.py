@@ -34,6 +34,7 @@ class Metrics:
         self.calls_now = gauge(
             "calls_recording", "Calls being recorded, those whose last audio waits included"
         )
+        self.taking_calls = gauge("taking_calls", "1 when a new call would be recorded, 0 when it gets 503")
         self.calls_ended = counter("calls", "Calls by the state they ended in", "state")
         for state in CallState:
             if state is not CallState.RECORDING:
@@ -59,6 +60,11 @@ class Metrics:
         self._sync = seconds("sync", "Time to make the storage durable, once a second")
         self._sync_failures = counter("sync_failures", "Flushes of the storage that failed")
         self.append_failures = counter("append_failures", "Recordings that could not be written on")
+        self.speech = counter(
+            "speech_analyses", "Calls whose speech was to be measured after their end", "outcome"
+        )
+        for outcome in ("measured", "failed", "overload", "stopped"):
+            self.speech.labels(outcome)
         self.worker_restarts = counter("worker_restarts", "Media workers replaced after their death")
         self.memory_locked = gauge("memory_locked", "1 when media workers' memory can never be swapped out")
         self._free = gauge("storage_free_bytes", "Free space where recordings are stored")

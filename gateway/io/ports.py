@@ -20,6 +20,11 @@ class MediaPorts:
         first = settings.first_port + settings.first_port % 2
         self._free = deque(range(first, settings.last_port + 1, 2))
 
+    @property
+    def free(self) -> int:
+        """How many are not in use by us."""
+        return len(self._free)
+
     def claim(self, address: str) -> socket.socket:
         """A bound socket. Raises NoPortFree."""
         for _ in range(len(self._free)):

@@ -5,22 +5,24 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+from collections import Counter
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from itertools import count
 from typing import Any
 
 from gateway.config.settings import SipSettings
+from gateway.io.connection import Connection, Doorman
+from gateway.io.tls import TlsFiles
 from gateway.sip.effects import Flow, Rejected, Send
 from gateway.sip.errors import BadMessage
-from gateway.sip.framing import StreamFramer
-from gateway.siprec.session import Changed, Ended, Established, Offered, RecordingServer
+from gateway.siprec.session import Changed, Ended, Established, Offered, Probed, RecordingServer
 
 log = logging.getLogger(__name__)
 
 Address = tuple[str, int]
-SessionEvent = Offered | Changed | Established | Ended
-MAX_UNSENT_BYTES = 1 << 20  # to one TCP peer that does not read
+SessionEvent = Offered | Changed | Established | Probed | Ended
+MAX_STRANGERS = 16  # connections at once of those who may not speak to us and are told so
 
 
 class SipServer:
@@ -32,31 +34,40 @@ class SipServer:
         settings: SipSettings,
         on_event: Callable[[SessionEvent], None],
         on_refused: Callable[[str], None],
+        tls: TlsFiles | None = None,
     ) -> None:
         self.machine = machine
         self.settings = settings
         self._on_event = on_event
-        self._on_refused = on_refused
+        self.refused = on_refused
+        self._tls = tls
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._datagrams: asyncio.DatagramTransport | None = None
-        self._listener: asyncio.Server | None = None
+        self._listeners: list[asyncio.Server] = []
         self._connections: dict[int, Connection] = {}
+        self._hosts: dict[int, str] = {}  # of connections
+        self._crowd: Counter[str] = Counter()  # connections of a host
+        self._strangers: set[int] = set()
         self._numbers = count(1)
 
     async def start(self) -> None:
-        """Bind UDP and TCP. Raises OSError."""
+        """Bind UDP, TCP and, where there is a certificate, TLS. Raises OSError."""
         here = (self.settings.address, self.settings.port)
         self._datagrams, _ = await self._loop.create_datagram_endpoint(
             lambda: Datagrams(self), sock=_datagram_socket(here)
         )
-        self._listener = await self._loop.create_server(lambda: Connection(self), *here)
+        self._listeners.append(await self._loop.create_server(lambda: Connection(self), *here))
+        if tls := self._tls:
+            secure = (self.settings.address, self.settings.tls.port)
+            listener = await self._loop.create_server(lambda: Doorman(self, tls.context), *secure)
+            self._listeners.append(listener)
 
     def close(self) -> None:
         if self._datagrams:
             self._datagrams.close()
-        if self._listener:
-            self._listener.close()
+        for listener in self._listeners:
+            listener.close()
         for connection in list(self._connections.values()):
             connection.abort()
         if self._timer:
@@ -72,23 +83,58 @@ class SipServer:
                 case Send(data, flow):
                     self._send(data, flow)
                 case Rejected(kind):
-                    self._on_refused(kind)
-                case Offered() | Changed() | Established() | Ended():
+                    self.refused(kind)
+                case Offered() | Changed() | Established() | Probed() | Ended():
                     self._on_event(effect)
         self._arm()
 
-    def connected(self, connection: Connection) -> int:
-        """Number a new connection; 0 when there are too many."""
-        if len(self._connections) >= self.settings.max_tcp_connections:
-            self._on_refused("too_many_connections")
+    def connected(self, connection: Connection, host: str, secure: bool) -> int:
+        """Number a new connection; 0 when it may not be kept."""
+        stranger = not self.admits(host)
+        if fault := self._unwelcome(host, stranger, secure):
+            self.refused(fault)
             return 0
         number = next(self._numbers)
         self._connections[number] = connection
+        self._hosts[number] = host
+        self._crowd[host] += 1
+        if stranger:
+            self._strangers.add(number)
         return number
 
+    def _unwelcome(self, host: str, stranger: bool, secure: bool) -> str | None:
+        settings = self.settings
+        if stranger and (
+            secure or settings.access.strangers == "ignore" or len(self._strangers) >= MAX_STRANGERS
+        ):
+            return "unknown_peer"
+        if len(self._connections) >= settings.max_tcp_connections:
+            return "too_many_connections"
+        if self._crowd[host] >= settings.max_tcp_connections_per_peer:
+            return "too_many_connections_of_peer"
+        return None
+
     def disconnected(self, number: int) -> None:
-        if self._connections.pop(number, None):
-            self.act(self.machine.connection_lost(number, self.now()))
+        if not self._connections.pop(number, None):
+            return
+        host = self._hosts.pop(number)
+        self._crowd[host] -= 1
+        if not self._crowd[host]:
+            del self._crowd[host]
+        self._strangers.discard(number)
+        self.act(self.machine.connection_lost(number, self.now()))
+
+    def admits(self, host: str) -> bool:
+        return self.machine.admits(host)
+
+    def carries_call(self, number: int) -> bool:
+        return self.machine.carries(number)
+
+    def message(self, data: bytes, flow: Flow) -> None:
+        self.act(self.machine.receive(data, flow, self.now()))
+
+    def broken(self, fault: BadMessage, flow: Flow) -> None:
+        self.act(self.machine.reject(fault, flow))
 
     def _send(self, data: bytes, flow: Flow) -> None:
         if flow.connection:
@@ -117,74 +163,16 @@ class Datagrams(asyncio.DatagramProtocol):
         self._here = transport.get_extra_info("sockname")[:2]
 
     def datagram_received(self, data: bytes, peer: tuple[Any, ...]) -> None:
-        here = (_facing(peer[0]), self._here[1]) if _is_any(self._here[0]) else self._here
+        try:
+            here = (_facing(peer[0]), self._here[1]) if _is_any(self._here[0]) else self._here
+        except OSError:  # a made-up sender that nothing can be sent to
+            self._server.refused("unreachable_peer")
+            return
         flow = Flow("udp", peer[:2], here)
-        self._server.act(self._server.machine.receive(data, flow, self._server.now()))
+        self._server.message(data, flow)
 
     def error_received(self, error: Exception) -> None:
         """An ICMP answer to something sent earlier: the transaction's own timers deal with it."""
-
-
-class Connection(asyncio.Protocol):
-    """One TCP connection, closed when its stream is broken or idle without a call."""
-
-    def __init__(self, server: SipServer) -> None:
-        self._server = server
-        self._framer = StreamFramer(server.settings.max_message_bytes)
-        self._number = 0
-        self._idle: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        self._number = self._server.connected(self)
-        if not self._number:
-            transport.abort()
-            return
-        here, peer = (transport.get_extra_info(name)[:2] for name in ("sockname", "peername"))
-        self._flow = Flow("tcp", peer, here, self._number)
-        self._watch()
-
-    def data_received(self, data: bytes) -> None:
-        if not self._number:
-            return
-        server = self._server
-        try:
-            for message in self._framer.feed(data):
-                self._watch()  # by whole messages: dripped bytes keep nothing open
-                server.act(server.machine.receive(message, self._flow, server.now()))
-            fault = self._framer.broken
-        except BadMessage as error:
-            fault = error
-        if fault:
-            server.act(server.machine.reject(fault, self._flow))
-            self._transport.close()
-
-    def connection_lost(self, error: Exception | None) -> None:
-        if self._idle:
-            self._idle.cancel()
-        self._server.disconnected(self._number)
-
-    def send(self, data: bytes) -> None:
-        self._transport.write(data)
-        if self._transport.get_write_buffer_size() > MAX_UNSENT_BYTES:
-            self.abort()
-
-    def abort(self) -> None:
-        self._transport.abort()
-
-    def _watch(self) -> None:
-        if self._idle:
-            self._idle.cancel()
-        self._idle = asyncio.get_running_loop().call_later(
-            self._server.settings.tcp_idle_seconds, self._tired
-        )
-
-    def _tired(self) -> None:
-        if self._server.machine.carries(self._number):
-            self._watch()
-        else:
-            self._transport.close()
 
 
 def _datagram_socket(here: Address) -> socket.socket:

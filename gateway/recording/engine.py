@@ -108,6 +108,7 @@ class Engine:
             return
         yield from call.commit(now - hold_back, now)
         idle = now - call.last_arrival() > self._settings.timeout_ns
+        call.stopped = call.stopped and idle
         if idle and not (call.stopped or call.held or call.finish_at is not None):
             call.stopped = True
             events.append(MediaStopped(call.plan.call_id))

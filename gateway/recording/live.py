@@ -9,6 +9,7 @@ from gateway.recording.leg import FOREVER, LiveLeg, Placed
 from gateway.recording.messages import CallReport, Finished, LegPlan, Open, PayloadFormat, Write
 from gateway.recording.model import UNIT_NS, UNITS_PER_SECOND, Redaction, Role
 from gateway.rtp.sequence import LegTable
+from gateway.rtp.suites import MasterKey
 from gateway.storage import container
 from gateway.storage.container import MAX_CLUSTER_UNITS, Block, Chapter, Track
 from gateway.storage.sealing import PREFIX_BYTES, SALT_BYTES, Sealer
@@ -43,11 +44,14 @@ class LiveCall:
             LiveLeg(table, table.open(*_formats(leg)), leg.role, _preferred(leg), plan.started_ns)
             for leg in plan.legs
         ]
+        for live, leg in zip(self.legs, plan.legs, strict=True):
+            table.secure(live.number, _keys(leg))
         self._declare(plan.legs)
 
     def reformat(self, legs: Sequence[LegPlan], held: bool, now: int) -> None:
         for leg, plan in zip(self.legs, legs, strict=False):
             self._table.formats(leg.number, *_formats(plan))
+            self._table.secure(leg.number, _keys(plan))
         self._declare(legs)
         if self.held and not held:
             self.awaited_ns = now
@@ -161,6 +165,10 @@ class LiveCall:
 def _formats(leg: LegPlan) -> tuple[dict[int, Codec], frozenset[int], frozenset[int]]:
     codecs = {form.payload_type: _codec(form) for form in leg.formats}
     return codecs, frozenset(leg.events), frozenset(leg.noise)
+
+
+def _keys(leg: LegPlan) -> list[MasterKey]:
+    return [MasterKey(key.suite, bytes.fromhex(key.secret), bytes.fromhex(key.mki)) for key in leg.keys]
 
 
 def _preferred(leg: LegPlan) -> Codec:

@@ -22,12 +22,22 @@ class PayloadFormat:
 
 
 @dataclass(frozen=True, slots=True)
+class SrtpKey:
+    """A master key of a leg that carries SRTP, as in gateway.rtp.suites, in hexadecimal."""
+
+    suite: str
+    secret: str = field(repr=False)
+    mki: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class LegPlan:
     """One leg as negotiated."""
 
     role: Role
     formats: tuple[PayloadFormat, ...]  # in order of preference
     events: tuple[int, ...] = ()  # payload types of telephone-event (RFC 4733)
+    keys: tuple[SrtpKey, ...] = ()  # none: plain RTP
     event_rates: tuple[int, ...] = ()  # of each of these, Hz; where not said, as the audio's
     noise: tuple[int, ...] = ()  # payload types of comfort noise (RFC 3389), besides the static one
 

@@ -78,6 +78,16 @@ class LegReport:
 
 
 @dataclass(frozen=True, slots=True)
+class Speech:
+    """How much of a call one party talked. Talk and silence together are as long as the call, to the frame."""
+
+    role: Role
+    talk_ms: int
+    silence_ms: int  # redacted and missing audio included
+    overtalk_ms: int  # of the talk, while the other party talked too
+
+
+@dataclass(frozen=True, slots=True)
 class Redaction:
     """An interval of the call clock in which nothing of the named legs is kept."""
 
@@ -123,3 +133,4 @@ class CallFacts:
     redactions: tuple[Redaction, ...] = ()
     recordings: tuple[RecordingFacts, ...] = ()
     notes: tuple[str, ...] = ()  # what was not understood or went wrong; no personal data
+    speech: tuple[Speech, ...] = ()  # by leg; empty until it is measured after the end, or where it was not

@@ -20,6 +20,7 @@ HEADER = np.dtype(
 VERSION, PADDING, EXTENSION, CSRC_COUNT = 0xC0, 0x20, 0x10, 0x0F
 # RFC 5761 section 4: second octets that mean RTCP on a shared port.
 RTCP_FIRST, RTCP_LAST = 192, 223
+REFUSED = -1  # size of a datagram that was refused, and counted, before it came here
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ def parse(batch: PacketBatch) -> tuple[RtpColumns, Counter[str]]:
     fits = offset <= end
     good = np.flatnonzero(versioned & ~rtcp & fits)
     faults = Counter(
-        short=int(np.count_nonzero(~sized)),
+        short=int(np.count_nonzero(~sized & (batch.sizes != REFUSED))),
         version=int(np.count_nonzero(sized & ~versioned)),
         rtcp=int(np.count_nonzero(rtcp)),
         length=int(np.count_nonzero(versioned & ~rtcp & ~fits)),

@@ -9,7 +9,7 @@ on a whole batch; only a leg whose stream starts, changes or outgrows its ring i
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -17,6 +17,8 @@ import numpy as np
 from gateway.codecs.codec import Codec
 from gateway.redaction.holdback import WIDTHS, Rings, Shape
 from gateway.rtp.packets import Bools, Ints, Octets, PacketBatch, RtpColumns, parse
+from gateway.rtp.srtp import Opener
+from gateway.rtp.suites import MasterKey
 
 # What a payload type means on a leg. Codecs are numbered from AUDIO on.
 UNKNOWN, SILENT, EVENT, AUDIO = 0, 1, 2, 3
@@ -94,6 +96,18 @@ class LegTable:
         self._sequence, self._timestamp, self._media = _columns(capacity, 3)  # of `highest`
         self._shape, self._base, self._cells, self._width = _columns(capacity, 4)
         self._kinds = np.zeros((capacity, 128), np.uint8)
+        self._secured = np.zeros(capacity, np.bool_)
+        self._openers: dict[int, Opener] = {}
+
+    def secure(self, leg: int, keys: Sequence[MasterKey]) -> None:
+        """The leg carries SRTP under these keys from now on; without any, RTP."""
+        self._secured[leg] = bool(keys)
+        if keys and leg in self._openers:
+            self._openers[leg].rekey(keys)
+        elif keys:
+            self._openers[leg] = Opener(keys)
+        else:
+            self._openers.pop(leg, None)
 
     def open(
         self, codecs: Mapping[int, Codec], events: frozenset[int], noise: frozenset[int] = frozenset()
@@ -137,6 +151,7 @@ class LegTable:
             self.ring(leg).release(int(self._base[leg]))
         self._cells[leg] = 0
         self.ssrc[leg] = NO_STREAM
+        self.secure(leg, ())
         del self._about[leg]
         self._free.append(leg)
         return len(strays.packets) if strays else 0
@@ -159,10 +174,14 @@ class LegTable:
 
     def receive(self, batch: PacketBatch) -> tuple[list[Tone], Counter[str]]:
         """Put a batch's packets in their places; returns tones seen and datagrams refused, by kind."""
+        refused: Counter[str] = Counter()
+        if self._openers:
+            self._decrypt(batch, refused)
         packets, faults = parse(batch)
         if len(packets) and packets.size.max() > WIDTHS[-1]:
             faults["length"] += int(np.count_nonzero(packets.size > WIDTHS[-1]))
             packets = packets.take(packets.size <= WIDTHS[-1])
+        faults += refused
         step = _signed16(packets.sequence - self._sequence[packets.legs])
         current = (
             (packets.ssrc == self.ssrc[packets.legs])
@@ -176,6 +195,13 @@ class LegTable:
             for leg in np.unique(strange.legs).tolist():
                 tones += self._consider(leg, strange.take(strange.legs == leg), batch.slots, faults)
         return tones, +faults
+
+    def _decrypt(self, batch: PacketBatch, faults: Counter[str]) -> None:
+        rows = np.flatnonzero(self._secured[batch.legs])
+        legs = batch.legs[rows]
+        for group in np.split(rows, np.flatnonzero(np.diff(legs)) + 1):
+            if len(group):
+                self._openers[int(batch.legs[group[0]])].open(batch.slots, group, batch.sizes, faults)
 
     def _consider(self, leg: int, packets: RtpColumns, slots: Octets, faults: Counter[str]) -> list[Tone]:
         """Packets that are not of the leg's stream: keep them until their stream may be the leg's."""

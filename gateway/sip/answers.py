@@ -18,7 +18,8 @@ NEVER_USED = frozenset({"100rel"})
 RETRY_SECONDS = 5  # asked of a peer that comes at a bad time; longer than one setup, shorter than patience
 
 REASONS = {
-    100: "Trying", 200: "OK", 400: "Bad Request", 405: "Method Not Allowed", 414: "Request-URI Too Long",
+    100: "Trying", 200: "OK", 400: "Bad Request", 401: "Unauthorized", 403: "Forbidden",
+    405: "Method Not Allowed", 414: "Request-URI Too Long", 422: "Session Interval Too Small",
     415: "Unsupported Media Type", 416: "Unsupported URI Scheme", 420: "Bad Extension",
     480: "Temporarily Unavailable", 481: "Call/Transaction Does Not Exist", 482: "Loop Detected",
     487: "Request Terminated", 488: "Not Acceptable Here", 491: "Request Pending", 500: "Server Internal Error",
@@ -38,10 +39,12 @@ class Profile:
         """For the answer to OPTIONS, section 11.2."""
         return (*ALLOW, ("Accept", ", ".join(self.accepts)), ("Supported", ", ".join(self.options)))
 
-    def contact(self, flow: Flow) -> tuple[str, str]:
+    def contact(self, flow: Flow, uri: str = "") -> str:
+        """Our address; a sips URI to a peer that used one, which says TLS by itself (RFC 5630 section 3.1.3)."""
         host, port = flow.local
-        transport = f";transport={flow.transport}" if flow.reliable else ""
-        return "Contact", f"<sip:{bracketed(host)}:{port}{transport}>{self.contact_params}"
+        secure = flow.transport == "tls" and uri.partition(":")[0].lower() == "sips"
+        transport = f";transport={flow.transport}" if flow.reliable and not secure else ""
+        return f"<sip{'s' * secure}:{bracketed(host)}:{port}{transport}>{self.contact_params}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,12 @@ from dataclasses import dataclass, replace
 from enum import Enum, auto
 from ipaddress import ip_address
 
+from gateway.sip.answers import ALLOW, Fields
 from gateway.sip.effects import Flow, Send
 from gateway.sip.errors import BadMessage
 from gateway.sip.headers import CSeq, NameAddr, SipUri, Via, bracketed
-from gateway.sip.message import Headers, Request
+from gateway.sip.message import Headers, Request, Response
+from gateway.sip.session_timer import Agreed
 from gateway.sip.transaction import T1, T2
 
 
@@ -55,6 +57,8 @@ OVER = frozenset({State.WITHDRAWN, State.ENDING, State.ENDED})  # nothing more h
 class DialogTimer(Enum):
     REPEAT_ANSWER = auto()
     NO_ACK = auto()
+    REFRESH = auto()  # of the session, RFC 4028
+    EXPIRE = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +83,7 @@ class Dialog:
         self.flow: Flow | None = flow  # None when its connection is gone
         self.remote_sequence = request.cseq.number
         self.established = False
+        self.contact = ""  # ours, as last sent
         self.awaited = 0  # CSeq of the INVITE whose ACK is awaited
         self.answer: Send | None = None  # the 2xx that is repeated until its ACK
         self._interval = T1
@@ -86,6 +91,11 @@ class Dialog:
         self._remote = headers.get("From") or ""
         self._routes = tuple(route for route in headers.all("Record-Route") if _readable(route))
         self._local_sequence = 0
+        self.host = flow.peer[0]  # whoever made the dialog
+        self.session: Agreed | None = None
+        self.description = b""  # ours, as last sent
+        allowed = {method.upper() for method in headers.all("Allow")}
+        self.peer_updates = "UPDATE" in allowed
         self._target = caller.uri
         self._sent_by = request.via.host
         self.refresh_target(request)
@@ -111,9 +121,27 @@ class Dialog:
     def await_ack(self, sequence: int, answer: Send) -> None:
         self.awaited, self.answer, self._interval = sequence, answer, T1
 
-    def bye(self, branch: str, flow: Flow) -> Request:
-        """Our BYE, section 12.2.1.1."""
+    def request(
+        self, method: str, branch: str, flow: Flow, fields: Fields = (), body: bytes = b""
+    ) -> Request:
+        """A request of ours, section 12.2.1.1; INVITE and UPDATE name our Contact."""
         self._local_sequence += 1
+        if method in ("INVITE", "UPDATE"):
+            fields = (("Contact", self.contact), *ALLOW, *fields)
+        return self._build(method, self._local_sequence, branch, flow, fields, body)
+
+    def acknowledgement(self, invite: Request, branch: str, flow: Flow, answer: Response) -> Request:
+        """The ACK to an answer to our re-INVITE, sections 13.2.2.4 and 17.1.1.3."""
+        if answer.status < 300:
+            return self._build("ACK", invite.cseq.number, branch, flow)
+        kept = ("Via", "Route", "From", "Call-ID", "Max-Forwards")
+        fields = tuple(field for field in invite.headers.fields if field[0] in kept)
+        to = ("To", answer.headers.get("To") or self._remote)
+        return Request("ACK", invite.uri, Headers((*fields, to, ("CSeq", f"{invite.cseq.number} ACK"))))
+
+    def _build(
+        self, method: str, sequence: int, branch: str, flow: Flow, extra: Fields = (), body: bytes = b""
+    ) -> Request:
         host, port = flow.local
         via = Via(flow.transport.upper(), bracketed(host), port, (("branch", branch), ("rport", None)))
         target, routes = self._target, self._routes
@@ -122,7 +150,8 @@ class Dialog:
             target, routes = str(_parsed(routes[0])), (*routes[1:], f"<{self._target}>")
         fields = [("Via", str(via)), *(("Route", route) for route in routes), ("From", self._local)]
         fields += [("To", self._remote), ("Call-ID", self.id.call_id), ("Max-Forwards", "70")]
-        return Request("BYE", target, Headers((*fields, ("CSeq", str(CSeq(self._local_sequence, "BYE"))))))
+        fields += [("CSeq", str(CSeq(sequence, method))), *extra]
+        return Request(method, target, Headers(tuple(fields)), body)
 
     def bye_flow(self, flow: Flow) -> Flow:
         """Where our request goes. No names are resolved: an address that is not numeric, or that a NAT hides

@@ -9,12 +9,12 @@ from gateway.sip.message import Request
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """Where a message came from and how to answer: a UDP socket and peer, or one TCP connection."""
+    """Where a message came from and how to answer: a UDP socket and peer, or one TCP or TLS connection."""
 
-    transport: str  # "udp" or "tcp"
+    transport: str  # "udp", "tcp" or "tls"
     peer: tuple[str, int]
     local: tuple[str, int]  # our address, for Contact and the SDP answer
-    connection: int = 0  # the shell's number of a TCP connection, 0 for UDP
+    connection: int = 0  # the shell's number of a connection, 0 for UDP
 
     @property
     def reliable(self) -> bool:
@@ -62,6 +62,14 @@ class Acknowledged:
 
 
 @dataclass(frozen=True, slots=True)
+class Probed:
+    """What came of a probe."""
+
+    dialog: int
+    alive: bool
+
+
+@dataclass(frozen=True, slots=True)
 class HungUp:
     """The dialog is over; told once, whatever is still exchanged."""
 
@@ -69,4 +77,4 @@ class HungUp:
     cause: str
 
 
-Effect = Send | Rejected | Invited | Modified | Acknowledged | HungUp
+Effect = Send | Rejected | Invited | Modified | Acknowledged | Probed | HungUp

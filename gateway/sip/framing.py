@@ -26,6 +26,11 @@ class StreamFramer:
         self._needed: int | None = None  # length of the message whose head is known
         self.broken: BadMessage | None = None
 
+    @property
+    def waiting(self) -> bool:
+        """Whether a message has begun and is not whole."""
+        return bool(self._buffer)
+
     def feed(self, data: bytes) -> list[bytes]:
         messages: list[bytes] = []
         if not self.broken:

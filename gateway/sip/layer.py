@@ -11,6 +11,7 @@ from gateway.sip.message import Request, Response, serialise
 from gateway.sip.timers import Timers
 from gateway.sip.transaction import (
     CLIENT,
+    INVITE_CLIENT,
     INVITE_SERVER,
     SERVER,
     Arm,
@@ -31,7 +32,17 @@ class ClientKey:
     branch: str
 
 
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Owner of the timers that run as long as a dialog does."""
+
+    dialog: int
+
+
 Key = ServerKey | ClientKey
+Owner = (
+    Key | int | Watch
+)  # of timers: a transaction, a dialog by its number for its answers, a dialog for all its life
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +69,7 @@ def status_event(status: int) -> Event:
 class TransactionLayer:
     """Timers are shared with the dialogs, whose owners are their numbers."""
 
-    def __init__(self, timers: Timers[Key | int, Timer | DialogTimer]) -> None:
+    def __init__(self, timers: Timers[Owner, Timer | DialogTimer]) -> None:
         self._timers = timers
         self._entries: dict[Key, Entry] = {}
         self._merged: dict[tuple[str, ...], ServerKey] = {}
@@ -81,7 +92,8 @@ class TransactionLayer:
 
     def call(self, key: ClientKey, request: Request, flow: Flow, dialog: int, now: float) -> list[Send]:
         """A client transaction: sends the request."""
-        self._entries[key] = Entry(Transaction(CLIENT, flow.reliable), request, flow, dialog)
+        moves = INVITE_CLIENT if request.method == "INVITE" else CLIENT
+        self._entries[key] = Entry(Transaction(moves, flow.reliable), request, flow, dialog)
         return self.drive(key, Event.REQUEST, now, serialise(request))
 
     def respond(self, key: Key, answer: Response, now: float) -> list[Send]:

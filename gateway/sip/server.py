@@ -12,15 +12,18 @@ from contextlib import suppress
 from dataclasses import replace
 
 from gateway.sip import dialog as dialogs
-from gateway.sip.answers import Fields, Profile, objection, response, retry_after
+from gateway.sip import session_timer
+from gateway.sip.access import Access
+from gateway.sip.answers import Fields, Objection, Profile, objection, response, retry_after
 from gateway.sip.dialog import OVER, Dialog, DialogId, DialogTimer
-from gateway.sip.effects import Acknowledged, Effect, Flow, HungUp, Invited, Modified, Rejected, Send
+from gateway.sip.effects import Acknowledged, Effect, Flow, HungUp, Invited, Modified, Probed, Rejected, Send
 from gateway.sip.errors import BadMessage
 from gateway.sip.headers import MAGIC_COOKIE, NameAddr
-from gateway.sip.layer import ClientKey, Key, TransactionLayer, status_event
+from gateway.sip.layer import ClientKey, Owner, TransactionLayer, Watch, status_event
 from gateway.sip.message import Request, Response, parse, serialise
 from gateway.sip.timers import Timers
 from gateway.sip.transaction import TIMEOUT, Event, ServerKey, State, Timer, server_key
+from gateway.sip.upkeep import Finding, Upkeep
 
 __all__ = ["Effect", "Flow", "Rejected", "Send", "UserAgentServer"]
 
@@ -35,15 +38,19 @@ class UserAgentServer:
     """
 
     def __init__(
-        self, *, token: Callable[[], str], profile: Profile, max_message_bytes: int, max_dialogs: int
-    ) -> None:
+        self, *, token: Callable[[], str], profile: Profile, max_message_bytes: int, max_dialogs: int,
+        access: Access | None = None, session_policy: session_timer.Policy | None = None,
+    ) -> None:  # fmt: skip
         self._token = token
         self._profile = profile
         self._max_message_bytes = max_message_bytes
         self._max_dialogs = max_dialogs
         self._secret = token()
-        self._timers: Timers[Key | int, Timer | DialogTimer] = Timers()
+        self._access = access
+        self.busy_seconds: int | None = None  # Retry-After of OPTIONS while new calls are not taken
+        self._timers: Timers[Owner, Timer | DialogTimer] = Timers()
         self._layer = TransactionLayer(self._timers)
+        self._upkeep = Upkeep(self._layer, self._timers, token, session_policy or session_timer.Policy(0))
         self._dialogs: dict[int, Dialog] = {}
         self._numbers: dict[DialogId, int] = {}
         self._pending: dict[int, ServerKey] = {}  # what of a dialog waits for `respond`
@@ -53,6 +60,10 @@ class UserAgentServer:
         """One whole message: a datagram or what the stream framer cut out."""
         if not data.strip(b"\r\n\0"):
             return []  # keepalive
+        if not self.admits(flow.peer[0]):
+            return self._stranger(data, flow, now)
+        if not flow.reliable and self._access and self._access.floods(flow.peer[0], now):
+            return [Rejected("flood")]  # unread; what matters is sent again
         request = None
         try:
             message = parse(data)
@@ -70,6 +81,10 @@ class UserAgentServer:
             error.request = error.request or request
             return self.reject(error, flow)
 
+    def admits(self, host: str) -> bool:
+        """Whether a host may speak to us at all."""
+        return self._access is None or host in self._access.allowed
+
     def reject(self, error: BadMessage, flow: Flow) -> list[Effect]:
         """Count a bad message and answer it where that is possible; also for what a framer raised."""
         effects: list[Effect] = [Rejected(error.kind)]
@@ -85,6 +100,8 @@ class UserAgentServer:
                 dialog.flow = None
         effects: list[Effect] = []
         for key, entry in self._layer.drop_connection(connection):
+            if isinstance(key, ClientKey) and key.method == "OPTIONS":
+                effects.append(Probed(entry.dialog, alive=False))
             pending = self._pending.get(entry.dialog) == key
             if pending:
                 del self._pending[entry.dialog]
@@ -109,11 +126,14 @@ class UserAgentServer:
             owner, timer = due
             if isinstance(owner, int):
                 effects += self._dialog_timer(self._dialogs[owner], timer, now)
+            elif isinstance(owner, Watch):
+                effects += self._watched(self._dialogs[owner.dialog], timer, now)
             elif isinstance(timer, Timer):
                 entry = self._layer.get(owner)
                 effects += self._layer.drive(owner, timer, now)
-                if timer is Timer.F and entry and entry.dialog in self._dialogs:
-                    effects += self._step(self._dialogs[entry.dialog], dialogs.Event.GONE, "", now)
+                unanswered = timer in (Timer.B, Timer.F) and self._layer.get(owner) is None
+                if entry and unanswered and isinstance(owner, ClientKey):
+                    effects += self._found(owner, entry.dialog, Finding.GONE, now)
         return effects
 
     def waiting(self, number: int) -> bool:
@@ -134,7 +154,9 @@ class UserAgentServer:
             return []
         dialog, success = self._dialogs[number], status < 300
         if success:
-            fields = (self._profile.contact(entry.flow), *fields)
+            dialog.contact = self._profile.contact(entry.flow, entry.request.uri)
+            dialog.description = body or dialog.description
+            fields = (("Contact", dialog.contact), *self._upkeep.agree(dialog, entry.request, now), *fields)
         answer = response(entry.request, status, entry.tag, fields, body, reason)
         effects: list[Effect] = list(self._layer.respond(key, answer, now))
         if entry.request.method == "INVITE" and success:
@@ -155,6 +177,18 @@ class UserAgentServer:
         effects = self.respond(number, 480 if first else 487, now, cause=cause)
         return effects + self._step(dialog, dialogs.Event.HANG_UP, cause, now)
 
+    def timed(self, number: int) -> bool:
+        """Whether a session timer watches this dialog."""
+        dialog = self._dialogs.get(number)
+        return dialog is not None and dialog.session is not None
+
+    def probe(self, number: int, now: float) -> list[Effect]:
+        """Ask whether the other side still knows a dialog; Probed tells."""
+        dialog = self._dialogs.get(number)
+        if dialog is None or dialog.state in OVER:
+            return []
+        return list(self._upkeep.probe(dialog, now)) or [Probed(number, alive=False)]
+
     # From the wire
 
     def _response(self, answer: Response, now: float) -> list[Effect]:
@@ -162,9 +196,46 @@ class UserAgentServer:
         entry = self._layer.get(key)
         if entry is None:
             return [Rejected("stray_response")]
-        effects: list[Effect] = list(self._layer.drive(key, status_event(answer.status), now))
-        if answer.status >= 200 and entry.dialog in self._dialogs:
-            effects += self._step(self._dialogs[entry.dialog], dialogs.Event.GONE, "", now)
+        dialog = self._dialogs.get(entry.dialog)
+        if dialog is None or (dialog.state in OVER and key.method != "BYE"):
+            return []
+        first = answer.status >= 200 and entry.transaction.state in (State.TRYING, State.PROCEEDING)
+        if key.method == "INVITE":
+            effects: list[Effect] = list(self._upkeep.acknowledge(dialog, key, answer, now))
+        else:
+            effects = list(self._layer.drive(key, status_event(answer.status), now))
+        if first:
+            over = key.method == "BYE"
+            found = Finding.GONE if over else self._upkeep.answered(dialog, key, answer, now)
+            effects += self._found(key, dialog.number, found, now)
+        return effects
+
+    def _found(self, key: ClientKey, number: int, finding: Finding | None, now: float) -> list[Effect]:
+        """What a request of ours showed of the other side."""
+        dialog = self._dialogs.get(number)
+        if dialog is None or finding is None:
+            return []
+        match key.method:
+            case "BYE":
+                return self._step(dialog, dialogs.Event.GONE, "", now)
+            case "OPTIONS" if dialog.state not in OVER:
+                return [Probed(number, finding is Finding.ALIVE)]
+            case "INVITE" | "UPDATE" if finding is Finding.GONE:
+                return self.hang_up(number, "session_expired", now)
+        return []
+
+    def _watched(self, dialog: Dialog, timer: Timer | DialogTimer, now: float) -> list[Effect]:
+        refresh = self._upkeep.due(dialog, timer, now)
+        return self.hang_up(dialog.number, "session_expired", now) if refresh is None else list(refresh)
+
+    def _stranger(self, data: bytes, flow: Flow, now: float) -> list[Effect]:
+        """One who may not speak to us gets few answers, none to what he did not ask rightly, and no state."""
+        effects: list[Effect] = [Rejected("unknown_peer")]
+        if self._access and self._access.answers_stranger(flow.peer[0], now):
+            with suppress(BadMessage):
+                message = parse(data)
+                if isinstance(message, Request) and message.method != "ACK":
+                    effects += self._stateless(self._stamped(message, flow), flow, 403, ())
         return effects
 
     def _request(self, request: Request, flow: Flow, now: float) -> list[Effect]:
@@ -186,15 +257,26 @@ class UserAgentServer:
             return self._refuse(request, flow, fault.status, fault.kind, fault.fields)
         match request.method:
             case "OPTIONS":
-                return self._stateless(request, flow, 200, self._profile.described())
+                return self._options(request, flow, now)
             case "INVITE":
                 return self._invite(key, request, flow, now)
             case _:
                 return self._refuse(request, flow, 481, "unknown_dialog")
 
+    def _options(self, request: Request, flow: Flow, now: float) -> list[Effect]:
+        """Health checks: 200 when a call would be taken, else 503."""
+        if self._access and (fault := self._access.too_often(flow.peer[0], now)):
+            return self._refuse(request, flow, fault.status, fault.kind, fault.fields)
+        described = self._profile.described()
+        if self.busy_seconds is not None:
+            return self._stateless(request, flow, 503, (*retry_after(self.busy_seconds), *described))
+        return self._stateless(request, flow, 200, described)
+
     def _invite(self, key: ServerKey, request: Request, flow: Flow, now: float) -> list[Effect]:
         if self._layer.is_merged(request, key):
             return self._refuse(request, flow, 482, "merged_request")
+        if fault := self._inadmissible(request, flow.peer[0], now) or self._too_short(request):
+            return self._refuse(request, flow, fault.status, fault.kind, fault.fields)
         room = len(self._layer) < TRANSACTIONS_PER_DIALOG * self._max_dialogs
         if len(self._dialogs) >= self._max_dialogs or not room:
             return self._refuse(request, flow, 503, "overload", retry_after())
@@ -220,7 +302,10 @@ class UserAgentServer:
         full = len(self._layer) >= DIALOG_RESERVE * TRANSACTIONS_PER_DIALOG * self._max_dialogs
         if full and request.method != "BYE":  # which frees what it takes: a dialog ends once
             return self._refuse(request, flow, 503, "overload", retry_after())
-        if fault := objection(request, self._profile):
+        fault = objection(request, self._profile)
+        if not fault and self._access and flow.peer[0] != dialog.host:  # somebody else than who made it?
+            fault = self._access.unproven(request, flow.peer[0], now)
+        if fault:
             return self._refuse(request, flow, fault.status, fault.kind, fault.fields)
         if request.cseq.number < dialog.remote_sequence:
             return self._refuse(request, flow, 500, "old_sequence")
@@ -244,8 +329,22 @@ class UserAgentServer:
             return self._refuse(request, flow, 500, "request_pending", retry_after(1))
         if request.method == "INVITE" and dialog.state is dialogs.State.ACCEPTED:
             return self._refuse(request, flow, 491, "request_pending")
+        if fault := self._too_short(request):
+            return self._refuse(request, flow, fault.status, fault.kind, fault.fields)
         dialog.refresh_target(request)
         return [*self._open(dialog, key, request, flow, now), Modified(dialog.number, request, flow)]
+
+    def _inadmissible(self, request: Request, host: str, now: float) -> Objection | None:
+        if self._access is None:
+            return None
+        return self._access.too_often(host, now) or self._access.unproven(request, host, now)
+
+    def _too_short(self, request: Request) -> Objection | None:
+        """RFC 4028 section 9."""
+        policy = self._upkeep.policy
+        if not session_timer.too_short(request, policy):
+            return None
+        return Objection(422, "session_too_short", (("Min-SE", str(policy.least)),))
 
     def _bye(self, dialog: Dialog, key: ServerKey, request: Request, flow: Flow, now: float) -> list[Effect]:
         effects = self._at_once(dialog, key, request, flow, now, ())
@@ -287,6 +386,7 @@ class UserAgentServer:
             return []
         effects: list[Effect] = []
         if dialog.state in OVER and before not in OVER:
+            self._timers.disarm(Watch(dialog.number))
             effects.append(HungUp(dialog.number, cause))
         if dialog.state is dialogs.State.ENDING:
             effects += self._send_bye(dialog, now)
@@ -299,7 +399,7 @@ class UserAgentServer:
         if dialog.flow is None:
             return self._step(dialog, dialogs.Event.GONE, "", now)
         key = ClientKey("BYE", MAGIC_COOKIE + self._token())
-        request, flow = dialog.bye(key.branch, dialog.flow), dialog.bye_flow(dialog.flow)
+        request, flow = dialog.request("BYE", key.branch, dialog.flow), dialog.bye_flow(dialog.flow)
         return list(self._layer.call(key, request, flow, dialog.number, now))
 
     def _dialog_timer(self, dialog: Dialog, timer: Timer | DialogTimer, now: float) -> list[Effect]:
@@ -310,6 +410,7 @@ class UserAgentServer:
 
     def _forget(self, dialog: Dialog) -> None:
         self._timers.disarm(dialog.number)
+        self._timers.disarm(Watch(dialog.number))
         self._pending.pop(dialog.number, None)
         del self._dialogs[dialog.number]
         del self._numbers[dialog.id]

@@ -35,6 +35,9 @@ class Timers(Generic[Owner, Name]):
         """All timers of one owner."""
         self._live -= len(self._due.pop(owner, {}))
 
+    def armed(self, owner: Owner, name: Name) -> bool:
+        return name in self._due.get(owner, {})
+
     def next(self) -> float | None:
         """When the earliest timer is due, or None."""
         while self._heap and not self._alive(self._heap[0]):

@@ -1,4 +1,4 @@
-"""Transactions (RFC 3261 section 17, RFC 6026): three tables and one machine that walks them.
+"""Transactions (RFC 3261 section 17, RFC 6026): four tables and one machine that walks them.
 
 An event missing from its state's row is absorbed: a retransmission or a stale timer, never an error.
 """
@@ -29,7 +29,7 @@ class Event(Enum):
 
 
 class Timer(Enum):
-    E, F, G, H, I, J, K, L = "EFGHIJKL"
+    A, B, D, E, F, G, H, I, J, K, L, M = "ABDEFGHIJKLM"
 
 
 class Do(Enum):
@@ -102,12 +102,45 @@ CLIENT: Moves = {
     State.TERMINATED: {},
 }
 
-_START = {id(INVITE_SERVER): State.PROCEEDING, id(SERVER): State.TRYING, id(CLIENT): State.TRYING}
+# Figure 5 of RFC 3261 as changed by figure 1 of RFC 6026; what is sent on an answer is its ACK. A program is asked,
+# nobody has to lift a receiver: timer B runs on in PROCEEDING.
+INVITE_CLIENT: Moves = {
+    State.TRYING: {
+        Event.REQUEST: (State.TRYING, (Do.SEND, Timer.A, Timer.B)),
+        Timer.A: (State.TRYING, (Do.REPEAT, Timer.A)),
+        Timer.B: (State.TERMINATED, ()),
+        Event.PROVISIONAL: (State.PROCEEDING, ()),
+        Event.SUCCESS: (State.ACCEPTED, (Do.SEND, Timer.M)),
+        Event.FAILURE: (State.COMPLETED, (Do.SEND, Timer.D)),
+    },
+    State.PROCEEDING: {
+        Timer.B: (State.TERMINATED, ()),
+        Event.SUCCESS: (State.ACCEPTED, (Do.SEND, Timer.M)),
+        Event.FAILURE: (State.COMPLETED, (Do.SEND, Timer.D)),
+    },
+    State.ACCEPTED: {
+        Event.SUCCESS: (State.ACCEPTED, (Do.SEND,)),
+        Timer.M: (State.TERMINATED, ()),
+    },
+    State.COMPLETED: {
+        Event.FAILURE: (State.COMPLETED, (Do.SEND,)),
+        Timer.D: (State.TERMINATED, ()),
+    },
+    State.TERMINATED: {},
+}
+
+_START = {
+    id(INVITE_CLIENT): State.TRYING,
+    id(INVITE_SERVER): State.PROCEEDING,
+    id(SERVER): State.TRYING,
+    id(CLIENT): State.TRYING,
+}
 
 # Seconds over an unreliable transport, and over a reliable one, which needs no time to absorb repetitions.
 _WAITS = {
     Timer.F: (TIMEOUT, TIMEOUT), Timer.H: (TIMEOUT, TIMEOUT), Timer.I: (T4, 0.0), Timer.J: (TIMEOUT, 0.0),
-    Timer.K: (T4, 0.0), Timer.L: (TIMEOUT, TIMEOUT),
+    Timer.K: (T4, 0.0), Timer.L: (TIMEOUT, TIMEOUT), Timer.B: (TIMEOUT, TIMEOUT), Timer.D: (TIMEOUT, 0.0),
+    Timer.M: (TIMEOUT, TIMEOUT),
 }  # fmt: skip
 
 
@@ -149,6 +182,9 @@ class Transaction:
                     effects.append(Transmit(self._data))
                 case Do.SLOW:
                     self._interval = T2
+                case Timer.A if not self._reliable:
+                    effects.append(Arm(action, now + self._interval))
+                    self._interval *= 2
                 case Timer.E | Timer.G if not self._reliable:
                     effects.append(Arm(action, now + self._interval))
                     self._interval = min(2 * self._interval, T2)

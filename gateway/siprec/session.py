@@ -13,12 +13,14 @@ from typing import NewType
 
 from gateway.sip import effects as sip
 from gateway.sip import sdp
+from gateway.sip.access import Access
 from gateway.sip.answers import ALLOW, Fields, Profile, retry_after
 from gateway.sip.effects import Flow, Rejected, Send
 from gateway.sip.errors import BadMessage
 from gateway.sip.message import Request
 from gateway.sip.sdp import Format
 from gateway.sip.server import UserAgentServer
+from gateway.sip.session_timer import Policy
 from gateway.siprec.metadata import Metadata, MetadataError, merge
 from gateway.siprec.metadata import parse as parse_metadata
 from gateway.siprec.multipart import MultipartError, split
@@ -28,7 +30,7 @@ SessionId = NewType("SessionId", int)
 METADATA_TYPES = ("application/rs-metadata+xml", "application/rs-metadata")
 SRS = Profile(
     accepts=("application/sdp", *METADATA_TYPES, "multipart/mixed"),
-    options=("siprec",),
+    options=("siprec", "timer"),
     contact_params=";+sip.srs",  # RFC 7866 section 6.1.2
 )
 ENDING_RESERVE = 2  # dialogs a session, since one that ended still exchanges its BYE for up to 32 s
@@ -84,10 +86,19 @@ class Established:
 @dataclass(frozen=True, slots=True)
 class Ended:
     session: SessionId
-    cause: str  # bye, cancel, no_ack, connection_lost, refused, no_acceptable_media, or what `end` was told
+    # bye, cancel, no_ack, connection_lost, session_expired, refused, no_acceptable_media, or what `end` was told
+    cause: str
 
 
-Effect = Send | Rejected | Offered | Changed | Established | Ended
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """What came of a probe: whether the client still knows the session."""
+
+    session: SessionId
+    alive: bool
+
+
+Effect = Send | Rejected | Offered | Changed | Established | Probed | Ended
 
 
 @dataclass(slots=True)
@@ -112,8 +123,9 @@ class RecordingServer:
     """Sessions are made by INVITEs, whether or not they carry any mark of SIPREC."""
 
     def __init__(
-        self, *, supported: sdp.Supported, token: Callable[[], str], max_message_bytes: int, max_sessions: int
-    ) -> None:
+        self, *, supported: sdp.Supported, token: Callable[[], str], max_message_bytes: int, max_sessions: int,
+        access: Access | None = None, session_policy: Policy | None = None,
+    ) -> None:  # fmt: skip
         self._supported = supported
         self._max_sessions = max_sessions
         self._sessions: dict[SessionId, _Session] = {}
@@ -122,6 +134,8 @@ class RecordingServer:
             profile=SRS,
             max_message_bytes=max_message_bytes,
             max_dialogs=ENDING_RESERVE * max_sessions,
+            access=access,
+            session_policy=session_policy,
         )
 
     def receive(self, data: bytes, flow: Flow, now: float) -> list[Effect]:
@@ -139,6 +153,22 @@ class RecordingServer:
     def carries(self, connection: int) -> bool:
         """Whether a session runs on a TCP connection, be it another than the one it began on."""
         return self._agent.carries(connection)
+
+    def admits(self, host: str) -> bool:
+        """Whether a host may speak to us; what others send is answered shortly or not at all."""
+        return self._agent.admits(host)
+
+    def busy(self, retry_seconds: int | None) -> None:
+        """What OPTIONS is answered from now on: 503 with this Retry-After, or 200."""
+        self._agent.busy_seconds = retry_seconds
+
+    def timed(self, session: SessionId) -> bool:
+        """Whether a session timer (RFC 4028) ends this session when the client is gone."""
+        return self._agent.timed(session)
+
+    def probe(self, session: SessionId, now: float) -> list[Effect]:
+        """Ask the client whether it still knows a session; Probed follows, at once or within 32 s."""
+        return self._translate(self._agent.probe(session, now), now)
 
     def next_timer(self) -> float | None:
         return self._agent.next_timer()
@@ -201,6 +231,8 @@ class RecordingServer:
                     out += self._modified(SessionId(dialog), request, now)
                 case sip.Acknowledged(dialog, _, first):
                     out += [Established(SessionId(dialog))] if first else []
+                case sip.Probed(dialog, alive):
+                    out.append(Probed(SessionId(dialog), alive))
                 case sip.HungUp(dialog, cause):
                     out += self._ended(SessionId(dialog), cause)
         return out
@@ -267,7 +299,7 @@ class RecordingServer:
         reason: str = "", cause: str = "refused",
     ) -> list[Effect]:  # fmt: skip
         if status < 300:
-            fields = (*fields, *ALLOW)
+            fields = (*fields, *ALLOW, ("Supported", ", ".join(SRS.options)))
         if body:
             fields = (*fields, ("Content-Type", "application/sdp"))
         answered = self._agent.respond(

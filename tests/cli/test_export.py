@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import wave
 from pathlib import Path
 
@@ -51,6 +52,26 @@ def test_the_reason_is_kept_sealed(hushtap: Hushtap, recorder: Recorder) -> None
     (entry,) = access.read(recorder.vault.directory, recorder.private)
     assert (entry.call_id, entry.action) == (call.id, "export")
     assert entry.details == {"reason": "asked by Grace Hopper", "leg": "both", "format": "wav"}
+
+
+@pytest.mark.parametrize("form", ["unsigned", "signed"])
+def test_a_vcon(hushtap: Hushtap, recorder: Recorder, form: str) -> None:
+    sign = ("--sign",) if form == "signed" else ()
+    assert export(hushtap, recorder.call(1), "call.vcon", *sign).status == 0
+    vcon = json.loads(Path("call.vcon").read_bytes())
+    assert ("signatures" in vcon) == (form == "signed")
+    (entry,) = access.read(recorder.vault.directory, recorder.private)
+    assert (entry.details["format"], entry.details.get("signed")) == ("vcon", "yes" if sign else None)
+
+
+def test_only_a_vcon_is_signed_and_only_with_the_key(hushtap: Hushtap, recorder: Recorder) -> None:
+    call = recorder.call(1)
+    assert "--sign is for --format vcon" in export(hushtap, call, "call.wav", "--sign").err
+    recorder.paths.node.unlink()
+    outcome = export(hushtap, call, "call.vcon", "--sign")
+    assert outcome.status == 2
+    assert "node.key" in outcome.err
+    assert not Path("call.vcon").exists()
 
 
 def test_nothing_is_exported_when_the_log_cannot_be_written(hushtap: Hushtap, recorder: Recorder) -> None:

@@ -11,7 +11,7 @@ from tests.storage.recorder import EXTENSION, NAME, NUMBER, Recorder
 
 CALL_KEYS = {
     *("id", "state", "reason", "started", "ended", "direction"),
-    *("participants", "legs", "redactions", "recordings", "notes"),
+    *("participants", "legs", "speech", "redactions", "recordings", "notes"),
 }
 
 
@@ -59,6 +59,10 @@ def test_the_shape_of_a_call(hushtap: Hushtap, recorder: Recorder) -> None:
                 "duplicated": 0,
                 "seconds": 0.0,
             },
+        ],
+        "speech": [
+            {"role": "external", "talk": 2.5, "silence": 1.5, "overtalk": 0.25},
+            {"role": "agent", "talk": 0.75, "silence": 3.25, "overtalk": 0.25},
         ],
         "redactions": [
             {"start": 0.1, "end": 0.2, "legs": ["external", "agent"], "cause": "pause", "actor": "desk 4"},
@@ -120,6 +124,7 @@ def test_show_tells_all(hushtap: Hushtap, recorder: Recorder) -> None:
         NAME,
         EXTENSION,
         "1 lost",
+        "external: 0:00:02.5 talk, 0:00:01.5 silence, 0:00:00.2 overtalk",
         "desk 4",
         "a note",
         str(recorder.part_path(call)),

@@ -62,7 +62,7 @@ class Bench:
         self.store = SlowStore()
         self.told: list[Command] = []
         self.sent: list[str] = []
-        self.calls = Calls(settings, cast(Store, self.store), Metrics(), self._tell)
+        self.calls = Calls(settings, cast(Store, self.store), Metrics(), self._tell, lambda facts, keys: None)
         self.calls.sip = cast(
             SipServer, SimpleNamespace(machine=self.machine, now=lambda: 0.0, act=self._act)
         )

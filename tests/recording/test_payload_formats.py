@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from gateway.codecs.codec import Codec
+from gateway.codecs.g711 import A_LAW
 from gateway.codecs.registry import by_track
 from gateway.codecs.rendering import Block, render
 from gateway.recording.engine import Engine
@@ -43,8 +44,8 @@ def stream(
     ]
 
 
-def record(datagrams: Sequence[Datagram], *formats: PayloadFormat, **leg: tuple[int, ...]) -> Played:
-    return play(datagrams, plan=replace(PLAN, legs=(LegPlan(Role.EXTERNAL, formats, **leg),)))
+def record(datagrams: Sequence[Datagram], *formats: PayloadFormat, leg: LegPlan | None = None) -> Played:
+    return play(datagrams, plan=replace(PLAN, legs=(leg or LegPlan(Role.EXTERNAL, formats),)))
 
 
 def stored(played: Played) -> list[Block]:
@@ -155,7 +156,7 @@ def test_comfort_noise_is_silence_and_not_loss(payload_type: int) -> None:
         datagrams[number] = replace(
             datagrams[number], data=header[:1] + bytes((payload_type,)) + header[2:] + noise
         )
-    played = record(datagrams, PCMA, noise=(105,))
+    played = record(datagrams, leg=LegPlan(Role.EXTERNAL, (PCMA,), noise=(105,)))
     assert (played.finished.legs[0].lost, played.finished.legs[0].media_units) == (0, 70 * 160)
     assert played.runs(Role.EXTERNAL) == [(0, 4800), (9600, 16_000)]
     assert played.audio(Role.EXTERNAL) == spoken
@@ -220,7 +221,8 @@ def test_a_tone_told_in_another_clock_is_masked_for_as_long_as_it_was() -> None:
         event = bytes((5, 0x0A)) + ((number - 29) * 160).to_bytes(2)
         data = rtp(100 + number, 7000 + 30 * 960, event, payload_type=101)
         datagrams[number] = replace(datagrams[number], data=data)
-    played = record(datagrams, form(audio.codec), events=(101,), event_rates=(8000,))
+    leg = LegPlan(Role.EXTERNAL, (form(audio.codec),), events=(101,), event_rates=(8000,))
+    played = record(datagrams, leg=leg)
     (redaction,) = played.finished.redactions
     assert (redaction.start, redaction.end) == (4800, 5600)
 
@@ -235,3 +237,17 @@ def test_rates_that_share_no_unit_with_the_call_clock_do_not_drift(rate: int) ->
     assert heard[heard.size - expected.size :].tolist() == expected.tolist()
     last = stored(played)[-1]
     assert abs(last.time / 8000 + len(last.payload) / 2 / rate - expected.size / rate) < 0.001
+
+
+@pytest.mark.parametrize("skew_ppm", [-150, 150])
+def test_skew_is_heard_neither_as_clicks_nor_as_missing_sound(skew_ppm: int) -> None:
+    minutes, hertz = 3, 400.0
+    tone = np.sin(2 * np.pi * hertz * np.arange(minutes * 60 * 8000) / 8000) * 12_000
+    levels = np.argsort(A_LAW.table, kind="stable")
+    audio = bytes(levels[np.searchsorted(A_LAW.table[levels], tone).clip(0, 255)].astype(np.uint8))
+    played = record(sent(audio, packet=480, skew_ppm=skew_ppm), PCMA)
+    whole, heard = A_LAW.decode(audio).astype(int), rendered(played, 8000).astype(int)
+    assert len({block.time % 480 for block in stored(played)}) > 2  # the clock has moved, some times
+    assert np.abs(np.diff(heard)).max() <= np.abs(np.diff(whole)).max() * 1.01
+    assert np.count_nonzero(np.diff(np.sign(heard[np.abs(heard) > 100]))) == minutes * 60 * hertz * 2 - 1
+    assert abs(heard.size / whole.size - 1 + skew_ppm / 1e6) < 0.01 / (minutes * 60)

@@ -20,6 +20,7 @@ from gateway.recording.model import (
     RecordingState,
     Redaction,
     Role,
+    Speech,
 )
 from gateway.storage.container import Block, Chapter, Track, cluster, header, trailer
 from gateway.storage.index import Index
@@ -120,6 +121,7 @@ class Recorder:
             facts.redactions,
             (recording,),
             facts.notes,
+            (Speech(Role.EXTERNAL, 2500, 1500, 250), Speech(Role.AGENT, 750, 3250, 250)),
         )
         self.vault.finish_recording(done, recording, self.keys.node)
         self.index.put(self.vault.write_call(done, self.keys))

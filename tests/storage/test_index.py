@@ -171,6 +171,19 @@ def test_other_versions_are_named(recorder: Recorder) -> None:
         Index.open(path)
 
 
+def test_an_index_of_the_first_version_is_brought_up_to_date(
+    recorder: Recorder, records: list[CallRecord]
+) -> None:
+    recorder.index.close()
+    connection = pysqlite3.connect(str(recorder.vault.index_path))
+    connection.execute("DROP TABLE speech")
+    connection.execute("UPDATE alembic_version SET version_num = '0001'")
+    connection.commit()
+    connection.close()
+    with Index.open(recorder.vault.index_path) as index:
+        assert sorted(index.calls(), key=lambda record: record.facts.id) == records
+
+
 def test_the_tables_are_what_the_migrations_make(recorder: Recorder) -> None:
     scripts = ScriptDirectory(str(Path(tables.__file__).parent / "migrations"))
     assert scripts.get_current_head() == SCHEMA_VERSION

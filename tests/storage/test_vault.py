@@ -25,6 +25,7 @@ from gateway.storage.records import (
     decode_data_key,
     encode_call,
     open_call,
+    seal_call,
 )
 from gateway.storage.sealing import open_sealed
 from gateway.storage.vault import CALL_FILE, NotInVault, Vault, VaultBusy, VaultError
@@ -220,3 +221,12 @@ def test_parts_are_found_in_order(recorder: Recorder) -> None:
         recorder.write_part(facts, key, number)
     folder = recorder.vault.call_folder(facts.id, facts.started_ns)
     assert recorder.vault.parts_on_disk(folder) == {identifier(2, 1): [1, 2, 10]}
+
+
+def test_a_record_from_before_speech_was_measured_is_read(recorder: Recorder) -> None:
+    record = seal_call(recorder.facts(1), recorder.keys)
+    body = canonical.parse(encode_call(record, recorder.keys.node))["body"]
+    del body["speech"]
+    signature = base64.b64encode(recorder.keys.node.sign(canonical.dump(body))).decode()
+    old = canonical.dump({"body": body, "node": recorder.keys.node.public.id, "signature": signature})
+    assert decode_call(old, recorder.keys.node.public) == record

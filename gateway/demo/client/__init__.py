@@ -5,6 +5,7 @@ bad as the plan says, the same way each time for the same seed. `python -m gatew
 """
 
 from gateway.demo.client.agent import Client, place
+from gateway.demo.client.digest import Login
 from gateway.demo.client.errors import ClientError
 from gateway.demo.client.outcome import Ending, LegSent, Outcome, Sent
 from gateway.demo.client.plan import Digit, Leg, Network, Party, Plan
@@ -16,6 +17,7 @@ __all__ = [
     "Ending",
     "Leg",
     "LegSent",
+    "Login",
     "Network",
     "Outcome",
     "Party",

@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import resource
+import ssl
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -13,7 +15,9 @@ from dataclasses import dataclass
 from statistics import quantiles
 
 from gateway.demo import speech
-from gateway.demo.client import Client, ClientError, Ending, Leg, Network, Outcome, Party, Plan
+from gateway.demo.client import Client, ClientError, Ending, Leg, Login, Network, Outcome, Party, Plan
+
+PASSWORD = "SIP_PASSWORD"  # noqa: S105 the name of an environment variable
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +58,18 @@ class Result:
 
 def plan(options: argparse.Namespace, index: int, audio: Sequence[bytes]) -> Plan:
     """The plan of one call of a run: inbound and outbound in turn, each with numbers of its own."""
-    external = Leg(Party(f"+1555{1_000_000 + index}", f"Caller {index}"), audio[0], "1", options.skew)
-    agent = Leg(Party(str(200 + index % 700), f"Agent {index % 700}"), audio[1], "2", -options.skew)
+    external = Leg(
+        Party(f"+1555{1_000_000 + index}", f"Caller {index}"), audio[0], "1", skew_ppm=options.skew
+    )
+    agent = Leg(Party(str(200 + index % 700), f"Agent {index % 700}"), audio[1], "2", skew_ppm=-options.skew)
     caller, callee = (external, agent) if index % 2 == 0 else (agent, external)
     seed = None if options.seed is None else options.seed + index
     network = Network(
         options.loss, options.duplicate, options.jitter, options.reorder, options.reorder_delay, seed
     )  # fmt: skip
     return Plan(
-        caller, callee, options.seconds, options.codec, ptime_ms=options.ptime, network=network, keep=False
+        caller, callee, options.seconds, options.codec, ptime_ms=options.ptime, network=network, keep=False,
+        session_seconds=options.session,
     )  # fmt: skip
 
 
@@ -71,7 +78,9 @@ async def run(options: argparse.Namespace) -> Result:
     host, _, port = options.server.rpartition(":")
     audio = [speech.load("inbound", role, options.codec) for role in ("external", "agent")]
     loop = asyncio.get_running_loop()
-    async with Client((host, int(port)), options.transport) as client:
+    login = Login(options.user, os.environ.get(PASSWORD, "")) if options.user else None
+    trusted = ssl.create_default_context(cafile=options.ca) if options.transport == "tls" else None
+    async with Client((host, int(port)), options.transport, login, trusted) as client:
         began = loop.time()
 
         async def one(index: int) -> Outcome:
@@ -98,7 +107,16 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--calls", type=int, default=1, help="how many (default 1)")
     parser.add_argument("--seconds", type=float, default=10.0, help="how long each lasts (default 10)")
     parser.add_argument("--rate", type=float, default=20.0, help="calls started a second (default 20)")
-    parser.add_argument("--transport", choices=("udp", "tcp"), default="udp")
+    parser.add_argument("--transport", choices=("udp", "tcp", "tls"), default="udp")
+    parser.add_argument(
+        "--ca", metavar="FILE", help="PEM of whom to trust over TLS; else whom the system trusts"
+    )
+    parser.add_argument(
+        "--user", metavar="NAME", help=f"for digest authentication; the password is ${PASSWORD}"
+    )
+    parser.add_argument(
+        "--session", type=int, metavar="SECONDS", help="ask for a session timer, and refresh in time"
+    )
     parser.add_argument("--codec", choices=("PCMA", "PCMU"), default="PCMA")
     parser.add_argument(
         "--ptime", type=int, default=20, choices=(10, 20, 30, 40, 60), help="milliseconds a packet"

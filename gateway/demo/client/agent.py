@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 import re
 import socket
+import ssl
 from collections.abc import Coroutine
 from contextlib import ExitStack
 from dataclasses import replace
+from math import inf
 from types import TracebackType
 from typing import Self
 from uuid import uuid4
 
 from gateway.demo.client.description import Identities, destinations, metadata, offer, renamed
 from gateway.demo.client.dialog import Dialog, response
+from gateway.demo.client.digest import Login
 from gateway.demo.client.errors import ClientError
-from gateway.demo.client.message import Message, MessageError, multipart, parse
+from gateway.demo.client.message import Headers, Message, MessageError, multipart, parse
 from gateway.demo.client.outcome import Ending, Outcome
 from gateway.demo.client.pacer import Pacer
 from gateway.demo.client.plan import Plan
@@ -32,14 +35,17 @@ async def place(plan: Plan, server: Address, transport: Transport = "udp") -> Ou
 class Client:
     """Any number of calls at once over one connection, paced by one timer. An async context manager."""
 
-    def __init__(self, server: Address, transport: Transport = "udp") -> None:
-        self.server, self.transport = server, transport
+    def __init__(
+        self, server: Address, transport: Transport = "udp", login: Login | None = None,
+        context: ssl.SSLContext | None = None,
+    ) -> None:  # fmt: skip
+        self.server, self.transport, self.login, self.context = server, transport, login, context
         self.pacer = Pacer()
         self.malformed = 0  # messages received that were not SIP
         self._dialogs: dict[str, Dialog] = {}
 
     async def __aenter__(self) -> Self:
-        self.link = await connect(self.server, self.transport, self._receive)
+        self.link = await connect(self.server, self.transport, self._receive, self.context)
         return self
 
     async def __aexit__(
@@ -50,7 +56,7 @@ class Client:
 
     async def place(self, plan: Plan) -> Outcome:
         """Set up a call, send its media, end it. Raises ClientError."""
-        dialog = Dialog(self.link, self.server, self.transport)
+        dialog = Dialog(self.link, self.server, self.transport, self.login)
         self._dialogs[dialog.call_id] = dialog
         try:
             with ExitStack() as stack:
@@ -93,14 +99,17 @@ class Call:
         self._sockets: list[socket.socket] = []
         self._version = 0
         self._problems: list[str] = []
+        self._refresh_seconds = inf
+        self.refreshes = 0
 
     async def run(self) -> Outcome:
         asked = self._loop.time()
         body = multipart(self._offer(), metadata(self._ids, self._plan, self._dialog.host))
-        final = await self._dialog.request("INVITE", *body)
+        final = await self._dialog.request("INVITE", *body, self._session())
         outcome = self._outcome(final, self._loop.time() - asked)
         if outcome.ending is Ending.REFUSED:
             return outcome
+        self._agreed(final)
         try:
             self._connect(outcome.answer)
         except ClientError:
@@ -119,7 +128,14 @@ class Call:
             await self._try(self._dialog.request("BYE"))
         legs = tuple(stream.sent() for stream in self._streams)
         problems = tuple(self._problems)
-        return replace(outcome, ending=ending, media_seconds=seconds, legs=legs, problems=problems)
+        return replace(
+            outcome,
+            ending=ending,
+            media_seconds=seconds,
+            legs=legs,
+            problems=problems,
+            refreshes=self.refreshes,
+        )
 
     async def _try(self, step: Coroutine[object, object, object]) -> None:
         """What fails while the call runs is told at its end: the call goes on."""
@@ -132,6 +148,8 @@ class Call:
         """Do what the plan says at its times, until its end or the server's BYE."""
         plan = self._plan
         steps = [(plan.reinvite_at, self._move), (plan.update_at, self._update)]
+        refresh = self._refresh_seconds
+        steps += [(turn * refresh, self._refresh) for turn in range(1, int(plan.seconds / refresh) + 1)]
         for at, step in sorted(
             ((at, step) for at, step in steps if at is not None), key=lambda item: item[0]
         ):
@@ -154,17 +172,36 @@ class Call:
 
     async def _move(self) -> None:
         """Re-INVITE with SDP only: both streams go on from new ports."""
-        final = await self._dialog.request("INVITE", "application/sdp", self._offer())
+        final = await self._dialog.request("INVITE", "application/sdp", self._offer(), self._session())
         if final.status is None or final.status >= 300:
             raise ClientError(f"the re-INVITE was answered {final.start[8:]}")
         self._connect(final.body.decode())
         for stream, connected in zip(self._streams, self._sockets, strict=True):
             self._pacer.move(stream, connected)
 
+    def _session(self) -> Headers:
+        """The session timer asked for (RFC 4028); whoever is to refresh, we by default."""
+        seconds = self._plan.session_seconds
+        if seconds is None:
+            return ()
+        expires = f"{seconds};refresher={self._plan.refresher}"
+        return [("Supported", "timer"), ("Session-Expires", expires)]
+
+    def _agreed(self, final: Message) -> None:
+        found = re.fullmatch(r"(\d+);refresher=uac", final.get("session-expires"))
+        self._refresh_seconds = int(found[1]) / 2 if found else inf
+
+    async def _refresh(self) -> None:
+        final = await self._dialog.request("UPDATE", fields=self._session())
+        self.refreshes += 1
+        if final.status is None or final.status >= 300:
+            raise ClientError(f"the refresh was answered {final.start[8:]}")
+
     async def _update(self) -> None:
         party = self._plan.updated or self._plan.caller.party
         body = renamed(self._ids, party, self._dialog.host)
-        final = await self._dialog.request("UPDATE", "application/rs-metadata+xml", body)
+        kind = "application/rs-metadata+xml"
+        final = await self._dialog.request("UPDATE", kind, body, self._session())
         if final.status is None or final.status >= 300:
             raise ClientError(f"the UPDATE was answered {final.start[8:]}")
 

@@ -6,6 +6,7 @@ import asyncio
 import re
 from uuid import uuid4
 
+from gateway.demo.client.digest import Login
 from gateway.demo.client.errors import ClientError
 from gateway.demo.client.message import Headers, Message, build
 from gateway.demo.client.transport import Address, Link, Transport
@@ -24,8 +25,8 @@ def response(request: Message, status: str) -> bytes:
 class Dialog:
     """One call's signalling: requests with their retransmissions, and what the server asks."""
 
-    def __init__(self, link: Link, server: Address, transport: Transport) -> None:
-        self._link, self._transport = link, transport.upper()
+    def __init__(self, link: Link, server: Address, transport: Transport, login: Login | None = None) -> None:
+        self._link, self._transport, self._login = link, transport.upper(), login
         self.host = link.local[0]
         self.call_id = f"{uuid4().hex}@{self.host}"
         self._from = f"<sip:src@{self.host}>;tag={uuid4().hex[:8]}"
@@ -37,11 +38,26 @@ class Dialog:
         self._acks: dict[str, bytes] = {}  # by CSeq, to repeat for a repeated 2xx
         self.ended = asyncio.Event()  # the server sent BYE
 
-    async def request(self, method: str, content_type: str = "", body: bytes = b"") -> Message:
-        """Send a request in the dialog and wait for its final response; an INVITE is acknowledged."""
+    async def request(
+        self, method: str, content_type: str = "", body: bytes = b"", fields: Headers = ()
+    ) -> Message:
+        """Send a request in the dialog and wait for its final response; an INVITE is acknowledged.
+
+        Where credentials are asked for, it is sent once more with them.
+        """
+        final = await self._request(method, content_type, body, fields)
+        challenges = [value for _, value in final.all("www-authenticate")]
+        if final.status == 401 and self._login:
+            proof = self._login.answer(challenges, method, self._target)
+            if proof:
+                fields = [*fields, ("Authorization", proof)]
+                final = await self._request(method, content_type, body, fields)
+        return final
+
+    async def _request(self, method: str, content_type: str, body: bytes, fields: Headers) -> Message:
         self._cseq += 1
         cseq, branch = self._cseq, f"z9hG4bK{uuid4().hex[:16]}"
-        extra = self._features(method) + ([("Content-Type", content_type)] if body else [])
+        extra = [*self._features(method), *fields, *([("Content-Type", content_type)] if body else [])]
         queue = self._waiting[branch] = asyncio.Queue()
         try:
             final = await self._exchange(self._build(method, cseq, branch, extra, body), method, queue)

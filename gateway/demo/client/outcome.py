@@ -73,4 +73,5 @@ class Outcome:
     media_seconds: float
     legs: tuple[LegSent, ...] = ()
     answer: str = ""  # the SDP of the first answer
+    refreshes: int = 0  # of the session, by the client
     problems: tuple[str, ...] = ()  # requests within the call that failed

@@ -1,15 +1,16 @@
-"""Bytes to and from the server, over UDP or TCP."""
+"""Bytes to and from the server, over UDP, TCP or TLS."""
 
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Callable
 from typing import Literal, Protocol, cast
 
 from gateway.demo.client.message import MessageError, first_message
 
 Address = tuple[str, int]
-Transport = Literal["udp", "tcp"]
+Transport = Literal["udp", "tcp", "tls"]
 Receive = Callable[[bytes], None]
 
 
@@ -24,13 +25,16 @@ class Link(Protocol):
     async def close(self) -> None: ...
 
 
-async def connect(server: Address, transport: Transport, receive: Receive) -> Link:
-    """Raises OSError."""
+async def connect(
+    server: Address, transport: Transport, receive: Receive, context: ssl.SSLContext | None = None
+) -> Link:
+    """Raises OSError. Over TLS the context says whom to trust; without one, whom the system trusts."""
     loop = asyncio.get_running_loop()
     if transport == "udp":
         _, datagrams = await loop.create_datagram_endpoint(lambda: _Datagrams(receive), remote_addr=server)
         return datagrams
-    _, stream = await loop.create_connection(lambda: _Stream(receive), *server)
+    secure = (context or ssl.create_default_context()) if transport == "tls" else None
+    _, stream = await loop.create_connection(lambda: _Stream(receive), *server, ssl=secure)
     return stream
 
 

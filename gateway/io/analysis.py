@@ -1,0 +1,153 @@
+"""Speech activity of calls that have ended, measured by a child process while nobody waits for it.
+
+A call is settled first; when its figures come, its record is written again with them. Where they do not come, the
+call stays without, and a counter says why. One call is measured at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, replace
+
+from gateway.io.jobs import Job, Measured, SealedPart
+from gateway.io.metrics import Metrics
+from gateway.io.store import Store
+from gateway.recording.model import UNIT_NS, UNITS_PER_SECOND, CallFacts, Speech
+from gateway.storage import canonical
+
+log = logging.getLogger(__name__)
+
+MAX_WAITING = 500  # ended calls whose data keys stay in memory; what a burst brings, minutes of work
+LEAST_SECONDS = 30.0  # for a job, to start the child on a busy machine included
+REAL_TIME = 30  # a job may take the length of its call, divided by this, besides
+RESTART_SECONDS = 1.0  # between the loss of a child and the next, so that one that cannot live does not spin
+
+
+class NotMeasured(Exception):
+    """A call has no figures; the text says why."""
+
+
+class Analysis:
+    """The queue of ended calls and the child that works it off. All methods run on the event loop."""
+
+    def __init__(self, store: Store, metrics: Metrics, wanted: bool = True) -> None:
+        self._store = store
+        self._count = metrics.speech.labels
+        self._wanted = wanted
+        self._waiting: asyncio.Queue[tuple[CallFacts, Job]] = asyncio.Queue(MAX_WAITING)
+        self._process: Process | None = None
+        self._task = asyncio.create_task(self._work())
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process else None
+
+    @property
+    def waiting(self) -> int:
+        return self._waiting.qsize()
+
+    def submit(self, facts: CallFacts, keys: Mapping[str, str]) -> None:
+        """Measure a settled call some time; `keys` are its recordings' data keys, hexadecimal.
+
+        While too many wait the call is passed over.
+        """
+        if not self._wanted or not facts.recordings:
+            return
+        try:
+            self._waiting.put_nowait((facts, self._job(facts, keys)))
+        except asyncio.QueueFull:
+            self._count("overload").inc()
+
+    async def stop(self, seconds: float) -> None:
+        """Go on for so many seconds at most, then end; calls that still wait are passed over."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._waiting.join(), seconds)
+        self._task.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._task
+        self._count("stopped").inc(self._waiting.qsize())
+        await self._end()
+
+    def _job(self, facts: CallFacts, keys: Mapping[str, str]) -> Job:
+        path = self._store.vault.part_path
+        return Job(
+            parts=tuple(
+                SealedPart(
+                    path=str(path(facts.id, facts.started_ns, recording.id, part.number)),
+                    recording_id=recording.id,
+                    key=keys[recording.id],
+                    torn=part.torn,
+                )
+                for recording in facts.recordings
+                for part in recording.parts
+            ),
+            legs=tuple(leg.role for leg in facts.legs),
+            length_units=((facts.ended_ns or facts.started_ns) - facts.started_ns) // UNIT_NS,
+            redactions=facts.redactions,
+        )
+
+    async def _work(self) -> None:
+        while True:
+            facts, job = await self._waiting.get()
+            try:
+                speech = await self._measure(job)
+                await self._store.put(replace(facts, speech=speech))
+                self._count("measured").inc()
+            except asyncio.CancelledError:
+                self._count("stopped").inc()
+                raise
+            except Exception as error:  # noqa: BLE001 whatever it was, the next call is measured
+                self._count("failed").inc()
+                log.warning("the speech of call %s was not measured: %s", facts.id, error)
+            finally:
+                self._waiting.task_done()
+
+    async def _measure(self, job: Job) -> tuple[Speech, ...]:
+        seconds = LEAST_SECONDS + job.length_units / UNITS_PER_SECOND / REAL_TIME
+        try:
+            answer = await asyncio.wait_for(self._ask(job), seconds)
+            measured = canonical.build(Measured, json.loads(answer))
+        except TimeoutError:
+            await self._lost()
+            raise NotMeasured(f"it took longer than {seconds:.0f} s") from None
+        except (OSError, ValueError) as error:
+            await self._lost()
+            raise NotMeasured("the analyst process was lost") from error
+        if measured.problem:
+            raise NotMeasured(measured.problem)
+        return measured.speech
+
+    async def _ask(self, job: Job) -> bytes:
+        process = self._process = self._process or await self._start()
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(json.dumps(asdict(job)).encode() + b"\n")
+        await process.stdin.drain()
+        return await process.stdout.readline()
+
+    async def _start(self) -> Process:
+        return await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "gateway.io.analyst"),
+            stdin=PIPE,
+            stdout=PIPE,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        )
+
+    async def _lost(self) -> None:
+        await self._end()
+        await asyncio.sleep(RESTART_SECONDS)
+
+    async def _end(self) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        with suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()

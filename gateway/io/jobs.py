@@ -1,0 +1,35 @@
+"""What the analyst process is asked and what it answers, each a line of JSON."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from gateway.recording.model import Redaction, Role, Speech
+
+
+@dataclass(frozen=True, slots=True)
+class SealedPart:
+    """One file to be read."""
+
+    path: str
+    recording_id: str
+    key: str = field(repr=False)  # the data key, hexadecimal
+    torn: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One call to be measured."""
+
+    parts: tuple[SealedPart, ...]
+    legs: tuple[Role, ...]
+    length_units: int
+    redactions: tuple[Redaction, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A job's outcome."""
+
+    speech: tuple[Speech, ...]
+    problem: str  # why there are no figures; else empty

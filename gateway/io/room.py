@@ -1,0 +1,60 @@
+"""Whether another call can be recorded to its end, and why not."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from gateway.config.settings import Settings
+from gateway.io.channel import Ticked
+from gateway.io.ports import MediaPorts
+from gateway.recording.overload import Limits, Overload, Reading
+
+MEGABYTE = 1 << 20
+PORTS_PER_CALL = 2
+NS = 1_000_000_000
+
+
+class Refusal(Exception):
+    """A call cannot be taken; the text is for the call's record."""
+
+    def __init__(self, status: int, kind: str, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+        self.kind = kind
+
+
+class Room:
+    """Asked before each call, and once a second for those who ask by OPTIONS."""
+
+    def __init__(self, settings: Settings, free_bytes: Callable[[], int], ports: MediaPorts) -> None:
+        self._max_calls = settings.media.max_calls
+        self._min_free = settings.storage.min_free_megabytes * MEGABYTE
+        self._free_bytes = free_bytes
+        self._ports = ports
+        load = settings.load
+        limits = Limits(load.busy_percent / 100, load.late_milliseconds * NS // 1000)
+        self._overload = Overload(limits, time.monotonic_ns())
+        self.closed = ""  # why no call is taken any more
+
+    def ready(self) -> None:
+        """A worker has begun, which takes longer than one may be silent."""
+        self._overload.begun(time.monotonic_ns())
+
+    def ticked(self, report: Ticked, span_ns: int = NS) -> None:
+        """A worker's report of its last second."""
+        self._overload.hear(Reading(report.busy_ns / span_ns, report.latest_ns), time.monotonic_ns())
+
+    def refusal(self, calls: int) -> Refusal | None:
+        """Why the last of so many calls, those being set up included, cannot be taken."""
+        if self.closed:
+            return Refusal(503, "stopping", self.closed)
+        if calls > self._max_calls:
+            return Refusal(503, "max_calls", "as many calls as configured were running already")
+        if self._free_bytes() < self._min_free:
+            return Refusal(503, "disk_full", "the storage was nearly full")
+        if self._ports.free < PORTS_PER_CALL:
+            return Refusal(503, "no_port", "every media port was in use")
+        if overload := self._overload.reason(time.monotonic_ns()):
+            return Refusal(503, "overload", overload)
+        return None

@@ -1,0 +1,211 @@
+"""The analyst: a real child process over sealed parts, and what happens when it cannot do its work."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from gateway.codecs.registry import by_name
+from gateway.demo import speech as dialogues
+from gateway.io import analysis
+from gateway.io.analysis import Analysis
+from gateway.io.jobs import SealedPart
+from gateway.io.metrics import Metrics
+from gateway.io.store import Store
+from gateway.recording.model import UNITS_PER_SECOND, CallFacts, Role
+from gateway.storage.container import Block, Track, cluster, header
+from gateway.storage.sealing import Sealer
+from gateway.storage.vault import measure_part
+from gateway.storage.verify import verify
+from tests.storage.recorder import Recorder
+
+PATIENCE = 20.0
+
+
+@pytest.fixture
+def recorder(tmp_path: Path) -> Recorder:
+    return Recorder.at(tmp_path)
+
+
+def spoken(recorder: Recorder, n: int, *, torn: bool = False) -> tuple[CallFacts, dict[str, str]]:
+    """A settled call with a dialogue in it, and its data keys."""
+    call, key = recorder.begin(n)
+    recording = call.recordings[0]
+    codec = by_name("PCMA", 8000)
+    tracks = [
+        Track(at, role, codec.matroska_id, codec.private, 8000, 1, role.value, at == 1, codec.bits)
+        for at, role in enumerate(Role, 1)
+    ]
+    audio = {at: dialogues.load("inbound", role.value, "PCMA") for at, role in enumerate(Role, 1)}
+    plain = header(recording.id, call.id, recording.segment_id, 1, tracks, call.started_ns)
+    for start in range(0, 8 * UNITS_PER_SECOND, 800):
+        plain += cluster([Block(at, start, payload[start : start + 800]) for at, payload in audio.items()])
+    sealer = Sealer(key, recording.id.encode(), os.urandom(32), os.urandom(7))
+    data = sealer.write(plain) + (b"" if torn else sealer.finish())
+    path = recorder.part_path(call)
+    path.write_bytes(data)
+    done = recorder.finish(replace(call, redactions=()), measure_part(path, 1, torn=torn))
+    settled = replace(done, speech=())
+    recorder.index.put(recorder.vault.write_call(settled, recorder.keys))
+    return settled, {recording.id: key.hex()}
+
+
+@asynccontextmanager
+async def running(recorder: Recorder, wanted: bool = True) -> AsyncIterator[tuple[Analysis, Metrics]]:
+    metrics = Metrics()
+    store = Store(recorder.vault, recorder.index, recorder.keys)
+    analyses = Analysis(store, metrics, wanted)
+    try:
+        yield analyses, metrics
+    finally:
+        await analyses.stop(0)
+        await store.close()
+
+
+def count(metrics: Metrics, outcome: str) -> float:
+    return metrics.registry.get_sample_value("hushtap_speech_analyses_total", {"outcome": outcome}) or 0.0
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+async def measured(recorder: Recorder, *calls: tuple[CallFacts, dict[str, str]]) -> Metrics:
+    async with running(recorder) as (analyses, metrics):
+        for facts, keys in calls:
+            analyses.submit(facts, keys)
+        await analyses.stop(PATIENCE)
+    return metrics
+
+
+def test_figures_are_kept_with_the_call_and_everything_verifies(recorder: Recorder) -> None:
+    whole, torn = spoken(recorder, 1), spoken(recorder, 2, torn=True)
+    metrics = asyncio.run(measured(recorder, whole, torn))
+    assert count(metrics, "measured") == 2
+    for (facts, _), length in ((whole, 8000), (torn, 7900)):  # the last segment was never written
+        record = recorder.index.get(facts.id)
+        folder = recorder.vault.call_folder(facts.id, facts.started_ns)
+        assert record == recorder.vault.read_call(folder, recorder.keys.node.public)
+        assert replace(record.facts, speech=(), participants=facts.participants) == facts
+        external, agent = record.facts.speech
+        assert (external.role, agent.role) == (Role.EXTERNAL, Role.AGENT)
+        assert external.talk_ms + external.silence_ms == agent.talk_ms + agent.silence_ms == length
+        assert 1000 < external.talk_ms < 7000
+        assert 1000 < agent.talk_ms < 7000
+    node = recorder.keys.node.public
+    assert all(verdict.ok for verdict in verify(recorder.vault, recorder.index, recorder.private, node))
+
+
+def test_a_call_that_cannot_be_read_stays_without_figures(recorder: Recorder) -> None:
+    forged, keys = spoken(recorder, 1)
+    path = recorder.part_path(forged)
+    path.write_bytes(path.read_bytes()[:5000] + bytes(100) + path.read_bytes()[5100:])
+    metrics = asyncio.run(measured(recorder, (forged, keys), spoken(recorder, 2)))
+    assert (count(metrics, "failed"), count(metrics, "measured")) == (1, 1)
+    assert recorder.index.get(forged.id).facts.speech == ()
+
+
+def test_a_refused_call_is_no_work(recorder: Recorder) -> None:
+    async def submit() -> None:
+        async with running(recorder) as (analyses, _):
+            analyses.submit(replace(recorder.facts(1), recordings=()), {})
+            assert analyses.waiting == 0
+
+    asyncio.run(submit())
+
+
+def test_nothing_is_measured_where_it_is_not_wanted(recorder: Recorder) -> None:
+    async def submit() -> None:
+        async with running(recorder, wanted=False) as (analyses, _):
+            analyses.submit(*spoken(recorder, 1))
+            assert analyses.waiting == 0
+
+    asyncio.run(submit())
+
+
+def test_too_many_are_passed_over_and_counted(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(analysis, "MAX_WAITING", 2)
+    call, keys = spoken(recorder, 1)
+
+    async def flood() -> Metrics:
+        async with running(recorder) as (analyses, metrics):
+            for _ in range(5):
+                analyses.submit(call, keys)
+            assert count(metrics, "overload") == 3
+        return metrics
+
+    metrics = asyncio.run(flood())
+    assert count(metrics, "stopped") == 2
+
+
+def test_a_dead_analyst_is_replaced(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(analysis, "RESTART_SECONDS", 0.0)
+    first, second, third = (spoken(recorder, n) for n in (1, 2, 3))
+
+    async def murder() -> None:
+        async with running(recorder) as (analyses, metrics):
+            analyses.submit(*first)
+            await until(lambda: count(metrics, "measured") == 1)
+            assert analyses.pid is not None
+            os.kill(analyses.pid, signal.SIGKILL)
+            analyses.submit(*second)
+            await until(lambda: count(metrics, "failed") == 1)
+            analyses.submit(*third)
+            await until(lambda: count(metrics, "measured") == 2)
+
+    asyncio.run(murder())
+    assert [bool(recorder.index.get(call.id).facts.speech) for call, _ in (first, second, third)] == [
+        *(True, False, True)
+    ]
+
+
+def test_an_analyst_that_hangs_is_ended(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(analysis, "RESTART_SECONDS", 0.0)
+    first, second = spoken(recorder, 1), spoken(recorder, 2)
+
+    async def hang() -> None:
+        async with running(recorder) as (analyses, metrics):
+            analyses.submit(*first)
+            await until(lambda: count(metrics, "measured") == 1)
+            pid = analyses.pid
+            assert pid is not None
+            os.kill(pid, signal.SIGSTOP)
+            monkeypatch.setattr(analysis, "LEAST_SECONDS", 0.1)
+            analyses.submit(*second)
+            await until(lambda: count(metrics, "failed") == 1)
+            with suppress(ChildProcessError):
+                assert not Path(f"/proc/{pid}").exists()
+
+    asyncio.run(hang())
+
+
+def test_the_analyst_yields_and_keeps_its_memory_to_itself(recorder: Recorder) -> None:
+    call, keys = spoken(recorder, 1)
+
+    async def look() -> None:
+        async with running(recorder) as (analyses, metrics):
+            analyses.submit(call, keys)
+            await until(lambda: count(metrics, "measured") == 1)
+            pid = analyses.pid
+            assert pid is not None
+            assert os.getpriority(os.PRIO_PROCESS, pid) == 19
+            place = Path(f"/proc/{pid}")
+            key = next(iter(keys.values()))
+            assert key.encode() not in (place / "cmdline").read_bytes()
+            assert "Max core file size        0 " in (place / "limits").read_text()
+
+    asyncio.run(look())
+
+
+def test_a_data_key_is_not_in_a_job_s_text() -> None:
+    part = SealedPart("part", "id", "5ec2e7", torn=False)
+    assert "5ec2e7" not in repr(part)
