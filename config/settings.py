@@ -25,6 +25,13 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+# In the words of TOML, where pydantic speaks of Python.
+EXPECTED = {
+    "model_type": "a table is expected",
+    "tuple_type": "a list is expected",
+    "path_type": "a path is expected, in quotes",
+}
+
 Port = Annotated[int, Field(ge=1, le=65535)]
 Network = IPv4Network | IPv6Network
 EVERYBODY = ("0.0.0.0/0", "::/0")
@@ -109,7 +116,9 @@ class AccessSettings(Section):
 class SipSettings(Section):
     """Where recording clients connect."""
 
-    address: str = Field("127.0.0.1", description="Address the SIP server binds, UDP and TCP.")
+    address: str = Field(
+        "127.0.0.1", description="Address the SIP server binds, UDP and TCP; `::` takes IPv6 alone."
+    )
     port: Port = Field(5060, description="SIP port, UDP and TCP.")
     max_message_bytes: int = Field(
         65_535, ge=4096, le=1_048_576, description="Largest SIP message taken; a larger one is answered 513."
@@ -330,8 +339,11 @@ def parse(table: dict[str, object], source: str, folder: Path) -> Settings:
 
 def _sentence(source: str, fault: ErrorDetails) -> str:
     place = ".".join(str(step) for step in fault["loc"])
-    found = "" if fault["type"] in ("missing", "extra_forbidden") else f", found {fault['input']!r}"
-    return f"{source}: {place or 'settings'}: {fault['msg']}{found}"
+    if fault["type"] == "extra_forbidden":
+        return f"{source}: {place}: there is no such setting"
+    expected = EXPECTED.get(fault["type"]) or fault["msg"].removeprefix("Value error, ")
+    found = "" if isinstance(fault["input"], dict) else f", found {fault['input']!r}"
+    return f"{source}: {place or 'settings'}: {expected}{found}"
 
 
 def _rooted(settings: Settings, folder: Path) -> Settings:

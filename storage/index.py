@@ -40,7 +40,7 @@ class IndexFault(Exception):
 
 
 class IndexMissing(IndexFault):
-    """There is no index yet."""
+    """There is no index."""
 
 
 class IndexCorrupt(IndexFault):

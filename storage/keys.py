@@ -277,7 +277,9 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError as error:
-        raise KeyMissing(f"{path}: the key is not there; `hushtap keys init` makes new keys") from error
+        raise KeyMissing(
+            f"{path}: the key is not there; `hushtap keys init` makes the keys of a new vault"
+        ) from error
     except OSError as error:
         raise KeysError(f"{path}: the key cannot be read: {error.strerror}") from error
 

@@ -7,8 +7,10 @@ the public key change and the next private key take the old one's place. Run aga
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
@@ -18,6 +20,7 @@ from gateway.storage.keys import (
     FilePrivateKeys,
     KeyPaths,
     NodeKey,
+    NotOpened,
     PrivateKeyMissing,
     VaultPublicKey,
     load_node,
@@ -25,7 +28,8 @@ from gateway.storage.keys import (
     private_pem,
     public_pem,
 )
-from gateway.storage.vault import Vault
+from gateway.storage.records import RecordError
+from gateway.storage.vault import NotInVault, Vault
 
 Progress = Callable[[int, int], None]  # documents done, documents in all
 
@@ -50,10 +54,12 @@ def rotate(
         wrapped, folders = list(vault.wrapped_keys()), list(vault.call_folders())
         total = len(wrapped) + len(folders)
         for done, path in enumerate(wrapped, 1):
-            _rewrap(vault, path.stem, keys, public)
+            with _naming(path):
+                _rewrap(vault, path.stem, keys, public)
             progress(done, total)
         for done, folder in enumerate(folders, len(wrapped) + 1):
-            record = _reseal(vault, vault.read_call(folder, node.public), keys, public, node)
+            with _naming(folder):
+                record = _reseal(vault, vault.read_call(folder, node.public), keys, public, node)
             if index is not None:
                 index.reseal(record.facts.id, record.sealed)
             progress(done, total)
@@ -65,6 +71,15 @@ def rotate(
         paths.next_private.replace(paths.vault_private)
         files.sync_folder(paths.vault_private.parent)
     return public.id
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Say in errors where the document lies, for it must be put right before the rotation can go on."""
+    try:
+        yield
+    except (RecordError, NotInVault, NotOpened) as error:
+        raise type(error)(f"{path}: {error}; put it right and rotate again") from error
 
 
 def _rewrap(vault: Vault, recording_id: str, keys: FilePrivateKeys, public: VaultPublicKey) -> None:

@@ -146,8 +146,8 @@ class Vault:
             raise NotOpened(f"the wrapped key of recording {recording_id}: {error}") from error
 
     def wrapped_keys(self) -> Iterator[Path]:
-        """The file of every wrapped key."""
-        return (path for path in sorted(self._wrapped.glob("*/*.json")) if not files.is_temporary(path))
+        """The file of every wrapped key. Raises OSError where a folder cannot be read."""
+        return (path for path in _below(self._wrapped, 2) if path.suffix == ".json")
 
     def destroy_key(self, recording_id: str) -> None:
         """Make the recording unreadable for ever, wherever copies of its audio are. Raises NotInVault."""
@@ -182,11 +182,8 @@ class Vault:
         return record
 
     def call_folders(self) -> Iterator[Path]:
-        """The folder of every call, oldest day first; its name is the call id."""
-        for day in sorted(self._audio.glob("*/*/*/")):
-            yield from sorted(
-                folder for folder in day.iterdir() if re.fullmatch(ID, folder.name) and folder.is_dir()
-            )
+        """The folder of every call, oldest day first; its name is the call id. Raises OSError as `wrapped_keys`."""
+        return (path for path in _below(self._audio, 4) if re.fullmatch(ID, path.name) and path.is_dir())
 
     def calls(self, node: NodePublicKey) -> Iterator[CallRecord]:
         """Every call's record. Raises RecordError at one that is not as signed."""
@@ -225,6 +222,18 @@ class Vault:
             if match := PART_FILE.fullmatch(path.name):
                 found.setdefault(match[1], []).append(int(match[2]))
         return {recording_id: sorted(numbers) for recording_id, numbers in found.items()}
+
+
+def _below(folder: Path, levels: int) -> list[Path]:
+    """What lies so many levels below a folder, sorted.
+
+    Unlike a glob it raises OSError where a folder cannot be read: nothing of a vault may be passed over in silence,
+    least of all by a rotation that then gives up the old key.
+    """
+    found = [folder]
+    for _ in range(levels):
+        found = sorted(path for each in found if each.is_dir() for path in each.iterdir())
+    return found
 
 
 def measure_part(path: Path, number: int, *, torn: bool = False) -> Part:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 from gateway.cli.configuration import settings_of
@@ -90,6 +91,8 @@ def _show(paths: KeyPaths) -> None:
 
 
 def _rotate(settings: Settings, paths: KeyPaths) -> None:
-    with index_of(settings) as index, progress("wrapping keys anew") as report:
-        new = rotate(Vault(settings.storage.directory), index, paths, report)
+    vault = Vault(settings.storage.directory)
+    with ExitStack() as opened:
+        index = opened.enter_context(index_of(settings)) if vault.index_path.exists() else None
+        new = rotate(vault, index, paths, opened.enter_context(progress("wrapping keys anew")))
     print(f"the vault's key is now {new}; the old one is gone from {paths.vault_private}")

@@ -69,9 +69,9 @@ class Admission:
         try:
             take()
         except (TlsError, CredentialsFault) as error:
-            log.error("the SIP %s stay as they were: %s", name, error)
+            log.error("SIP %s: kept as before: %s", name, error)
         else:
-            log.info("the SIP %s were read again", name)
+            log.info("SIP %s: read again", name)
 
     def _stamp(self) -> tuple[int, int, int] | None:
         path: Path | None = self._settings.access.credentials

@@ -108,6 +108,7 @@ class Calls:
         self._sessions: dict[SessionId, Live | None] = {}  # None while the call is being set up
         self._recordings: dict[str, Live] = {}
         self._setting_up = 0
+        self._ended_early: dict[SessionId, str] = {}  # while being set up, and why
         self._tasks: set[asyncio.Task[None]] = set()
         self._reports: dict[str, Sequence[LegReport]] = {}
         self._stopping = False
@@ -126,13 +127,19 @@ class Calls:
                 self._change(event)
             case Ended(session, cause):
                 self._silences.ended(session)
-                live = self._sessions.pop(session, None)
-                if live:
-                    self._hang_up(live, CAUSES.get(cause, cause))
+                self._ended(session, cause)
             case Probed(session, alive):
                 self._silences.probed(session, alive)
             case Established():
                 pass
+
+    def _ended(self, session: SessionId, cause: str) -> None:
+        if session not in self._sessions:
+            return  # it was refused, which is told of where it is refused
+        if live := self._sessions.pop(session):
+            self._hang_up(live, CAUSES.get(cause, cause))
+        else:
+            self._ended_early[session] = cause
 
     def heard(self, message: Message) -> None:
         """Act on what the media worker says."""
@@ -266,8 +273,8 @@ class Calls:
         self._idle.clear()
         self._count()
         self._tell(call.plan(key, str(self._store.folder(opening))), _handles(live))
-        if offered.session not in self._sessions:
-            self._hang_up(live, CAUSES["cancel"])
+        if cause := self._ended_early.pop(offered.session, ""):
+            self._hang_up(live, CAUSES.get(cause, cause))
             return
         self._sessions[offered.session] = live
         self._answer(live, len(offered.streams))
@@ -321,6 +328,7 @@ class Calls:
     ) -> None:
         """Answer at once; the record of the refused call may fail with the disk that refused it."""
         self._sessions.pop(offered.session, None)
+        self._ended_early.pop(offered.session, None)
         retry = self._settings.load.retry_after_seconds if error.status == 503 else None
         machine = self.sip.machine
         self.sip.act(machine.refuse(offered.session, error.status, "", self.sip.now(), retry))
@@ -359,6 +367,10 @@ class Calls:
             assigned = self._assign(changed.metadata, live.labels)
             if assigned.participants:
                 live.call.participants, live.call.direction = assigned.participants, assigned.direction
+                if any(assigned.roles.get(n) not in (None, line.role) for n, line in enumerate(live.lines)):
+                    live.call.note(
+                        ["who speaks on which leg was told anew: the legs keep the roles they began with"]
+                    )
         self._spawn(self._save(live))
 
     def _reformat(self, live: Live, streams: Sequence[Stream]) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections import deque
+from contextlib import suppress
 from typing import Protocol
 
 from gateway.config.settings import SipSettings
@@ -11,6 +13,7 @@ from gateway.sip.effects import Flow
 from gateway.sip.errors import BadMessage
 from gateway.sip.framing import StreamFramer
 
+BATCH = 16  # messages of one connection before others have their turn
 MAX_UNSENT_BYTES = 1 << 20  # to one peer that does not read
 FIRST_SECONDS = 30.0  # until a new connection has brought a whole message
 MESSAGE_SECONDS = 10.0  # from a message's first byte to its last: dripped bytes keep nothing open
@@ -49,6 +52,7 @@ class Connection(asyncio.Protocol):
         self._idle: asyncio.TimerHandle | None = None
         self._unfinished: asyncio.TimerHandle | None = None
         self._shaking: asyncio.Task[None] | None = None
+        self._messages: deque[bytes] = deque()  # of one read at most, so bounded by it
         self._early = b""  # what came with the end of the handshake, before we are told of that
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -59,21 +63,33 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._transport is None:
             self._early += data
-        if self._transport is None or self._transport.is_closing():
             return
-        try:
-            for message in self._framer.feed(data):
-                self._take(message)
-            fault = self._framer.broken
-        except BadMessage as error:
-            fault = error
-        if fault:
-            self._server.broken(fault, self._flow)
-            self._transport.close()
-        elif not self._framer.waiting:
+        with suppress(BadMessage):  # it is in `broken`
+            messages = self._framer.feed(data)
+            if messages:
+                self._finished()
+            self._messages.extend(messages)
+        if not self._framer.waiting:
             self._finished()
         elif self._unfinished is None:
             self._unfinished = self._loop.call_later(MESSAGE_SECONDS, self._too_slow)
+        self._drain()
+
+    def _drain(self) -> None:
+        """Act on some messages; others have their turn before the rest."""
+        assert self._transport
+        for _ in range(min(BATCH, len(self._messages))):
+            if self._transport.is_closing():
+                return
+            self._take(self._messages.popleft())
+        if self._messages:
+            self._transport.pause_reading()
+            self._loop.call_soon(self._drain)
+        elif fault := self._framer.broken:
+            self._server.broken(fault, self._flow)
+            self._transport.close()
+        else:
+            self._transport.resume_reading()
 
     def connection_lost(self, error: Exception | None) -> None:
         self._finished()
@@ -84,7 +100,7 @@ class Connection(asyncio.Protocol):
             self._number = 0
 
     def send(self, data: bytes) -> None:
-        if self._transport is None:
+        if self._transport is None or self._transport.is_closing():
             return
         self._transport.write(data)
         if self._transport.get_write_buffer_size() > MAX_UNSENT_BYTES:
@@ -140,7 +156,6 @@ class Connection(asyncio.Protocol):
         self._rest(FIRST_SECONDS)
 
     def _take(self, message: bytes) -> None:
-        self._finished()
         self._rest(self._server.settings.tcp_idle_seconds)
         self._server.message(message, self._flow)
         if self._transport and not self._server.admits(self._flow.peer[0]):

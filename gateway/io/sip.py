@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 from collections import Counter
 from collections.abc import Callable, Iterable
-from functools import lru_cache
 from itertools import count
-from typing import Any
 
 from gateway.config.settings import SipSettings
 from gateway.io.connection import Connection, Doorman
+from gateway.io.datagrams import Datagrams
 from gateway.io.tls import TlsFiles
 from gateway.sip.effects import Flow, Rejected, Send
 from gateway.sip.errors import BadMessage
@@ -20,7 +18,6 @@ from gateway.siprec.session import Changed, Ended, Established, Offered, Probed,
 
 log = logging.getLogger(__name__)
 
-Address = tuple[str, int]
 SessionEvent = Offered | Changed | Established | Probed | Ended
 MAX_STRANGERS = 16  # connections at once of those who may not speak to us and are told so
 
@@ -43,7 +40,7 @@ class SipServer:
         self._tls = tls
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
-        self._datagrams: asyncio.DatagramTransport | None = None
+        self._datagrams: Datagrams | None = None
         self._listeners: list[asyncio.Server] = []
         self._connections: dict[int, Connection] = {}
         self._hosts: dict[int, str] = {}  # of connections
@@ -54,9 +51,7 @@ class SipServer:
     async def start(self) -> None:
         """Bind UDP, TCP and, where there is a certificate, TLS. Raises OSError."""
         here = (self.settings.address, self.settings.port)
-        self._datagrams, _ = await self._loop.create_datagram_endpoint(
-            lambda: Datagrams(self), sock=_datagram_socket(here)
-        )
+        self._datagrams = Datagrams(here, self.message, lambda: self.refused("unreachable_peer"))
         self._listeners.append(await self._loop.create_server(lambda: Connection(self), *here))
         if tls := self._tls:
             secure = (self.settings.address, self.settings.tls.port)
@@ -141,10 +136,12 @@ class SipServer:
             if connection := self._connections.get(flow.connection):
                 connection.send(data)
         elif self._datagrams:
-            self._datagrams.sendto(data, flow.peer)
+            self._datagrams.send(data, flow.peer)
 
     def _arm(self) -> None:
         due = self.machine.next_timer()
+        if self._timer and self._timer.when() == due:
+            return
         if self._timer:
             self._timer.cancel()
         self._timer = self._loop.call_at(due, self._fire) if due is not None else None
@@ -152,52 +149,3 @@ class SipServer:
     def _fire(self) -> None:
         self._timer = None
         self.act(self.machine.handle_timer(self.now()))
-
-
-class Datagrams(asyncio.DatagramProtocol):
-    def __init__(self, server: SipServer) -> None:
-        self._server = server
-        self._here: Address = ("", 0)
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._here = transport.get_extra_info("sockname")[:2]
-
-    def datagram_received(self, data: bytes, peer: tuple[Any, ...]) -> None:
-        try:
-            here = (_facing(peer[0]), self._here[1]) if _is_any(self._here[0]) else self._here
-        except OSError:  # a made-up sender that nothing can be sent to
-            self._server.refused("unreachable_peer")
-            return
-        flow = Flow("udp", peer[:2], here)
-        self._server.message(data, flow)
-
-    def error_received(self, error: Exception) -> None:
-        """An ICMP answer to something sent earlier: the transaction's own timers deal with it."""
-
-
-def _datagram_socket(here: Address) -> socket.socket:
-    """A bound UDP socket. On `::` it takes IPv6 alone, as TCP does: an answer holds addresses of one family."""
-    family = socket.AF_INET6 if ":" in here[0] else socket.AF_INET
-    opened = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
-    try:
-        if family == socket.AF_INET6:
-            opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        opened.bind(here)
-    except OSError:
-        opened.close()
-        raise
-    return opened
-
-
-def _is_any(address: str) -> bool:
-    return address in ("0.0.0.0", "::")  # noqa: S104 compared, not bound
-
-
-@lru_cache(maxsize=1024)
-def _facing(peer: str) -> str:
-    """Our address on the way to a peer; nothing is sent."""
-    family = socket.AF_INET6 if ":" in peer else socket.AF_INET
-    with socket.socket(family, socket.SOCK_DGRAM) as probe:
-        probe.connect((peer, 9))
-        address: str = probe.getsockname()[0]
-        return address

@@ -32,6 +32,9 @@ _URI = re.compile(
 
 def split(text: str, separator: str) -> Iterator[str]:
     """Pieces between separators, which count neither in quoted strings nor in angle brackets."""
+    if separator not in text:
+        yield text.strip()
+        return
     start, quoted, bracketed, escaped = 0, False, False, False
     for at, char in enumerate(text):
         if escaped:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gateway.sip.dialog import DialogTimer
 from gateway.sip.effects import Flow, Send
@@ -48,7 +48,7 @@ Owner = (
 @dataclass(frozen=True, slots=True)
 class Entry:
     transaction: Transaction
-    request: Request
+    request: Request  # of a server transaction without its body
     flow: Flow  # where its messages go
     dialog: int
     tag: str = ""  # the To tag of its responses
@@ -86,7 +86,9 @@ class TransactionLayer:
     def open(self, key: ServerKey, request: Request, flow: Flow, dialog: int, tag: str) -> None:
         """A server transaction for a new request."""
         moves = INVITE_SERVER if request.method == "INVITE" else SERVER
-        self._entries[key] = Entry(Transaction(moves, flow.reliable), request, flow, dialog, tag)
+        # Responses echo headers alone; a flood of large bodies is not kept for the half minute that timers take.
+        echoed = replace(request, body=b"")
+        self._entries[key] = Entry(Transaction(moves, flow.reliable), echoed, flow, dialog, tag)
         if request.method == "INVITE":
             self._merged[merge_key(request)] = key
 

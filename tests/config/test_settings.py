@@ -44,7 +44,7 @@ def test_relative_paths_lie_beside_the_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "place"),
     [
-        ("[sip]\nprot = 5060\n", "sip.prot"),
+        ("[sip]\nprot = 5060\n", "sip.prot: there is no such setting"),
         ("[spi]\nport = 5060\n", "spi"),
         ("[sip]\nport = 70000\n", "sip.port"),
         ('[sip]\nport = "high"\n', "sip.port"),
@@ -52,6 +52,7 @@ def test_relative_paths_lie_beside_the_file(tmp_path: Path) -> None:
         ("[media]\nhold_back_seconds = 0\n", "media.hold_back_seconds"),
         ("[roles]\nextensions = ['(']\n", "roles.extensions"),
         ("[roles]\ncaller = 'second'\n", "roles.caller"),
+        ("sip = 5\n", "sip: a table is expected, found 5"),
         ("[sip\n", "is not TOML"),
     ],
 )

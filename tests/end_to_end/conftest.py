@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import pytest
 
 from gateway.demo.client import Digit, Network, Outcome, Party, Plan
-from tests.end_to_end import callers
+from tests.end_to_end import callers, judge, sipp
 from tests.end_to_end.gateway import Gateway, Json
 
 SECONDS = 6.0
@@ -20,7 +21,7 @@ RENAMED = Party("+15550007777", "Somebody Else")
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """Calls of the recording client, by name: as planned, as sent, as the gateway lists them."""
+    """Calls by name: of the recording client as planned and as sent; of it and of sipp as the gateway lists them."""
 
     gateway: Gateway  # stopped
     plans: dict[str, Plan]
@@ -61,11 +62,17 @@ async def _place(gateway: Gateway, plans: dict[str, Plan]) -> dict[str, Outcome]
 
 @pytest.fixture(scope="session")
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recorded]:
-    plans = _plans()
-    with Gateway(tmp_path_factory.mktemp("client")) as gateway:
+    """All calls in progress at the same time."""
+    folder, plans = tmp_path_factory.mktemp("recorded"), _plans()
+    numbers = {name: plan.callee.party.number for name, plan in plans.items()}
+    numbers |= {call.name: call.number for call in sipp.CALLS}
+    judge.decode(b"", "PCMA")  # has ffmpeg in memory: its first start takes seconds
+    with Gateway(folder / "gateway") as gateway, ThreadPoolExecutor(len(sipp.CALLS)) as threads:
+        others = [threads.submit(call.place, gateway.server, folder / call.name) for call in sipp.CALLS]
         outcomes = asyncio.run(_place(gateway, plans))
+        for other in others:
+            other.result()
         gateway.wait_idle()
         assert gateway.terminate() == 0
         calls = {party["number"]: call for call in gateway.calls() for party in call["participants"]}
-        listed = {name: calls[plan.callee.party.number] for name, plan in plans.items()}
-        yield Recorded(gateway, plans, outcomes, listed)
+        yield Recorded(gateway, plans, outcomes, {name: calls[number] for name, number in numbers.items()})

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end import judge
+from tests.end_to_end import judge, sipp
 from tests.end_to_end.conftest import RENAMED, Recorded
 
 RUN = 16  # octets of audio in a row that must not be found
@@ -44,6 +44,7 @@ def test_no_audio(recorded: Recorded, written: dict[Path, bytes]) -> None:
 def test_nobody(recorded: Recorded, written: dict[Path, bytes]) -> None:
     parties = [leg.party for plan in recorded.plans.values() for leg in (plan.caller, plan.callee)]
     people = {text for party in [*parties, RENAMED] for text in (party.number, party.name)}
+    people |= {call.number for call in sipp.CALLS} | {"Caller Name", "Agent Name"}
     assert not found(
         written, (text.lstrip("+").encode(code) for text in people for code in ("utf-8", "utf-16-le"))
     )

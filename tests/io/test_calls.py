@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,8 +17,8 @@ from gateway.io.metrics import Metrics
 from gateway.io.sip import SipServer
 from gateway.io.store import Store
 from gateway.recording.call import Opening
-from gateway.recording.messages import Command, Open, Reformat
-from gateway.recording.model import CallFacts
+from gateway.recording.messages import Close, Command, Open, Reformat
+from gateway.recording.model import CallFacts, Direction
 from gateway.sip.effects import Flow, Send
 from gateway.siprec.session import Changed, Ended, Offered, RecordingServer
 
@@ -90,13 +91,26 @@ def description(streams: int = 2, direction: str = "sendonly") -> str:
     return "v=0\r\nc=IN IP4 127.0.0.1\r\n" + "".join(lines)
 
 
-def request(method: str, call: int, sequence: int, body: str, tag: str = "") -> bytes:
+def metadata(speakers: Sequence[tuple[str, str]]) -> str:
+    """RFC 7865, from each speaker's label and number."""
+    elements = [
+        f'<participant participant_id="p{label}"><nameID aor="sip:{number}@h"/></participant>'
+        f'<stream stream_id="s{label}"><label>{label}</label></stream>'
+        f'<participantstreamassoc participant_id="p{label}"><send>s{label}</send></participantstreamassoc>'
+        for label, number in speakers
+    ]
+    return f"<recording>{''.join(elements)}</recording>"
+
+
+def request(
+    method: str, call: int, sequence: int, body: str, tag: str = "", kind: str = "application/sdp"
+) -> bytes:
     return (
         f"{method} sip:srs@127.0.0.1 SIP/2.0\r\n"
         f"Via: SIP/2.0/UDP 127.0.0.1:5070;branch=z9hG4bK{method}{call}.{sequence}\r\n"
         f"From: <sip:src@127.0.0.1>;tag=peer\r\nTo: <sip:srs@127.0.0.1>{tag and ';tag=' + tag}\r\n"
         f"Call-ID: {call}\r\nCSeq: {sequence} {method}\r\nContact: <sip:src@127.0.0.1:5070>\r\n"
-        f"Content-Type: application/sdp\r\nContent-Length: {len(body)}\r\n\r\n{body}"
+        f"Content-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n{body}"
     ).encode()
 
 
@@ -152,3 +166,31 @@ def test_a_call_may_begin_on_hold(tmp_path: Path) -> None:
     assert isinstance(opened, Open)
     assert isinstance(resumed, Reformat)
     assert (opened.held, resumed.held) == (True, False)
+
+
+def test_a_connection_lost_during_set_up_is_no_cancel(tmp_path: Path) -> None:
+    async def play(bench: Bench) -> None:
+        flow = replace(CLIENT, transport="tcp", connection=1)
+        bench._act(bench.machine.receive(request("INVITE", 1, 1, description()), flow, 0.0))
+        bench._act(bench.machine.connection_lost(1, 0.0))
+
+    bench = run(tmp_path, play)
+    opened, closed = bench.told
+    assert isinstance(opened, Open)
+    assert isinstance(closed, Close)
+    (live,) = bench.calls._live.values()
+    assert live.call._cause == "the connection was lost before the call was answered"
+
+
+def test_people_told_anew_do_not_silently_change_sides(tmp_path: Path) -> None:
+    told = metadata([("0", "4001"), ("1", "+4930123456")])
+
+    async def play(bench: Bench) -> None:
+        bench.give(request("INVITE", 1, 1, description()))
+        await settled()
+        bench.give(request("UPDATE", 1, 2, told, tag="token1", kind="application/rs-metadata+xml"))
+
+    bench = run(tmp_path, play)
+    (facts,) = bench.store.facts.values()
+    assert facts.direction is Direction.OUTBOUND
+    assert facts.notes[-1] == "who speaks on which leg was told anew: the legs keep the roles they began with"

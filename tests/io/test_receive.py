@@ -164,3 +164,17 @@ def test_ports_are_bound_and_taken() -> None:
     sixth = media_socket("::1", 0)
     assert sixth.family == socket.AF_INET6
     sixth.close()
+
+
+def test_being_put_aside_between_two_clocks_moves_no_packet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fake clocks, of which one reading of UTC waits for 54 ms."""
+    clock, delays = [0], iter([54_000_000, 1_000])
+    ahead = 7 * receive.NS
+
+    def utc() -> int:
+        clock[0] += next(delays)
+        return clock[0] + ahead
+
+    monkeypatch.setattr(time, "monotonic_ns", lambda: clock[0])
+    monkeypatch.setattr(time, "time_ns", utc)
+    assert abs(receive.monotonic_less_utc() + ahead) <= 1_000

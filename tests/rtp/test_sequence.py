@@ -69,7 +69,7 @@ def number(data: bytes) -> int:
     return int.from_bytes(data[2:4])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(journeys(), ticks, ticks)
 def test_counts_and_audio_are_those_of_a_plain_account(
     journey: tuple[list[Datagram], list[Datagram], Counter[str]], one: list[int], two: list[int]
@@ -129,7 +129,7 @@ def hostile(draw: st.DrawFn) -> list[Datagram]:
     return found
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(hostile(), ticks)
 def test_no_sequence_of_packets_raises_or_is_miscounted(came: list[Datagram], lengths: list[int]) -> None:
     heard = listen(came, lengths)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
 from gateway.storage import files
 from gateway.storage.keys import FilePrivateKeys, NotOpened, PrivateKeyMissing, load_vault_public
-from gateway.storage.records import open_call
+from gateway.storage.records import RecordError, open_call
+from gateway.storage.reindex import reindex
 from gateway.storage.rotation import rotate
 from gateway.storage.vault import VaultBusy
 from tests.storage.recorder import Recorder
@@ -73,6 +76,38 @@ def test_it_can_stop_anywhere_and_go_on(recorder: Recorder, monkeypatch: pytest.
     public = rotate(recorder.vault, recorder.index, recorder.paths)
     readable(recorder)
     assert {record.sealed.key_id for record in recorder.index.calls()} == {public}
+
+
+@pytest.mark.parametrize("name", ["wrapped", "audio"])
+def test_a_folder_that_cannot_be_read_stops_it_before_the_old_key_goes(
+    recorder: Recorder, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    recorder.call(1)
+    before = recorder.paths.vault_private.read_bytes()
+    iterdir, closed = Path.iterdir, recorder.vault.directory / name
+
+    def refusing(path: Path) -> Iterator[Path]:
+        if path.parent == closed:
+            raise PermissionError(13, "Permission denied", str(path))
+        return iterdir(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "iterdir", refusing)
+        with pytest.raises(PermissionError):
+            rotate(recorder.vault, recorder.index, recorder.paths)
+        with pytest.raises(PermissionError) if name == "audio" else nullcontext():
+            reindex(recorder.vault, recorder.keys.node.public)
+    assert recorder.paths.vault_private.read_bytes() == before
+    readable(recorder)
+    assert len(list(recorder.index.calls())) == 1
+
+
+def test_an_altered_record_is_named_with_its_folder(recorder: Recorder) -> None:
+    facts = recorder.call(1)
+    folder = recorder.vault.call_folder(facts.id, facts.started_ns)
+    (folder / "call.json").write_bytes(b"{}")
+    with pytest.raises(RecordError, match=f"{folder}: .*rotate again"):
+        rotate(recorder.vault, recorder.index, recorder.paths)
 
 
 def test_a_stop_between_the_two_last_steps(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
