@@ -15,9 +15,10 @@ from gateway.cli.opening import Library, failing_in_sentences
 from gateway.cli.progress import progress
 from gateway.cli.shapes import time_of_day
 from gateway.config.settings import Settings
-from gateway.export import BOTH, Format, export, export_vcon
+from gateway.export import BOTH, Format, export, export_vcon, sample_rate
 from gateway.recording.model import UNIT_NS, CallFacts, RecordingFacts, Role
 from gateway.storage import access
+from gateway.storage.container import Reader
 from gateway.storage.keys import KeyPaths, load_node, load_node_public, load_vault_public
 
 
@@ -37,7 +38,9 @@ def run(arguments: argparse.Namespace) -> int:
         signer = load_node(KeyPaths.of(settings).node) if arguments.sign else None
         chosen, start, stop = _chosen(call, arguments.segment)
         _log(settings, call, arguments)
-        parts = [part for item in chosen for part in opened.enter_context(library.opened(call, item))]
+        with ExitStack() as looked_at:
+            rate = sample_rate(_parts(library, call, chosen, looked_at), legs)
+        parts = _parts(library, call, chosen, opened)
         report = opened.enter_context(progress(f"exporting to {arguments.output}"))
         if arguments.format == "vcon":
             export_vcon(
@@ -47,6 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
                 arguments.output,
                 node=load_node_public(KeyPaths.of(settings).node_public),
                 created_ns=time.time_ns(),
+                rate=rate,
                 signer=signer,
                 progress=report,
                 force=arguments.force,
@@ -60,6 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
                 length_units=stop - start,
                 start_units=start,
                 redactions=call.redactions,
+                rate=rate,
                 progress=report,
                 force=arguments.force,
             )
@@ -78,6 +83,12 @@ def _chosen(call: CallFacts, segment: int | None) -> tuple[Sequence[RecordingFac
         raise CannotRun(f"call {call.id} has no recording of segment {segment}; it has {held}")
     later = [item.start for item in call.recordings if item.segment > segment]
     return chosen, chosen[0].start, min([*later, max(end, chosen[0].start)])
+
+
+def _parts(
+    library: Library, call: CallFacts, chosen: Sequence[RecordingFacts], opened: ExitStack
+) -> list[Reader]:
+    return [part for item in chosen for part in opened.enter_context(library.opened(call, item))]
 
 
 def _log(settings: Settings, call: CallFacts, arguments: argparse.Namespace) -> None:
