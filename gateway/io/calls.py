@@ -14,9 +14,10 @@ from gateway.io.append import AppendFailed, PartEnded, Synced
 from gateway.io.channel import Message, Ready, Ticked
 from gateway.io.groups import Groups
 from gateway.io.ids import new_id
-from gateway.io.live import MAX_LEGS, Branch, Ending, Line, Live, leg_plan, voices
+from gateway.io.lines import Lines
+from gateway.io.live import Branch, Ending, Line, Live, leg_plan, voices
 from gateway.io.metrics import Metrics
-from gateway.io.ports import MediaPorts, NoPortFree
+from gateway.io.ports import MediaPorts
 from gateway.io.room import Refusal, Room
 from gateway.io.silence import Silences
 from gateway.io.sip import SessionEvent, SipServer
@@ -27,13 +28,9 @@ from gateway.recording.messages import (
     Close,
     Command,
     Finished,
-    Join,
-    LegPlan,
     MediaStopped,
     Pause,
-    Reformat,
     Refused,
-    Resume,
     SegmentEnded,
     Split,
 )
@@ -79,6 +76,7 @@ class Calls:
         self._tell = tell  # the media worker
         self._settled = settled  # is given each stored call with its recordings' data keys, hexadecimal
         self._ports = MediaPorts(settings.media)
+        self._lines = Lines(self._ports, tell)
         self._room = Room(settings, lambda: store.vault.free_bytes(), self._ports)
         self._silences = Silences(
             settings.media,
@@ -270,7 +268,7 @@ class Calls:
         sockets: list[socket.socket] = []
         try:
             self._check_room(offered.streams)
-            sockets += [self._claim(offered.flow.local[0]) for _ in opening.legs]
+            sockets += [self._lines.claim(offered.flow.local[0]) for _ in opening.legs]
             key = await self._store.begin(opening, opening.recording_id)
             call = Call(opening, all(stream.paused for stream in voices(offered.streams)))
             group = _group(offered.metadata)
@@ -315,7 +313,7 @@ class Calls:
             taken = {line.leg for line in lines}
             free = [leg for leg in range(len(live.call.legs)) if leg not in taken] if follows else []
             free.sort(key=lambda leg: live.role(leg) is not wanted)
-            leg = free[0] if free else self._join(live, stream, offered.flow.local[0])
+            leg = free[0] if free else self._lines.join(live, stream, offered.flow.local[0])
             if leg is not None:
                 lines.append(Line(stream.index, leg, stream.label))
         if follows:
@@ -332,7 +330,7 @@ class Calls:
         branch = Branch(offered.session, lines, self._settings.media.address or offered.flow.local[0])
         live.branches[offered.session] = branch
         self._sessions[offered.session] = live
-        self._reformat(live, branch, offered.streams, at_ns)
+        self._lines.fit(live, branch, offered.streams, at_ns)
         self._answer(live, branch, len(offered.streams))
 
     def _opening(self, offered: Offered) -> tuple[Opening, roles.Assignment]:
@@ -369,12 +367,6 @@ class Calls:
         if kind != self._refusing:
             log.warning("new calls are %s", f"refused: {refusal}" if refusal else "taken again")
         self._refusing = kind
-
-    def _claim(self, address: str) -> socket.socket:
-        try:
-            return self._ports.claim(address)
-        except NoPortFree as error:
-            raise Refusal(503, "no_port", "every media port was in use") from error
 
     async def _refuse(
         self, offered: Offered, opening: Opening, sockets: Sequence[socket.socket], error: Refusal
@@ -413,7 +405,7 @@ class Calls:
         branch, now = live.branches[changed.session], time.monotonic_ns()
         live.call.note(changed.notes)
         if changed.streams is not None:
-            self._reformat(live, branch, changed.streams, now)
+            self._lines.fit(live, branch, changed.streams, now)
             if changed.awaiting:
                 self._answer(live, branch, len(changed.streams))
         if changed.metadata is not None:
@@ -422,71 +414,6 @@ class Calls:
                 self._spawn(self._turn(live, now))
                 return
         self._spawn(self._save(live))
-
-    def _reformat(self, live: Live, branch: Branch, streams: Sequence[Stream], now: int) -> None:
-        """Fit a session's lines to its streams: dropped, added, paused, of other codecs. Ports stay with their legs."""
-        offers = {stream.index: stream for stream in streams if stream.acceptable}
-        for line in branch.lines:
-            if line.index not in offers:
-                line.index = None
-        carried = {line.index for line in branch.lines}
-        for stream in (stream for index, stream in offers.items() if index not in carried):
-            self._add_line(live, branch, stream)
-        plans = list(live.call.legs)
-        for line in branch.lines:
-            if line.index is not None:
-                stream = offers[line.index]
-                line.label, line.paused = stream.label, stream.paused
-                plans[line.leg] = leg_plan(stream, plans[line.leg].role)
-                self._pause(live, line, now)
-                if stream.recordpref in ("off", "pause"):
-                    live.call.note((f"the client asked by recordpref for {stream.recordpref}",))
-        carried = {line.index for line in branch.lines}
-        if not offers.keys() <= carried:  # refused in the answer
-            live.call.problem(
-                f"audio past the first {len(branch.lines)} streams was offered and not recorded"
-            )
-        self._tell_format(live, tuple(plans))
-
-    def _tell_format(self, live: Live, legs: tuple[LegPlan, ...]) -> None:
-        """The worker hears of other codecs, and of a hold that begins or ends."""
-        if (legs, live.held) != (live.call.legs, live.call.held):
-            live.call.legs, live.call.held = legs, live.held
-            self._tell(Reformat(live.call.id, legs, live.held), ())
-
-    def _add_line(self, live: Live, branch: Branch, stream: Stream) -> None:
-        """A stream that was not there before goes on a line that was dropped, or on a new leg, or is refused."""
-        dropped = next((line for line in branch.lines if line.index is None), None)
-        if dropped:
-            dropped.index = stream.index
-        elif (leg := self._join(live, stream, branch.address)) is not None:
-            branch.lines.append(Line(stream.index, leg, stream.label))
-            live.parties.legs.append(live.role(leg))
-
-    def _join(self, live: Live, stream: Stream, address: str) -> int | None:
-        """Another leg of a running call; None when it has all its legs, or no port is left."""
-        legs = live.call.legs
-        if len(legs) >= MAX_LEGS or live.call.phase is not Phase.RECORDING:
-            return None
-        try:
-            live.sockets.append(self._claim(address))
-        except Refusal as error:
-            live.call.problem(f"a further leg was not recorded: {error}")
-            return None
-        leg = leg_plan(stream, legs[0].role.other)
-        live.call.join(leg)
-        self._tell(Join(live.call.id, leg), [live.sockets[-1].fileno()])
-        return len(legs)
-
-    def _pause(self, live: Live, line: Line, now: int) -> None:
-        """Begin or end a leg's pause, as its line says."""
-        roles_paused = (live.role(line.leg),)
-        if line.paused and line.leg not in live.pauses:
-            live.pauses[line.leg] = now
-            self._tell(Pause(live.call.id, roles_paused, now), ())
-        elif not line.paused and line.leg in live.pauses:
-            del live.pauses[line.leg]
-            self._tell(Resume(live.call.id, roles_paused, now), ())
 
     async def _turn(self, live: Live, at_ns: int) -> None:
         """Open a segment with a recording and a key of its own for who takes over."""
@@ -517,7 +444,7 @@ class Calls:
         """A session ended; the call does with its last one, unless its group may go on with another."""
         live.branches.pop(session, None)
         if live.branches:
-            self._tell_format(live, live.call.legs)
+            self._lines.tell_format(live, live.call.legs)
             return
         ending = Ending(CAUSES.get(cause, cause), time.time_ns(), time.monotonic_ns())
         wait = self._settings.media.transfer_seconds
