@@ -116,10 +116,11 @@ class LiveCall:
     def commit(self, arrived_by: int, now: int) -> Iterator[Write]:
         """Append what has waited long enough (ns) in the hold-back."""
         placed = [(leg.role, block) for leg in self.legs for block in leg.commit(arrived_by, self._end)]
-        placed.sort(key=lambda pair: pair[1].time)
-        preferred = {leg.role: leg.codec for leg in self.legs}
-        for output, blocks in self._by_output(placed):
-            yield from output.append(blocks, self._trailer, preferred, now)
+        if placed:
+            placed.sort(key=lambda pair: pair[1].time)
+            preferred = {leg.role: leg.codec for leg in self.legs}
+            for output, blocks in self._by_output(placed):
+                yield from output.append(blocks, self._trailer, preferred, now)
         while len(self._outputs) > 1 and self._units(arrived_by) >= self._outputs[0].stop + RACE_UNITS:
             yield from self._end_segment()
         for output in self._outputs:
@@ -179,10 +180,13 @@ class LiveCall:
                     self._formats.setdefault((leg.role, _codec(leg.formats[place])))
 
     def _by_output(
-        self, placed: Sequence[tuple[Role, Placed]]
+        self, placed: list[tuple[Role, Placed]]
     ) -> Iterator[tuple[Output, list[tuple[Role, Placed]]]]:
         """Blocks, none of which lies across the end of a segment, with the recording each belongs to."""
         first = self._outputs[0]
+        if len(self._outputs) == 1:
+            yield first, placed
+            return
         for output in self._outputs:
             blocks = [
                 pair
