@@ -31,6 +31,7 @@ from gateway.recording.messages import (
     PayloadFormat,
     Reformat,
     Refused,
+    SrtpKey,
 )
 from gateway.recording.model import CallFacts, LegReport, Part, Role
 from gateway.siprec import roles
@@ -494,4 +495,7 @@ def _leg(stream: Stream, role: Role) -> LegPlan:
     formats = tuple(
         PayloadFormat(f.payload_type, f.name, f.clock_rate, f.channels, f.fmtp or "") for f in stream.formats
     )
-    return LegPlan(role, formats, stream.events, event_rates=stream.event_rates, noise=stream.noise)
+    keys = tuple(SrtpKey(key.suite, key.secret.hex(), key.mki.hex()) for key in stream.keys)
+    return LegPlan(
+        role, formats, stream.events, keys=keys, event_rates=stream.event_rates, noise=stream.noise
+    )
