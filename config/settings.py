@@ -186,6 +186,13 @@ class MediaSettings(Section):
     silence_limit_seconds: float = Field(
         3600.0, ge=5, description="A call without packets for this long is ended whatever its client says."
     )
+    transfer_seconds: float = Field(
+        3.0,
+        ge=0,
+        le=30,
+        description="A call whose client groups its sessions waits this long after one ended for the next, and goes on "
+        "with it as a further segment. Keep it below `hold_back_seconds`.",
+    )
     tick_milliseconds: int = Field(
         100, ge=20, le=500, description="How often the media worker drains its sockets."
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import types
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from enum import Enum
 from functools import cache
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
@@ -37,7 +37,7 @@ def parse(data: bytes) -> Any:
 
 
 def build(kind: type[T], value: object) -> T:
-    """A dataclass from its mapping, every field present, known and of its declared type."""
+    """A dataclass from its mapping, every field known and of its declared type; one with a default may be missing."""
     built: T = _convert(kind, value, kind.__name__)
     return built
 
@@ -57,9 +57,12 @@ def _convert(hint: Any, value: Any, place: str) -> Any:
     if is_dataclass(hint) and isinstance(hint, type) and isinstance(value, dict):
         hints = _hints(hint)
         names = {field.name for field in fields(hint)}
-        if names != value.keys():
+        needed = {field.name for field in fields(hint) if field.default is field.default_factory is MISSING}
+        if not needed <= value.keys() <= names:
             raise NotCanonical(f"{place} has fields {sorted(value)}, expected {sorted(names)}")
-        return hint(**{name: _convert(hints[name], value[name], f"{place}.{name}") for name in names})
+        return hint(
+            **{name: _convert(hints[name], found, f"{place}.{name}") for name, found in value.items()}
+        )
     if isinstance(hint, type) and issubclass(hint, Enum):
         try:
             return hint(value)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import NamedTuple
 from uuid import UUID
@@ -173,9 +173,12 @@ def trailer(tags: Mapping[str, str], chapters: Sequence[Chapter]) -> bytes:
     return closing + (master(Id.TAGS, master(Id.TAG, master(Id.TARGETS), *simple)) if simple else b"")
 
 
-def read(plain: Iterable[bytes]) -> Reader:
-    """Read a container from its plaintext, in chunks of any size; see Reader."""
-    return Reader(plain)
+def read(plain: Iterable[bytes], *, swapped: bool = False) -> Reader:
+    """Read a container from its plaintext, in chunks of any size; see Reader.
+
+    With `swapped` every track and tag counts as the other role's, as a recording's record may say.
+    """
+    return Reader(plain, swapped)
 
 
 class Reader:
@@ -185,7 +188,8 @@ class Reader:
     Raises ContainerError on anything else that is not such a container.
     """
 
-    def __init__(self, plain: Iterable[bytes]) -> None:
+    def __init__(self, plain: Iterable[bytes], swapped: bool = False) -> None:
+        self._swapped = swapped
         self.info: Info | None = None
         self.tracks: tuple[Track, ...] = ()
         self.tags: dict[str, str] = {}
@@ -209,7 +213,8 @@ class Reader:
                 case Id.CHAPTERS:
                     self.chapters = _chapters(body)
                 case Id.TAGS:
-                    self.tags = _tags(body)
+                    tags = _tags(body)
+                    self.tags = {_of_other(name): tags[name] for name in tags} if self._swapped else tags
 
     def _scan(self, plain: Iterable[bytes]) -> Iterator[Element]:
         try:
@@ -229,10 +234,19 @@ class Reader:
                     self.tracks = tuple(
                         _track(entry.body) for entry in children(body) if entry.id == Id.TRACK_ENTRY
                     )
+                    if self._swapped:
+                        self.tracks = tuple(replace(track, role=track.role.other) for track in self.tracks)
                     return
                 case Id.CLUSTER:
                     raise ContainerError("the container has a cluster before its tracks")
         self.truncated = True
+
+
+def _of_other(tag: str) -> str:
+    """The name of a statistic, of the other role."""
+    role, line, name = tag.partition("_")
+    known = role.lower() in tuple(Role)
+    return f"{Role(role.lower()).other.upper()}{line}{name}" if known else tag
 
 
 def _track_entry(track: Track) -> bytes:

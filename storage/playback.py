@@ -46,7 +46,7 @@ def open_recording(
         with path.open("rb") as file:
             source: Source = UpTo(file, part.bytes) if recording.state is RecordingState.RECORDING else file
             sealed = open_sealed(source, data_key, recording.id.encode("ascii"), torn=part.torn)
-            yield OpenPart(part, container.read(sealed), sealed)
+            yield OpenPart(part, container.read(sealed, swapped=recording.swapped), sealed)
 
 
 def stored_parts(vault: Vault, call: CallFacts, recording: RecordingFacts) -> tuple[Part, ...]:

@@ -63,10 +63,21 @@ class Manifest:
     legs: tuple[LegReport, ...]
     redactions: tuple[Redaction, ...]
     parts: tuple[Part, ...]
+    segment: int = 1
+    start: int = 0  # of the segment, on the call clock
+    swapped: bool = False
 
     @property
     def recording(self) -> RecordingFacts:
-        return RecordingFacts(self.recording_id, self.segment_id, self.state, self.parts)
+        return RecordingFacts(
+            self.recording_id,
+            self.segment_id,
+            self.state,
+            self.parts,
+            self.segment,
+            self.start,
+            self.swapped,
+        )
 
 
 def participants_info(call_id: str) -> bytes:
@@ -91,7 +102,7 @@ def seal_personal(vault: VaultPublicKey, document: bytes, info: bytes) -> Sealed
 def seal_call(facts: CallFacts, keys: RecorderKeys) -> CallRecord:
     """Take the participants out of the facts: sealed to the vault, and hashed for look-up."""
     people = [
-        {"role": person.role.value}
+        {"role": person.role.value, "segments": list(person.segments)}
         | {field: text.reveal() for field in PERSONAL if (text := getattr(person, field))}
         for person in facts.participants
     ]
@@ -112,7 +123,9 @@ def open_call(record: CallRecord, keys: PrivateKeyProvider) -> CallFacts:
     try:
         people = tuple(
             Participant(
-                Role(row["role"]), *(Personal(row[field]) if field in row else None for field in PERSONAL)
+                Role(row["role"]),
+                **{field: Personal(row[field]) for field in PERSONAL if field in row},
+                segments=tuple(map(int, row.get("segments", [1]))),
             )
             for row in canonical.parse(plain)
         )

@@ -60,6 +60,7 @@ calls = Table(
     Column("sealed", LargeBinary, nullable=False),
     # When the legs of a running call were last brought up to date; empty once its record is final.
     Column("checkpoint_ns", BigInteger),
+    Column("follows", String(36)),
 )
 Index("calls_by_start", calls.c.started_ns, calls.c.id)
 Index("calls_by_state", calls.c.state, calls.c.started_ns, calls.c.id)
@@ -118,6 +119,9 @@ recordings = Table(
     Column("segment_id", String(36), nullable=False),
     Column("state", String(16), nullable=False),
     Column("path", Text, nullable=False),
+    Column("segment", Integer, nullable=False),
+    Column("start_units", BigInteger, nullable=False),
+    Column("swapped", Boolean, nullable=False),
 )
 Index("recordings_by_call", recordings.c.call_id)
 
@@ -167,6 +171,7 @@ def rows_of(record: CallRecord) -> Rows:
                 "sealed_key": record.sealed.key_id,
                 "sealed": record.sealed.data,
                 "checkpoint_ns": None,
+                "follows": facts.follows,
             }
         ],
         "legs": leg_rows(facts.id, facts.legs),
@@ -194,6 +199,9 @@ def rows_of(record: CallRecord) -> Rows:
                 "segment_id": recording.segment_id,
                 "state": recording.state.value,
                 "path": part_place(facts.id, facts.started_ns, recording.id, 1).as_posix(),
+                "segment": recording.segment,
+                "start_units": recording.start,
+                "swapped": recording.swapped,
             }
             for position, recording in enumerate(facts.recordings)
         ],
@@ -243,6 +251,7 @@ def record_of(rows: Mapping[str, Sequence[Row]]) -> CallRecord:
         redactions=tuple(_redaction(row) for row in rows["redactions"]),
         recordings=tuple(_recording(row, rows["parts"]) for row in rows["recordings"]),
         notes=tuple(row["note"] for row in rows["notes"]),
+        follows=call["follows"],
         speech=tuple(
             Speech(Role(row["role"]), row["talk_ms"], row["silence_ms"], row["overtalk_ms"])
             for row in rows["speech"]
@@ -269,4 +278,12 @@ def _recording(row: Row, found: Sequence[Row]) -> RecordingFacts:
         for part in found
         if part["recording_id"] == row["id"]
     )
-    return RecordingFacts(row["id"], row["segment_id"], RecordingState(row["state"]), mine)
+    return RecordingFacts(
+        row["id"],
+        row["segment_id"],
+        RecordingState(row["state"]),
+        mine,
+        row["segment"],
+        row["start_units"],
+        row["swapped"],
+    )

@@ -211,6 +211,9 @@ class Vault:
             legs=call.legs,
             redactions=call.redactions,
             parts=recording.parts,
+            segment=recording.segment,
+            start=recording.start,
+            swapped=recording.swapped,
         )
         self.write_manifest(manifest, node)
         return manifest

@@ -213,6 +213,9 @@ class _Check:
             "started_ns": (manifest.started_ns, facts.started_ns),
             "state": (manifest.state, recording.state),
             "parts": (manifest.parts, recording.parts),
+            "segment": (manifest.segment, recording.segment),
+            "start": (manifest.start, recording.start),
+            "swapped": (manifest.swapped, recording.swapped),
         }
         faults = [
             f"{name}: {field} differs from the call record."

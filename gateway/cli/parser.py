@@ -116,6 +116,9 @@ def _add_reading(command: Command) -> None:
         help="both: external left, agent right",
     )
     export.add_argument(
+        "--segment", type=_positive, metavar="N", help="only this segment of a call that was transferred"
+    )
+    export.add_argument(
         "--reason", type=_reason, required=True, metavar="TEXT", help="why; kept, sealed, in the access log"
     )
     export.add_argument("--sign", action="store_true", help="sign the vcon with the node's key")

@@ -52,6 +52,7 @@ def call(facts: CallFacts, parts_of: PartsOf) -> Json:
         "redactions": [redaction(item) for item in facts.redactions],
         "recordings": [recording(facts, item, parts_of) for item in facts.recordings],
         "notes": list(facts.notes),
+        "follows": facts.follows,
     }
 
 
@@ -61,6 +62,7 @@ def participant(party: Participant) -> Json:
         "number": plain(party.number),
         "name": plain(party.name),
         "extension": plain(party.extension),
+        "segments": list(party.segments),
     }
 
 
@@ -103,6 +105,8 @@ def recording(facts: CallFacts, item: RecordingFacts, parts_of: PartsOf) -> Json
         "path": str(parts[0].path) if parts else None,
         "bytes": sum(part.bytes for part in parts),
         "state": item.state.value,
+        "segment": item.segment,
+        "start": item.start / UNITS_PER_SECOND,
         "parts": [
             {"path": str(part.path), "bytes": part.bytes, "sha256": part.sha256, "torn": part.torn}
             for part in parts

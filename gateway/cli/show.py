@@ -26,4 +26,5 @@ def _recording(library: Library, call: CallFacts, item: RecordingFacts) -> str:
     parts = (
         f"{part.path} ({part.bytes:,} bytes{', torn' * part.torn})" for part in library.parts(call, item)
     )
-    return f"{item.state.value}: {', '.join(parts) or 'no file'}"
+    segment = f"segment {item.segment} from {text.offset(item.start)}, " if len(call.recordings) > 1 else ""
+    return f"{segment}{item.state.value}: {', '.join(parts) or 'no file'}"

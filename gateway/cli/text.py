@@ -35,7 +35,8 @@ def details(call: CallFacts, parts: Sequence[str]) -> str:
         f"started    {time_of_day(call.started_ns)}",
         f"ended      {'not yet' if call.ended_ns is None else time_of_day(call.ended_ns)}",
         f"direction  {call.direction.value}",
-        *(f"{person.role.value:10} {party(person)}" for person in call.participants),
+        *(f"follows    {call.follows}" for _ in range(call.follows is not None)),
+        *(f"{person.role.value:10} {party(person)}{_when(person, call)}" for person in call.participants),
         *(f"{'leg':10} {_leg(report)}" for report in call.legs),
         *(f"{'speech':10} {_speech(item)}" for item in call.speech),
         *(
@@ -47,6 +48,13 @@ def details(call: CallFacts, parts: Sequence[str]) -> str:
         *(f"note       {note}" for note in call.notes),
     ]
     return "\n".join(lines)
+
+
+def _when(person: Participant, call: CallFacts) -> str:
+    """In which segments a party took part, where there are several."""
+    if len(call.recordings) < 2:
+        return ""
+    return f" (segment {', '.join(map(str, person.segments))})"
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:

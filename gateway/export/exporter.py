@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import BinaryIO
@@ -37,6 +38,7 @@ def export(
     output: Path,
     *,
     length_units: int,
+    start_units: int = 0,
     redactions: Sequence[Redaction] = (),
     rate: int = UNITS_PER_SECOND,
     progress: Progress | None = None,
@@ -44,9 +46,9 @@ def export(
 ) -> None:
     """Write the named legs of a call: one as mono, BOTH as stereo with the external party left.
 
-    `parts` are all sealed parts of the call's recordings, opened; they share one call clock. `length_units` is the
-    length of the call. What is rendered is so at `rate` Hz. An existing file is replaced only with `force`.
-    Raises ExportError, and what reading the parts raises.
+    `parts` are all sealed parts of the recordings to export, opened; they share one call clock. `length_units` is how
+    much of it is exported, from `start_units` on; Matroska keeps the call's clock. What is rendered is so at `rate` Hz.
+    An existing file is replaced only with `force`. Raises ExportError, and what reading the parts raises.
     """
     check_legs(parts, legs)
     report = progress or (lambda done, total: None)
@@ -55,7 +57,7 @@ def export(
             _matroska(parts, legs, file, length_units, report)
         else:
             sound = open_sound(form.value, file, len(legs), rate)
-            write_sound(parts, legs, sound, length_units, redactions, report)
+            write_sound(parts, legs, sound, length_units, redactions, report, start_units)
 
 
 @contextmanager
@@ -74,6 +76,12 @@ def check_legs(parts: Sequence[Reader], legs: Sequence[Role]) -> None:
         raise ExportError(
             f"there is no audio of the {asked} leg: the recordings hold {', '.join(held) or 'none'}"
         )
+
+
+def _from(start: int, blocks: Iterator[Block]) -> Iterator[Block]:
+    """Blocks on a clock that begins at a time of the call's."""
+    for block in blocks:
+        yield replace(block, time=max(0, block.time - start))
 
 
 def sample_rate(parts: Sequence[Reader], legs: Sequence[Role]) -> int:
@@ -101,11 +109,17 @@ def write_sound(
     length_units: int,
     redactions: Sequence[Redaction],
     report: Progress,
+    start_units: int = 0,
 ) -> int:
-    """Render the legs into a sound file and complete it; how many samples it has."""
+    """Render the legs, from a time of the call on, into a sound file and complete it; how many samples it has."""
     done = 0
+    blocks = stored_blocks(parts)
+    if start_units:
+        blocks = _from(start_units, blocks)
+        moved = (replace(r, start=max(0, r.start - start_units), end=r.end - start_units) for r in redactions)
+        redactions = [redaction for redaction in moved if redaction.end > 0]
     with closing(sound):
-        for frames in render(stored_blocks(parts), legs, length_units, redactions, sound.rate):
+        for frames in render(blocks, legs, length_units, redactions, sound.rate):
             sound.write(frames)
             done += len(frames)
             report(min(done * UNITS_PER_SECOND // sound.rate, length_units), length_units)

@@ -32,7 +32,7 @@ def open_parts(vault: Vault, manifest: Manifest, keys: PrivateKeyProvider) -> It
                 _check(measure_part(path, part.number, torn=True), part, str(path))
             file = files.enter_context(path.open("rb"))
             sealed = open_sealed(file, key, manifest.recording_id.encode("ascii"), torn=part.torn)
-            reader = read(sealed)
+            reader = read(sealed, swapped=manifest.swapped)
             if reader.info is not None or not part.torn:  # a part torn at its very beginning holds nothing
                 parts.append(reader)
         yield parts

@@ -84,6 +84,7 @@ class Analysis:
                     recording_id=recording.id,
                     key=keys[recording.id],
                     torn=part.torn,
+                    swapped=recording.swapped,
                 )
                 for recording in facts.recordings
                 for part in recording.parts

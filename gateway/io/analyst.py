@@ -46,7 +46,7 @@ def measure(job: Job) -> tuple[Speech, ...]:
 def _opened(part: SealedPart, files: ExitStack) -> container.Reader:
     file = files.enter_context(open(part.path, "rb"))  # noqa: SIM115
     key, recording_id = bytes.fromhex(part.key), part.recording_id.encode("ascii")
-    return container.read(open_sealed(file, key, recording_id, torn=part.torn))
+    return container.read(open_sealed(file, key, recording_id, torn=part.torn), swapped=part.swapped)
 
 
 def _answer(line: bytes) -> Measured:

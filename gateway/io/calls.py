@@ -7,15 +7,17 @@ import logging
 import re
 import socket
 import time
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 
 from gateway.config.settings import Settings
 from gateway.io.append import AppendFailed, PartEnded, Synced
 from gateway.io.channel import Message, Ready, Ticked
+from gateway.io.groups import Groups
 from gateway.io.ids import new_id
+from gateway.io.lines import Lines
+from gateway.io.live import Branch, Ending, Line, Live, leg_plan, voices
 from gateway.io.metrics import Metrics
-from gateway.io.ports import MediaPorts, NoPortFree
+from gateway.io.ports import MediaPorts
 from gateway.io.room import Refusal, Room
 from gateway.io.silence import Silences
 from gateway.io.sip import SessionEvent, SipServer
@@ -26,16 +28,16 @@ from gateway.recording.messages import (
     Close,
     Command,
     Finished,
-    LegPlan,
     MediaStopped,
-    PayloadFormat,
-    Reformat,
+    Pause,
     Refused,
-    SrtpKey,
+    SegmentEnded,
+    Split,
 )
-from gateway.recording.model import CallFacts, LegReport, Part, Role
+from gateway.recording.model import CallFacts, LegReport, Part
 from gateway.siprec import roles
 from gateway.siprec.metadata import Metadata
+from gateway.siprec.parties import Parties
 from gateway.siprec.session import Changed, Ended, Established, Offered, Probed, SessionId, Stream
 from gateway.storage.index import IndexCorrupt, IndexFault
 
@@ -57,29 +59,6 @@ CAUSES = {
 }
 
 
-@dataclass(slots=True)
-class Line:
-    """An m-line that is recorded."""
-
-    index: int  # among the offer's m-lines
-    role: Role
-    socket: socket.socket
-
-
-@dataclass(slots=True)
-class Live:
-    """A call with what it holds of this machine."""
-
-    call: Call
-    session: SessionId
-    key: str
-    lines: list[Line]
-    labels: Sequence[str | None]  # of the lines, as last offered
-    address: str  # written into answers
-    saving: asyncio.Lock = field(default_factory=asyncio.Lock)
-    settling: bool = False
-
-
 class Calls:
     """Every running call. All methods run on the event loop."""
 
@@ -97,6 +76,7 @@ class Calls:
         self._tell = tell  # the media worker
         self._settled = settled  # is given each stored call with its recordings' data keys, hexadecimal
         self._ports = MediaPorts(settings.media)
+        self._lines = Lines(self._ports, tell)
         self._room = Room(settings, lambda: store.vault.free_bytes(), self._ports)
         self._silences = Silences(
             settings.media,
@@ -108,6 +88,7 @@ class Calls:
         self._live: dict[str, Live] = {}
         self._sessions: dict[SessionId, Live | None] = {}  # None while the call is being set up
         self._recordings: dict[str, Live] = {}
+        self._groups = Groups()
         self._setting_up = 0
         self._ended_early: dict[SessionId, str] = {}  # while being set up, and why
         self._tasks: set[asyncio.Task[None]] = set()
@@ -138,7 +119,7 @@ class Calls:
         if session not in self._sessions:
             return  # it was refused, which is told of where it is refused
         if live := self._sessions.pop(session):
-            self._hang_up(live, CAUSES.get(cause, cause))
+            self._leave(live, session, cause)
         else:
             self._ended_early[session] = cause
 
@@ -147,11 +128,15 @@ class Calls:
         match message:
             case CallReport() | Finished():
                 self._report(message)
+            case SegmentEnded(call_id):
+                if live := self._live.get(call_id):
+                    live.call.end_segment(message)
+                    self._settle_if_done(live)
             case MediaStopped(call_id):
                 self._silent(call_id)
             case PartEnded(recording_id, number, size, sha256):
                 if live := self._recordings.get(recording_id):
-                    live.call.end_part(Part(number, size, sha256))
+                    live.call.end_part(recording_id, Part(number, size, sha256))
                     self._settle_if_done(live)
             case AppendFailed(recording_id, number, problem):
                 self._append_failed(recording_id, number, problem)
@@ -183,8 +168,10 @@ class Calls:
             if call.phase not in (Phase.RECORDING, Phase.CLOSING):
                 self._settle_if_done(live, worker_lost=True)
                 continue
-            call.worker_lost(self._store.last_part(call.opening) + 1, now)
-            yield call.plan(live.key, str(self._store.folder(call.opening))), _handles(live)
+            call.worker_lost(self._store.next_parts(call), now)
+            yield call.plan(live.key, str(self._store.folder(call.opening))), live.handles()
+            for leg, since in live.pauses.items():
+                yield Pause(call.id, (live.role(leg),), since), ()
             if call.phase is Phase.CLOSING:
                 yield Close(call.id, now), ()
 
@@ -224,8 +211,10 @@ class Calls:
         self._stopping = True
         self._room.closed = "the gateway was being stopped"
         for live in list(self._live.values()):
-            if live.call.phase is Phase.RECORDING:
-                self.sip.act(self.sip.machine.end(live.session, self.sip.now(), "shutdown"))
+            if live.ending:
+                self._hang_up(live, live.ending)
+            for session in list(live.branches):
+                self.sip.act(self.sip.machine.end(session, self.sip.now(), "shutdown"))
             self._tell(Close(live.call.id, time.monotonic_ns(), at_once=True), ())
         try:
             await asyncio.wait_for(self._idle.wait(), deadline_seconds)
@@ -245,46 +234,108 @@ class Calls:
             self._setting_up -= 1
 
     async def _set_up(self, offered: Offered) -> None:
-        """Set a call up and answer it, or refuse it and say why."""
-        opening, voices = self._opening(offered)
-        lines: list[Line] = []
+        """Set a call up and answer it, or refuse it and say why; a session may also carry a call on."""
+        found = await self._known(offered)
+        if found is not None and offered.session in self._sessions:
+            self._attach(found, offered)
+            return
+        pair = offered.pair.key if offered.pair else None
+        expected = self._groups.expect(pair) if pair and not self._groups.partner(pair) else None
+        live = await self._begin(offered)
+        if expected is not None:
+            expected.set_result(live)
+        if live is None:
+            if expected is not None and pair:
+                self._groups.drop(pair)
+            return
+        live.pair = pair if expected is not None else None
+
+    async def _known(self, offered: Offered) -> Live | None:
+        """The running call that this session is a part of."""
+        group = _group(offered.metadata)
+        live = None
+        if offered.pair and (partner := self._groups.partner(offered.pair.key)):
+            live = await asyncio.shield(partner)
+            joinable = live and len(live.call.legs) == 1 and len(voices(offered.streams)) == 1
+            live = live if joinable else None
+        elif group and offered.metadata:
+            live = self._groups.resume(group, offered.metadata)
+        return live if live and live.call.phase is Phase.RECORDING else None
+
+    async def _begin(self, offered: Offered) -> Live | None:
+        """A call of its own; None when it is refused."""
+        opening, assigned = self._opening(offered)
+        sockets: list[socket.socket] = []
         try:
-            self._check_room(voices)
-            self._claim(lines, opening, voices, offered.flow.local[0])
-            key = await self._store.begin(opening)
-            call = Call(opening, _held(voices))
-            self._tell_missing(call, lines, offered.streams)
+            self._check_room(offered.streams)
+            sockets += [self._lines.claim(offered.flow.local[0]) for _ in opening.legs]
+            key = await self._store.begin(opening, opening.recording_id)
+            call = Call(opening, all(stream.paused for stream in voices(offered.streams)))
+            group = _group(offered.metadata)
+            call.follows = self._groups.before(group) if group else None
             await self._store.put(call.facts())
         except Refusal as error:
-            await self._refuse(offered, opening, lines, error)
-            return
+            await self._refuse(offered, opening, sockets, error)
+            return None
         except Exception as error:  # the client must hear of it, whatever it was
             log.exception("a call could not be set up")
-            await self._refuse(
-                offered,
-                opening,
-                lines,
-                Refusal(500, "setup_failed", f"set-up failed: {type(error).__name__}"),
-            )
-            return
-        labels = [stream.label for stream in voices]
-        address = self._settings.media.address or offered.flow.local[0]
-        live = Live(call, offered.session, key, lines, labels, address)
+            failed = Refusal(500, "setup_failed", f"set-up failed: {type(error).__name__}")
+            await self._refuse(offered, opening, sockets, failed)
+            return None
+        parties = Parties(assigned, [leg.role for leg in opening.legs])
+        live = Live(call, parties, {opening.recording_id: key}, sockets, group=group)
+        if group:
+            self._groups.remember(group, call.id)
         self._live[call.id] = self._recordings[opening.recording_id] = live
         self._idle.clear()
         self._count()
-        self._tell(call.plan(key, str(self._store.folder(opening))), _handles(live))
+        self._tell(call.plan(key, str(self._store.folder(opening))), live.handles())
         if cause := self._ended_early.pop(offered.session, ""):
-            self._hang_up(live, CAUSES.get(cause, cause))
-            return
-        self._sessions[offered.session] = live
-        self._answer(live, len(offered.streams))
+            self._hang_up(live, Ending(CAUSES.get(cause, cause), time.time_ns(), time.monotonic_ns()))
+            return live
+        chosen = voices(offered.streams)
+        lines = [Line(stream.index, leg, stream.label) for leg, stream in enumerate(chosen)]
+        self._enter(live, offered, lines, opening.started_ns)
         self._metrics.setup.observe((time.monotonic_ns() - opening.started_ns) / 1e9)
+        return live
 
-    def _opening(self, offered: Offered) -> tuple[Opening, list[Stream]]:
-        acceptable = [stream for stream in offered.streams if stream.acceptable]
-        voices = acceptable[:MAX_VOICES]
-        assigned = self._assign(offered.metadata, [stream.label for stream in voices])
+    def _attach(self, live: Live, offered: Offered) -> None:
+        """A further session of a running call: the other side of a pair, or what follows a transfer."""
+        assigned = self._assign(offered.metadata, [stream.label for stream in voices(offered.streams)])
+        follows, live.ending = live.ending is not None, None
+        if live.waiting:
+            live.waiting.cancel()
+        live.call.note((*offered.notes, *assigned.notes))
+        now = time.monotonic_ns()
+        lines: list[Line] = []
+        for place, stream in enumerate(voices(offered.streams)):
+            wanted = live.parties.role(assigned.roles[place])
+            taken = {line.leg for line in lines}
+            free = [leg for leg in range(len(live.call.legs)) if leg not in taken] if follows else []
+            free.sort(key=lambda leg: live.role(leg) is not wanted)
+            leg = free[0] if free else self._lines.join(live, stream, offered.flow.local[0])
+            if leg is not None:
+                lines.append(Line(stream.index, leg, stream.label))
+        if follows:
+            live.parties.begin_segment(assigned)
+            self._spawn(self._turn(live, now))
+        else:
+            live.parties.join(assigned, live.role(len(live.call.legs) - 1))
+            live.call.segment.participants = live.parties.participants
+            self._spawn(self._save(live))
+        self._enter(live, offered, lines, now)
+
+    def _enter(self, live: Live, offered: Offered, lines: list[Line], at_ns: int) -> None:
+        """A session carries these lines of a call from now on: answer it."""
+        branch = Branch(offered.session, lines, self._settings.media.address or offered.flow.local[0])
+        live.branches[offered.session] = branch
+        self._sessions[offered.session] = live
+        self._lines.fit(live, branch, offered.streams, at_ns)
+        self._answer(live, branch, len(offered.streams))
+
+    def _opening(self, offered: Offered) -> tuple[Opening, roles.Assignment]:
+        chosen = voices(offered.streams)
+        assigned = self._assign(offered.metadata, [stream.label for stream in chosen])
         opening = Opening(
             call_id=new_id(),
             segment_id=new_id(),
@@ -293,17 +344,17 @@ class Calls:
             started_utc_ns=time.time_ns(),
             direction=assigned.direction,
             participants=assigned.participants,
-            legs=tuple(_leg(stream, assigned.roles[place]) for place, stream in enumerate(voices)),
+            legs=tuple(leg_plan(stream, assigned.roles[place]) for place, stream in enumerate(chosen)),
             notes=(*offered.notes, *assigned.notes),
         )
-        return opening, voices
+        return opening, assigned
 
     def _assign(self, metadata: Metadata | None, labels: Sequence[str | None]) -> roles.Assignment:
         return roles.assign(metadata, labels, self._extensions, self._settings.roles.caller)
 
-    def _check_room(self, voices: Sequence[Stream]) -> None:
+    def _check_room(self, streams: Sequence[Stream]) -> None:
         """Raises Refusal when a call could not be recorded to its end."""
-        if not voices:
+        if not voices(streams):
             raise Refusal(488, "no_codec", "the client offered no audio that can be recorded")
         if refusal := self._room.refusal(self.running()):
             raise refusal
@@ -317,15 +368,8 @@ class Calls:
             log.warning("new calls are %s", f"refused: {refusal}" if refusal else "taken again")
         self._refusing = kind
 
-    def _claim(self, lines: list[Line], opening: Opening, voices: Sequence[Stream], address: str) -> None:
-        try:
-            for stream, leg in zip(voices, opening.legs, strict=True):
-                lines.append(Line(stream.index, leg.role, self._ports.claim(address)))
-        except NoPortFree as error:
-            raise Refusal(503, "no_port", "every media port was in use") from error
-
     async def _refuse(
-        self, offered: Offered, opening: Opening, lines: Sequence[Line], error: Refusal
+        self, offered: Offered, opening: Opening, sockets: Sequence[socket.socket], error: Refusal
     ) -> None:
         """Answer at once; the record of the refused call may fail with the disk that refused it."""
         self._sessions.pop(offered.session, None)
@@ -336,82 +380,102 @@ class Calls:
         self._metrics.refused.labels(error.kind).inc()
         self._metrics.calls_ended.labels("not_recorded").inc()
         log.warning("call %s was refused with %d: %s", opening.call_id, error.status, error)
-        for line in lines:
-            self._ports.release(line.socket)
+        for each in sockets:
+            self._ports.release(each)
         try:
             await self._store.put(refused(opening, str(error)))
         except Exception:
             log.exception("the refusal of call %s could not be stored", opening.call_id)
 
-    def _answer(self, live: Live, count: int) -> None:
+    def _answer(self, live: Live, branch: Branch, count: int) -> None:
         ports: list[int | None] = [None] * count
-        for line in live.lines:
-            if line.index < count:
-                ports[line.index] = line.socket.getsockname()[1]
+        for line in branch.lines:
+            if line.index is not None and line.index < count:
+                ports[line.index] = live.sockets[line.leg].getsockname()[1]
         machine = self.sip.machine
-        self.sip.act(machine.answer(live.session, ports, live.address, self.sip.now()))
+        self.sip.act(machine.answer(branch.session, ports, branch.address, self.sip.now()))
 
     def _change(self, changed: Changed) -> None:
-        """A re-INVITE or UPDATE: other codecs, hold, other people. The ports stay."""
+        """A re-INVITE, an UPDATE or an answer to our offer: other codecs, lines, holds, other people."""
         live = self._sessions.get(changed.session)
         if live is None:
             if changed.awaiting:
                 self.sip.act(self.sip.machine.refuse(changed.session, 491, "", self.sip.now()))
             return
+        branch, now = live.branches[changed.session], time.monotonic_ns()
         live.call.note(changed.notes)
         if changed.streams is not None:
-            self._reformat(live, changed.streams)
-            self._tell_missing(live.call, live.lines, changed.streams)
+            self._lines.fit(live, branch, changed.streams, now)
             if changed.awaiting:
-                self._answer(live, len(changed.streams))
+                self._answer(live, branch, len(changed.streams))
         if changed.metadata is not None:
-            assigned = self._assign(changed.metadata, live.labels)
-            if assigned.participants:
-                live.call.participants, live.call.direction = assigned.participants, assigned.direction
-                if any(assigned.roles.get(n) not in (None, line.role) for n, line in enumerate(live.lines)):
-                    live.call.note(
-                        ["who speaks on which leg was told anew: the legs keep the roles they began with"]
-                    )
+            assigned = self._assign(changed.metadata, live.labels(branch))
+            if live.know(assigned, branch):
+                self._spawn(self._turn(live, now))
+                return
         self._spawn(self._save(live))
 
-    def _reformat(self, live: Live, streams: Sequence[Stream]) -> None:
-        by_index = {stream.index: stream for stream in streams}
-        offered = [by_index.get(line.index) for line in live.lines]
-        live.call.legs = tuple(
-            _leg(stream, leg.role) if stream and stream.acceptable else leg
-            for stream, leg in zip(offered, live.call.legs, strict=True)
-        )
-        live.labels = [stream.label if stream else None for stream in offered]
-        live.call.held = _held(offered)
-        self._tell(Reformat(live.call.id, live.call.legs, live.call.held), ())
-
-    @staticmethod
-    def _tell_missing(call: Call, lines: Sequence[Line], streams: Sequence[Stream]) -> None:
-        """A stream without a line is refused in the answer; what it carries is missing from the recording."""
-        recorded = {line.index for line in lines}
-        if any(stream.acceptable and stream.index not in recorded for stream in streams):
-            call.problem(f"audio past the first {len(lines)} streams was offered and not recorded")
+    async def _turn(self, live: Live, at_ns: int) -> None:
+        """Open a segment with a recording and a key of its own for who takes over."""
+        call, people = live.call, live.parties.participants
+        recording_id, segment_id = new_id(), new_id()
+        try:
+            async with live.turning:
+                key = await self._store.begin(call.opening, recording_id)
+                if call.phase is not Phase.RECORDING:
+                    await self._store.abandon(recording_id)
+                    return
+                live.keys[recording_id] = key
+                self._recordings[recording_id] = live
+                call.split(segment_id, recording_id, at_ns, people)
+                self._tell(Split(call.id, segment_id, recording_id, key, at_ns), ())
+        except Exception:
+            log.exception("call %s: a transfer could not open a segment of its own", call.id)
+            call.problem("a transfer could not open a segment of its own: its audio is in the one before")
+            call.segment.participants = (*call.segment.participants, *people)
+        await self._save(live)
 
     async def _save(self, live: Live) -> None:
         async with live.saving:
             if not live.settling:
                 await self._store.put(live.call.facts())
 
-    def _hang_up(self, live: Live, cause: str) -> None:
-        if live.call.hang_up(cause, time.time_ns()):
-            self._tell(Close(live.call.id, time.monotonic_ns(), at_once=self._stopping), ())
+    def _leave(self, live: Live, session: SessionId, cause: str) -> None:
+        """A session ended; the call does with its last one, unless its group may go on with another."""
+        live.branches.pop(session, None)
+        if live.branches:
+            self._lines.tell_format(live, live.call.legs)
+            return
+        ending = Ending(CAUSES.get(cause, cause), time.time_ns(), time.monotonic_ns())
+        wait = self._settings.media.transfer_seconds
+        if live.group and cause == "bye" and wait and not self._stopping:
+            live.ending = ending
+            self._groups.linger(live.group, live)
+            live.waiting = asyncio.get_running_loop().call_later(wait, self._hang_up, live, ending)
+        else:
+            self._hang_up(live, ending)
+
+    def _hang_up(self, live: Live, ending: Ending) -> None:
+        if live.waiting:
+            live.waiting.cancel()
+        live.ending = None
+        self._groups.forget(live)
+        if live.call.hang_up(ending.cause, ending.utc_ns):
+            self._tell(Close(live.call.id, ending.at_ns, at_once=self._stopping), ())
 
     def _silent(self, call_id: str) -> None:
         if live := self._live.get(call_id):
             call = live.call
-            self._silences.begun(live.session, lambda: sum(leg.packets for leg in call.leg_reports()))
+            for session in live.branches:
+                self._silences.begun(session, lambda: sum(leg.packets for leg in call.leg_reports()))
 
     def _give_up(self, session: SessionId, cause: str) -> None:
         """End a call on which no media comes."""
         if live := self._sessions.get(session):
             self._metrics.media_stopped.inc()
             live.call.problem(CAUSES[cause])
-            self.sip.act(self.sip.machine.end(session, self.sip.now(), cause))
+            for each in list(live.branches):
+                self.sip.act(self.sip.machine.end(each, self.sip.now(), cause))
 
     def _report(self, report: CallReport | Finished) -> None:
         live = self._live.get(report.call_id)
@@ -429,7 +493,7 @@ class Calls:
         log.error("recording %s part %d could not be written on: %s", recording_id, number, problem)
         if live := self._recordings.get(recording_id):
             live.call.problem(f"storage failed: {problem}")
-            live.call.tear(number)
+            live.call.tear(recording_id, number)
             self._settle_if_done(live)
 
     def _settle_if_done(self, live: Live, worker_lost: bool = False) -> None:
@@ -441,19 +505,22 @@ class Calls:
 
     async def _settle(self, live: Live) -> None:
         call = live.call
-        for line in live.lines:
-            self._ports.release(line.socket)
+        for each in live.sockets:
+            self._ports.release(each)
         try:
             facts = await self._store_ended(live)
             self._metrics.calls_ended.labels(facts.state.value).inc()
             log.info("call %s ended %s: %s", call.id, facts.state.value, facts.reason)
-            self._settled(facts, {call.opening.recording_id: live.key})
+            self._settled(facts, live.keys)
         except Exception:
             log.exception(
                 "call %s could not be stored as it ended; it is recovered at the next start", call.id
             )
         finally:
-            del self._live[call.id], self._recordings[call.opening.recording_id]
+            del self._live[call.id]
+            for segment in call.segments:
+                self._recordings.pop(segment.recording_id, None)
+            self._groups.forget(live)
             self._reports.pop(call.id, None)
             self._count()
             if not self._live:
@@ -482,20 +549,5 @@ class Calls:
         task.add_done_callback(self._tasks.discard)
 
 
-def _handles(live: Live) -> list[int]:
-    return [line.socket.fileno() for line in live.lines]
-
-
-def _held(streams: Iterable[Stream | None]) -> bool:
-    """Whether the client says that it sends on none of these streams."""
-    return all(stream is None or stream.direction in ("inactive", "recvonly") for stream in streams)
-
-
-def _leg(stream: Stream, role: Role) -> LegPlan:
-    formats = tuple(
-        PayloadFormat(f.payload_type, f.name, f.clock_rate, f.channels, f.fmtp or "") for f in stream.formats
-    )
-    keys = tuple(SrtpKey(key.suite, key.secret.hex(), key.mki.hex()) for key in stream.keys)
-    return LegPlan(
-        role, formats, stream.events, keys=keys, event_rates=stream.event_rates, noise=stream.noise
-    )
+def _group(metadata: Metadata | None) -> str | None:
+    return metadata.group_id if metadata else None

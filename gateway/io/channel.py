@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 
 from gateway.io.append import AppendFailed, PartEnded, Synced
 from gateway.recording.engine import EngineSettings
-from gateway.recording.messages import CallReport, Close, Finished, MediaStopped, Open, Reformat, Refused
+from gateway.recording.messages import Command, Event
 from gateway.storage import canonical
 
 MAX_DATAGRAM = 192 * 1024  # less than a socket's default buffer
@@ -48,8 +48,8 @@ class Ticked:
 
 
 Message = (
-    Configure | Open | Reformat | Close  # to the worker
-    | Ready | Ticked | CallReport | MediaStopped | Finished | Refused | PartEnded | AppendFailed | Synced
+    Configure | Command  # to the worker
+    | Ready | Ticked | Event | PartEnded | AppendFailed | Synced
 )  # fmt: skip
 KINDS = {kind.__name__: kind for kind in Message.__args__}
 

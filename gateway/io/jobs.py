@@ -15,6 +15,7 @@ class SealedPart:
     recording_id: str
     key: str = field(repr=False)  # the data key, hexadecimal
     torn: bool
+    swapped: bool = False  # its tracks are named by the other role each
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from gateway.io.flush import FileSystem
 from gateway.recording.call import Call, Opening
-from gateway.recording.model import CallFacts, CallState, LegReport
+from gateway.recording.model import CallFacts, LegReport
 from gateway.storage.index import Index
 from gateway.storage.keys import RecorderKeys
 from gateway.storage.vault import Vault, measure_part
@@ -41,16 +41,20 @@ class Store:
         self._thread = threading.Thread(target=self._work, name="store")
         self._thread.start()
 
-    async def begin(self, opening: Opening) -> str:
-        """Make the call's folder and its data key, wrapped durably; the key as hexadecimal."""
+    async def begin(self, opening: Opening, recording_id: str) -> str:
+        """Make the call's folder and a recording's data key, wrapped durably; the key as hexadecimal."""
         key = await self._run(
             self.vault.new_recording,
             opening.call_id,
-            opening.recording_id,
+            recording_id,
             opening.started_utc_ns,
             self._keys.vault,
         )
         return key.hex()
+
+    async def abandon(self, recording_id: str) -> None:
+        """Destroy the key of a recording that nothing was written to."""
+        await self._run(self.vault.destroy_key, recording_id)
 
     async def put(self, facts: CallFacts) -> None:
         """Write what there is to say of a call to the vault and the index."""
@@ -69,9 +73,11 @@ class Store:
         await asyncio.to_thread(self._thread.join)
         self._file_system.close()
 
-    def last_part(self, opening: Opening) -> int:
-        """The highest number of a part on disk, 0 when there is none."""
-        return max(self.vault.parts_on_disk(self.folder(opening)).get(opening.recording_id, [0]))
+    def next_parts(self, call: Call) -> dict[str, int]:
+        """One above the highest number of a part on disk, of each recording of a call."""
+        found = self.vault.parts_on_disk(self.folder(call.opening))
+        ids = [segment.recording_id for segment in call.segments]
+        return {recording_id: max(found.get(recording_id, [0])) + 1 for recording_id in ids}
 
     def folder(self, opening: Opening) -> Path:
         return self.vault.call_folder(opening.call_id, opening.started_utc_ns)
@@ -81,19 +87,20 @@ class Store:
 
     def _settle(self, call: Call) -> CallFacts:
         opening = call.opening
-        for number in call.unfinished_parts():
-            path = self.vault.part_path(opening.call_id, opening.started_utc_ns, opening.recording_id, number)
+        for recording_id, number in call.unfinished_parts():
+            path = self.vault.part_path(opening.call_id, opening.started_utc_ns, recording_id, number)
             if path.exists():
-                call.end_part(measure_part(path, number, torn=True))
+                call.end_part(recording_id, measure_part(path, number, torn=True))
         call.settle()
         facts = call.facts()
-        if facts.state is CallState.NOT_RECORDED:
-            if self.vault.key_path(
-                opening.recording_id
-            ).exists():  # not yet destroyed by a try that failed later
-                self.vault.destroy_key(opening.recording_id)
-        else:
-            self.vault.finish_recording(facts, call.recording(), self._keys.node)
+        for segment in call.segments:
+            if segment.parts:
+                told = call.of_segment(segment, facts)
+                self.vault.finish_recording(told, call.recording(segment), self._keys.node)
+            elif self.vault.key_path(
+                segment.recording_id
+            ).exists():  # else destroyed by a try that failed later
+                self.vault.destroy_key(segment.recording_id)
         self._put(facts)
         return facts
 

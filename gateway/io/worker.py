@@ -19,7 +19,7 @@ from gateway.io.channel import Channel, ChannelClosed, Configure, Message, Ready
 from gateway.io.receive import Receiver
 from gateway.io.secrecy import lock_memory, refuse_dumps
 from gateway.recording.engine import Engine
-from gateway.recording.messages import CallReport, Close, Command, Finished, Open, Reformat
+from gateway.recording.messages import CallReport, Command, Finished, Join, Open
 
 REPORT_NS = 1_000_000_000
 MAX_DRAINS = 64  # further ones in a tick: a socket flooded faster than it is drained ends no tick
@@ -66,12 +66,10 @@ class Worker:
     def _take(self, messages: Iterable[tuple[Message, list[int]]]) -> None:
         """Commands for the next tick."""
         for message, sockets in messages:
-            match message:
-                case Open(call_id=call_id):
-                    self._arriving[call_id] = sockets
-                    self._commands.append(message)
-                case Reformat() | Close():
-                    self._commands.append(message)
+            if isinstance(message, Open | Join):
+                self._arriving.setdefault(message.call_id, []).extend(sockets)
+            if isinstance(message, Command):
+                self._commands.append(message)
 
     def _tick(self, now: int) -> None:
         batch, more = self._receiver.drain()
@@ -92,9 +90,15 @@ class Worker:
     def _listen(self) -> None:
         """From the next tick on, drain the sockets of calls that this one opened."""
         for call_id, handles in self._arriving.items():
-            self._sockets[call_id] = handles
-            for handle, leg in zip(handles, self._engine.legs(call_id), strict=True):
+            legs = self._engine.legs(call_id)
+            if not legs:  # it ended while a leg of it was on its way
+                for handle in handles:
+                    os.close(handle)
+                continue
+            mine = self._sockets.setdefault(call_id, [])
+            for handle, leg in zip(handles, legs[len(mine) :], strict=True):
                 self._receiver.add(handle, leg)
+            mine += handles
         self._arriving.clear()
 
     def _drop(self, finished: set[str]) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
-from gateway.recording.messages import CallReport, Finished, LegPlan, Open
+from gateway.recording.messages import CallReport, Finished, LegPlan, Open, SegmentEnded
 from gateway.recording.model import (
     UNIT_NS,
     UNITS_PER_SECOND,
@@ -59,6 +59,25 @@ class Opening:
     notes: tuple[str, ...] = ()
 
 
+@dataclass(slots=True)
+class Segment:
+    """A part of the call, and the recording of its audio."""
+
+    number: int  # from 1
+    segment_id: str
+    recording_id: str
+    start: int  # call units
+    participants: tuple[Participant, ...]
+    next_part: int = 1
+    parts: dict[int, Part] = field(default_factory=dict)
+    torn: set[int] = field(default_factory=set)  # parts that no worker will end
+    counted: tuple[LegReport, ...] | None = None  # of the call up to its end, once it has ended
+
+    def unfinished(self) -> list[int]:
+        """Parts begun of which it is not known how they ended."""
+        return [number for number in range(1, self.next_part) if number not in self.parts]
+
+
 class Call:
     """Gathers what happens to one call; `facts` is what there is to say of it at any time."""
 
@@ -68,8 +87,9 @@ class Call:
         self.phase = Phase.RECORDING
         self.legs = opening.legs
         self.direction = opening.direction
-        self.participants = opening.participants
-        self.next_part = 1
+        self.swapped = False  # whether the roles of `legs` turned out to be the wrong way round
+        self.follows: str | None = None
+        self.segments = [Segment(1, opening.segment_id, opening.recording_id, 0, opening.participants)]
         self._notes = list(opening.notes)[:MAX_NOTES]
         self._problems: list[str] = []  # why it is recorded in part only
         self._cause = ""
@@ -80,28 +100,55 @@ class Call:
         }
         self._masked: tuple[Redaction, ...] = ()  # under workers that died
         self._redactions: tuple[Redaction, ...] = ()
-        self._parts: dict[int, Part] = {}
-        self._torn: set[int] = set()  # parts that no worker will end
 
     @property
     def id(self) -> str:
         return self.opening.call_id
 
+    @property
+    def segment(self) -> Segment:
+        """The present one."""
+        return self.segments[-1]
+
+    @property
+    def participants(self) -> tuple[Participant, ...]:
+        """Everybody, each with the segments they took part in."""
+        people: dict[Participant, tuple[int, ...]] = {}
+        for segment in self.segments:
+            for person in segment.participants:
+                key = replace(person, segments=())
+                people[key] = (*people.get(key, ()), segment.number)
+        return tuple(replace(person, segments=numbers) for person, numbers in people.items())
+
     def plan(self, key: str, folder: str) -> Open:
         """What a worker is told to record it, or to go on with it."""
-        opening = self.opening
+        opening, segment = self.opening, self.segment
         return Open(
             call_id=opening.call_id,
-            segment_id=opening.segment_id,
-            recording_id=opening.recording_id,
+            segment_id=segment.segment_id,
+            recording_id=segment.recording_id,
             key=key,
             folder=folder,
             started_ns=opening.started_ns,
             started_utc_ns=opening.started_utc_ns,
             legs=self.legs,
-            part=self.next_part,
+            part=segment.next_part,
+            segment_start=segment.start,
             held=self.held,
         )
+
+    def join(self, leg: LegPlan) -> None:
+        """Another leg is recorded from now on."""
+        self.legs = (*self.legs, leg)
+        self._legs[leg.role] = LegReport(leg.role, leg.formats[0].name)
+
+    def split(
+        self, segment_id: str, recording_id: str, at_ns: int, participants: tuple[Participant, ...]
+    ) -> None:
+        """A new segment begins at a monotonic time."""
+        start = max(self.segment.start, (at_ns - self.opening.started_ns) // UNIT_NS)
+        number = self.segment.number + 1
+        self.segments.append(Segment(number, segment_id, recording_id, start, participants))
 
     def note(self, notes: Iterable[str]) -> None:
         self._notes += [note for note in notes if note not in self._notes][: MAX_NOTES - len(self._notes)]
@@ -121,52 +168,70 @@ class Call:
     def report(self, report: CallReport | Finished) -> list[tuple[LegReport, LegReport]]:
         """How the legs stand; gives each leg's report before and now."""
         changes = []
-        for leg in report.legs:
-            total = _sum(self._earlier[leg.role], leg) if leg.role in self._earlier else leg
-            changes.append((self._legs[leg.role], total))
-            self._legs[leg.role] = total
+        for total in self._totals(report.legs):
+            changes.append((self._legs[total.role], total))
+            self._legs[total.role] = total
         self._redactions = (*self._masked, *report.redactions)
         return changes
 
+    def end_segment(self, ended: SegmentEnded) -> None:
+        """A segment that is not the present one is wholly committed."""
+        if segment := self._segment(ended.recording_id):
+            segment.next_part = ended.next_part
+            segment.counted = self._totals(ended.legs)
+
     def drain(self, finished: Finished) -> None:
         self._move(Step.DRAIN)
-        self.next_part = finished.next_part
+        self.segment.next_part = finished.next_part
 
-    def worker_lost(self, next_part: int, at_ns: int) -> None:
-        """The worker died at a monotonic time; another goes on with part `next_part`."""
+    def worker_lost(self, next_parts: Mapping[str, int], at_ns: int) -> None:
+        """The worker died at a monotonic time; another goes on with the present recording's next part."""
         seconds = (at_ns - self.opening.started_ns) / UNIT_NS / UNITS_PER_SECOND
         self.problem(
             f"the media worker was lost {seconds:.1f} s into the call and replaced; what it still held back is missing"
         )
         self._earlier = dict(self._legs)
         self._masked = self._redactions
-        self._torn |= set(range(self.next_part, next_part))
-        self.next_part = next_part
+        for segment in self.segments:
+            next_part = next_parts[segment.recording_id]
+            segment.torn |= set(range(segment.next_part, next_part)) | set(segment.unfinished())
+            segment.next_part = max(segment.next_part, next_part)
+            if segment is not self.segment:
+                segment.counted = segment.counted or tuple(self._legs.values())
 
-    def end_part(self, part: Part) -> None:
-        self._parts[part.number] = part
+    def end_part(self, recording_id: str, part: Part) -> None:
+        if segment := self._segment(recording_id):
+            segment.parts[part.number] = part
 
-    def tear(self, number: int) -> None:
+    def tear(self, recording_id: str, number: int) -> None:
         """A part that cannot be written on stays as it is."""
-        self._torn.add(number)
+        if segment := self._segment(recording_id):
+            segment.torn.add(number)
 
-    def unfinished_parts(self) -> list[int]:
-        """Parts begun of which it is not known how they ended."""
-        return [number for number in range(1, self.next_part) if number not in self._parts]
+    def unfinished_parts(self) -> list[tuple[str, int]]:
+        """Recording and number of parts begun of which it is not known how they ended."""
+        return [
+            (segment.recording_id, number) for segment in self.segments for number in segment.unfinished()
+        ]
 
-    def awaited_parts(self) -> list[int]:
+    def awaited_parts(self) -> list[tuple[str, int]]:
         """Parts that a worker is still to end."""
-        return [number for number in self.unfinished_parts() if number not in self._torn]
+        return [
+            (segment.recording_id, number)
+            for segment in self.segments
+            for number in segment.unfinished()
+            if number not in segment.torn
+        ]
 
     def settle(self) -> None:
         """Nothing of the call is outstanding. A leg on which nothing came is a part that is missing."""
         self._move(Step.SETTLE)
-        silent = [leg.role.value for leg in self._legs.values() if not leg.packets]
+        silent = [leg.role.value for leg in self.leg_reports() if not leg.packets]
         if silent and len(silent) < len(self._legs):
             self.problem(f"no audio came from the {silent[0]} party")
 
     def leg_reports(self) -> tuple[LegReport, ...]:
-        return tuple(self._legs.values())
+        return self._by_voice(self._legs.values())
 
     def facts(self) -> CallFacts:
         opening = self.opening
@@ -180,24 +245,69 @@ class Call:
             direction=self.direction,
             participants=self.participants,
             legs=self.leg_reports(),
-            redactions=self._redactions,
-            recordings=() if state is CallState.NOT_RECORDED else (self.recording(),),
+            redactions=self._voiced(self._redactions),
+            recordings=() if state is CallState.NOT_RECORDED else tuple(map(self.recording, self.recorded())),
             notes=tuple(self._notes),
+            follows=self.follows,
         )
 
-    def recording(self) -> RecordingFacts:
-        opening = self.opening
-        parts = tuple(self._parts[number] for number in sorted(self._parts))
-        if self.phase is not Phase.SETTLED:
-            return RecordingFacts(opening.recording_id, opening.segment_id, RecordingState.RECORDING)
-        torn = any(part.torn for part in parts)
-        state = RecordingState.RECOVERED if torn else RecordingState.COMPLETE
-        return RecordingFacts(opening.recording_id, opening.segment_id, state, parts)
+    def recorded(self) -> list[Segment]:
+        """The segments that have audio, or may yet have."""
+        return [segment for segment in self.segments if segment.parts or self.phase is not Phase.SETTLED]
+
+    def recording(self, segment: Segment) -> RecordingFacts:
+        state, parts = (
+            RecordingState.RECORDING,
+            tuple(segment.parts[number] for number in sorted(segment.parts)),
+        )
+        if self.phase is Phase.SETTLED:
+            torn = any(part.torn for part in parts)
+            state = RecordingState.RECOVERED if torn else RecordingState.COMPLETE
+        return RecordingFacts(
+            segment.recording_id,
+            segment.segment_id,
+            state,
+            parts if self.phase is Phase.SETTLED else (),
+            segment.number,
+            segment.start,
+            self.swapped,
+        )
+
+    def of_segment(self, segment: Segment, facts: CallFacts) -> CallFacts:
+        """The facts with the counts and redactions of one segment alone, for its manifest."""
+        later = self.segments[segment.number :]
+        before = self.segments[segment.number - 2].counted if segment.number > 1 else None
+        counted = segment.counted or tuple(self._legs.values())
+        base = {leg.role: leg for leg in before or ()}
+        legs = tuple(_less(leg, base[leg.role]) if leg.role in base else leg for leg in counted)
+        redactions = tuple(
+            redaction
+            for redaction in facts.redactions
+            if redaction.end > segment.start and (not later or redaction.start < later[0].start)
+        )
+        return replace(facts, legs=self._by_voice(legs), redactions=redactions)
+
+    def _segment(self, recording_id: str) -> Segment | None:
+        return next((each for each in self.segments if each.recording_id == recording_id), None)
+
+    def _totals(self, legs: Iterable[LegReport]) -> tuple[LegReport, ...]:
+        """A worker's counts with those of the workers before it."""
+        return tuple(_sum(self._earlier[leg.role], leg) if leg.role in self._earlier else leg for leg in legs)
+
+    def _by_voice(self, legs: Iterable[LegReport]) -> tuple[LegReport, ...]:
+        if not self.swapped:
+            return tuple(legs)
+        return tuple(sorted((replace(leg, role=leg.role.other) for leg in legs), key=_external_first))
+
+    def _voiced(self, redactions: tuple[Redaction, ...]) -> tuple[Redaction, ...]:
+        if not self.swapped:
+            return redactions
+        return tuple(replace(each, legs=tuple(role.other for role in each.legs)) for each in redactions)
 
     def _verdict(self) -> tuple[CallState, str]:
         if self.phase is not Phase.SETTLED:
             return CallState.RECORDING, "being recorded"
-        if not self._parts:
+        if not any(segment.parts for segment in self.segments):
             return CallState.NOT_RECORDED, "; ".join(
                 dict.fromkeys(["no audio came", self._cause, *self._problems])
             )
@@ -224,6 +334,15 @@ def refused(opening: Opening, reason: str) -> CallFacts:
         participants=opening.participants,
         notes=opening.notes[:MAX_NOTES],
     )
+
+
+def _external_first(leg: LegReport) -> bool:
+    return leg.role is not Role.EXTERNAL
+
+
+def _less(total: LegReport, before: LegReport) -> LegReport:
+    counts = ("packets", "lost", "late", "duplicated", "media_units")
+    return replace(total, **{name: max(0, getattr(total, name) - getattr(before, name)) for name in counts})
 
 
 def _sum(earlier: LegReport, later: LegReport) -> LegReport:

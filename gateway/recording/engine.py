@@ -10,17 +10,22 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from gateway.recording.live import Entropy, LiveCall
+from gateway.recording.live import LiveCall
 from gateway.recording.messages import (
     Close,
     Command,
     Event,
+    Join,
     MediaStopped,
     Open,
+    Pause,
     Reformat,
     Refused,
+    Resume,
+    Split,
     Write,
 )
+from gateway.recording.output import Entropy
 from gateway.rtp.packets import PacketBatch
 from gateway.rtp.sequence import LegTable
 
@@ -52,8 +57,9 @@ class Engine:
         self._faults: Counter[str] = Counter()
 
     def legs(self, call_id: str) -> list[int]:
-        """The numbers by which batches name a call's legs, in the order of its plan."""
-        return [leg.number for leg in self._calls[call_id].legs]
+        """The numbers by which batches name a call's legs, in the order of its plan; none of a call that is over."""
+        call = self._calls.get(call_id)
+        return [leg.number for leg in call.legs] if call else []
 
     def tick(
         self, now: int, batch: PacketBatch | None = None, commands: Sequence[Command] = ()
@@ -85,28 +91,41 @@ class Engine:
         return [write for call in self._calls.values() for write in call.finish()]
 
     def _obey(self, command: Command, now: int) -> None:
+        if isinstance(command, Open):
+            call = LiveCall(command, self._table, self._entropy, now)
+            self._calls[command.call_id] = call
+            min(self._slices, key=len)[command.call_id] = call
+            self._by_leg |= {leg.number: (call, index) for index, leg in enumerate(call.legs)}
+        elif found := self._calls.get(command.call_id):
+            self._change(found, command, now)
+
+    def _change(self, call: LiveCall, command: Command, now: int) -> None:
         match command:
-            case Open():
-                call = LiveCall(command, self._table, self._entropy, now)
-                self._calls[command.call_id] = call
-                min(self._slices, key=len)[command.call_id] = call
-                self._by_leg |= {leg.number: (call, index) for index, leg in enumerate(call.legs)}
-            case Reformat(call_id, legs, held):
-                if call_id in self._calls:
-                    self._calls[call_id].reformat(legs, held, now)
-            case Close(call_id, at_ns, at_once):
-                if call_id in self._calls:
-                    self._calls[call_id].close(at_ns, 0 if at_once else self._settings.hold_back_ns)
+            case Reformat(_, legs, held):
+                call.reformat(legs, held, now)
+            case Join(_, plan):
+                leg = call.join(plan)
+                self._by_leg[leg.number] = (call, len(call.legs) - 1)
+            case Split():
+                call.split(command)
+            case Pause(_, roles, at_ns):
+                call.pause(roles, at_ns)
+            case Resume(_, roles, at_ns):
+                call.resume(roles, at_ns)
+            case Close(_, at_ns, at_once):
+                call.close(at_ns, 0 if at_once else self._settings.hold_back_ns)
 
     def _commit(self, call: LiveCall, now: int, events: list[Event]) -> Iterator[Write]:
         hold_back = self._settings.hold_back_ns
         if call.finish_at is not None and now >= call.finish_at:
             yield from call.commit(now, now)
-            events.append(call.finished())
+            finished = call.finished(now)
             yield from call.finish()
+            events += [*call.ended_segments(), finished]
             self._forget(call)
             return
         yield from call.commit(now - hold_back, now)
+        events += call.ended_segments()
         idle = now - call.last_arrival() > self._settings.timeout_ns
         call.stopped = call.stopped and idle
         if idle and not (call.stopped or call.held or call.finish_at is not None):
@@ -125,6 +144,6 @@ class Engine:
         if self._reported_ns is not None and now - self._reported_ns < REPORT_NS:
             return
         self._reported_ns = now
-        yield from (call.report() for call in self._calls.values())
+        yield from (call.report(now) for call in self._calls.values())
         yield from (Refused(kind, count) for kind, count in self._faults.items())
         self._faults.clear()

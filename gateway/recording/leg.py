@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -30,6 +30,7 @@ class Placed:
     codec: Codec
     time: int
     payload: bytes
+    units: int  # how long it lasts
 
 
 class LiveLeg:
@@ -38,8 +39,11 @@ class LiveLeg:
     def __init__(self, table: LegTable, number: int, role: Role, codec: Codec, started_ns: int) -> None:
         self.role = role
         self.number = number
-        self.redacted = Timeline()
+        self.redacted = Timeline()  # tones
         self.event_rates: dict[int, int] = {}  # Hz, by payload type; those not named have the audio's
+        self.paused = Timeline()
+        self.paused_since: int | None = None  # of a pause that is open
+        self.cuts: tuple[int, ...] = ()  # call times that no block lies across
         self._table = table
         self._started_ns = started_ns
         self._clock = LegClock(started_ns)
@@ -52,6 +56,24 @@ class LiveLeg:
 
     def hear(self, tone: Tone) -> None:
         self._tones.append(tone)
+
+    def pause(self, at: int) -> None:
+        """Keep nothing from a call time on."""
+        if self.paused_since is None:
+            self.paused_since = at
+
+    def resume(self, at: int) -> None:
+        self.paused, self.paused_since = self._paused(at), None
+
+    def redactions(self, until: int) -> Iterator[tuple[Span, str]]:
+        """What is not kept, and why; a pause that is open ends at `until`."""
+        yield from ((span, "dtmf") for span in self.redacted.spans)
+        yield from ((span, "src") for span in self._paused(until).spans)
+
+    def _paused(self, until: int) -> Timeline:
+        if self.paused_since is None or self.paused_since >= until:
+            return self.paused
+        return self.paused | Timeline((Span(self.paused_since, until),))
 
     @property
     def codec(self) -> Codec:
@@ -168,6 +190,10 @@ class LiveLeg:
             & (times + lengths <= end)
             & (sizes > 0)
         )
+        paused = self._paused(FOREVER)
+        if paused.spans:
+            came = (rings.arrival[cells] - self._started_ns) // UNIT_NS
+            keep &= ~paused.touches(times, times + lengths) & ~paused.touches(came, came + 1)
         if not keep.any():
             return []
         cells, times, lengths, joints = cells[keep], times[keep], lengths[keep], joints[keep]
@@ -176,16 +202,17 @@ class LiveLeg:
         self._codec = self._table.codec(self.number, int(kinds[-1]))
         octets = _gather(rings, cells, sizes)
         ends = np.cumsum(sizes)
-        starts = _block_starts(times, lengths, kinds, joints)
+        starts = _block_starts(times, lengths, kinds, joints, self.cuts)
         stops = np.append(starts[1:], len(cells)) - 1
         begins = ends[starts] - sizes[starts]
         return [
-            Placed(self._table.codec(self.number, kind), time, octets[begin:stop])
-            for kind, time, begin, stop in zip(
+            Placed(self._table.codec(self.number, kind), time, octets[begin:stop], units)
+            for kind, time, begin, stop, units in zip(
                 kinds[starts].tolist(),
                 times[starts].tolist(),
                 begins.tolist(),
                 ends[stops].tolist(),
+                np.add.reduceat(lengths, starts).tolist(),
                 strict=True,
             )
         ]
@@ -224,11 +251,13 @@ def _gather(rings: Rings, cells: Ints, sizes: Ints) -> bytes:
     return wide[np.arange(wide.shape[1]) < sizes[:, None]].tobytes()
 
 
-def _block_starts(times: Ints, lengths: Ints, kinds: Octets, joints: Ints) -> Ints:
-    """Where blocks begin: at each break of time or codec, and as often as 100 ms ask for between."""
+def _block_starts(times: Ints, lengths: Ints, kinds: Octets, joints: Ints, cuts: Sequence[int]) -> Ints:
+    """Where blocks begin: at each break of time or codec, at each cut, and as often as 100 ms ask for between."""
     broken = np.ones(len(times), np.bool_)
     off = np.abs(times[1:] - times[:-1] - lengths[:-1])
     broken[1:] = (off > joints[:-1]) | (kinds[1:] != kinds[:-1])
+    for cut in cuts:
+        broken[1:] |= (times[:-1] < cut) & (times[1:] >= cut)
     runs = np.flatnonzero(broken)
     into = np.arange(len(times)) - np.repeat(runs, np.diff(np.append(runs, len(times))))
     broken |= into % max(1, BLOCK_UNITS // int(lengths.max())) == 0

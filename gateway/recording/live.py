@@ -1,30 +1,34 @@
-"""One call being recorded: its legs' blocks become a sealed Matroska part."""
+"""One call being recorded: its legs' blocks go to the recording of the segment they belong to."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from gateway.codecs.registry import Codec, by_name
 from gateway.recording.leg import FOREVER, LiveLeg, Placed
-from gateway.recording.messages import CallReport, Finished, LegPlan, Open, PayloadFormat, Write
-from gateway.recording.model import UNIT_NS, UNITS_PER_SECOND, Redaction, Role
+from gateway.recording.messages import (
+    CallReport,
+    Finished,
+    LegPlan,
+    Open,
+    PayloadFormat,
+    SegmentEnded,
+    Split,
+    Write,
+)
+from gateway.recording.model import UNIT_NS, UNITS_PER_SECOND, LegReport, Redaction, Role
+from gateway.recording.output import Entropy, Identity, Output
 from gateway.rtp.sequence import LegTable
 from gateway.rtp.suites import MasterKey
-from gateway.storage import container
-from gateway.storage.container import MAX_CLUSTER_UNITS, Block, Chapter, Track
-from gateway.storage.sealing import PREFIX_BYTES, SALT_BYTES, Sealer
+from gateway.storage.container import Chapter
 
-Entropy = Callable[[int], bytes]
-
-# Audio that came in before the BYE may still be on its way when the BYE is here.
+# Audio that came in before the BYE, or before a segment ended, may still be on its way when we hear of that.
 RACE_UNITS = UNITS_PER_SECOND
-# Sealed audio waits for its segment to fill; after this long a Void fills it.
-SEGMENT_WAIT_NS = 500_000_000
-LEAST_VOID = 2
 
 
 class LiveCall:
-    """Commits a call; every method returns what is to be appended to its files."""
+    """Commits a call; what its methods yield is to be appended to its files."""
 
     def __init__(self, plan: Open, table: LegTable, entropy: Entropy, now: int) -> None:
         self.plan = plan
@@ -34,125 +38,190 @@ class LiveCall:
         self.stopped = False  # whether its silence has been told of
         self._table = table
         self._entropy = entropy
-        self._part = plan.part
-        self._sealer: Sealer | None = None
-        self._tracks: dict[tuple[Role, Codec], int] = {}
         self._formats: dict[tuple[Role, Codec], None] = {}
-        self._waiting_since: int | None = None
         self._end = FOREVER
-        self.legs = [
-            LiveLeg(table, table.open(*_formats(leg)), leg.role, _preferred(leg), plan.started_ns)
-            for leg in plan.legs
-        ]
-        for live, leg in zip(self.legs, plan.legs, strict=True):
-            table.secure(live.number, _keys(leg))
+        identity = Identity(
+            plan.call_id,
+            plan.segment_id,
+            plan.recording_id,
+            bytes.fromhex(plan.key),
+            plan.folder,
+            plan.started_utc_ns,
+        )
+        # The last is the present segment's; those before it wait for the last of their audio.
+        self._outputs = [Output(identity, plan.part, plan.segment_start, self._formats, entropy)]
+        self._at_split: dict[str, tuple[LegReport, ...]] = {}  # by recording
+        self._ended: list[SegmentEnded] = []
+        self.legs = [self._leg(leg) for leg in plan.legs]
         self._declare(plan.legs)
+
+    def join(self, plan: LegPlan) -> LiveLeg:
+        """Another leg."""
+        leg = self._leg(plan)
+        self.legs.append(leg)
+        self._declare([plan])
+        return leg
+
+    def _leg(self, plan: LegPlan) -> LiveLeg:
+        number = self._table.open(*_formats(plan))
+        leg = LiveLeg(self._table, number, plan.role, _preferred(plan), self.plan.started_ns)
+        leg.cuts = tuple(output.start for output in self._outputs[1:])
+        self._fit(leg, plan)
+        return leg
+
+    def _fit(self, leg: LiveLeg, plan: LegPlan) -> None:
+        """What a leg has of its plan besides its formats: keys, and rates of tones."""
+        self._table.secure(leg.number, _keys(plan))
+        leg.event_rates |= zip(plan.events, plan.event_rates, strict=False)
 
     def reformat(self, legs: Sequence[LegPlan], held: bool, now: int) -> None:
         for leg, plan in zip(self.legs, legs, strict=False):
             self._table.formats(leg.number, *_formats(plan))
-            self._table.secure(leg.number, _keys(plan))
+            self._fit(leg, plan)
         self._declare(legs)
         if self.held and not held:
-            self.awaited_ns = now
+            self.awaited_ns, self.stopped = now, False  # the time to wait for media begins anew
         self.held = held
+
+    def split(self, command: Split) -> None:
+        """Audio from a time on belongs to a segment of its own; late packets still find the one before."""
+        before = self._outputs[-1]
+        before.stop = max(before.start, self._units(command.at_ns))
+        identity = replace(
+            before.identity,
+            segment_id=command.segment_id,
+            recording_id=command.recording_id,
+            key=bytes.fromhex(command.key),
+        )
+        self._at_split[before.identity.recording_id] = tuple(leg.report() for leg in self.legs)
+        self._outputs.append(Output(identity, 1, before.stop, self._formats, self._entropy))
+        for leg in self.legs:
+            leg.cuts = (*leg.cuts, before.stop)
+
+    def pause(self, roles: Sequence[Role], at_ns: int) -> None:
+        for leg in self.legs:
+            if leg.role in roles:
+                leg.pause(self._units(at_ns))
+
+    def resume(self, roles: Sequence[Role], at_ns: int) -> None:
+        for leg in self.legs:
+            if leg.role in roles:
+                leg.resume(self._units(at_ns))
 
     def close(self, at_ns: int, wait_ns: int) -> None:
         """The call ended; its last audio waits `wait_ns` yet."""
         self.finish_at = at_ns + wait_ns
-        self._end = (at_ns - self.plan.started_ns) // UNIT_NS + RACE_UNITS
+        self._end = self._units(at_ns) + RACE_UNITS
 
     def commit(self, arrived_by: int, now: int) -> Iterator[Write]:
         """Append what has waited long enough (ns) in the hold-back."""
         placed = [(leg.role, block) for leg in self.legs for block in leg.commit(arrived_by, self._end)]
-        if placed:
-            placed.sort(key=lambda pair: pair[1].time)
-            yield from self._append(placed, now)
-        yield from self._push(now)
+        placed.sort(key=lambda pair: pair[1].time)
+        preferred = {leg.role: leg.codec for leg in self.legs}
+        for output, blocks in self._by_output(placed):
+            yield from output.append(blocks, self._trailer, preferred, now)
+        while len(self._outputs) > 1 and self._units(arrived_by) >= self._outputs[0].stop + RACE_UNITS:
+            yield from self._end_segment()
+        for output in self._outputs:
+            yield from output.push(now)
 
     def finish(self) -> Iterator[Write]:
-        """End the part that is open, if any."""
-        if self._sealer is None:
-            return
-        chapters = [Chapter(r.start, r.end, f"redaction: {r.cause}") for r in self.redactions()]
-        data = self._sealer.write(container.trailer(self._tags(), chapters)) + self._sealer.finish()
-        self._sealer = None
-        yield self._write(data, last=True)
+        """End every part that is open."""
+        while len(self._outputs) > 1:
+            yield from self._end_segment()
+        yield from self._outputs[0].finish(self._trailer)
 
     def release(self) -> int:
         """Give the legs back; returns how many stray packets they kept."""
         return sum(self._table.close(leg.number) for leg in self.legs)
 
-    def redactions(self) -> tuple[Redaction, ...]:
+    def ended_segments(self) -> list[SegmentEnded]:
+        """The segments that ended since this was last asked."""
+        ended, self._ended = self._ended, []
+        return ended
+
+    def redactions(self, until: int) -> tuple[Redaction, ...]:
+        """What is not kept, with a pause that is open ending at `until` (call units)."""
+        found: dict[tuple[int, int, str], list[Role]] = {}
+        for leg in self.legs:
+            for span, cause in leg.redactions(until):
+                found.setdefault((span.start, span.stop, cause), []).append(leg.role)
         return tuple(
-            Redaction(span.start, span.stop, (leg.role,), "dtmf")
-            for leg in self.legs
-            for span in leg.redacted.spans
+            Redaction(start, stop, tuple(legs), cause) for (start, stop, cause), legs in found.items()
         )
 
-    def report(self) -> CallReport:
-        return CallReport(self.plan.call_id, tuple(leg.report() for leg in self.legs), self.redactions())
-
-    def finished(self) -> Finished:
-        next_part = self._part + (self._sealer is not None)
+    def report(self, now: int) -> CallReport:
         legs = tuple(leg.report() for leg in self.legs)
-        return Finished(self.plan.call_id, self.plan.recording_id, legs, self.redactions(), next_part)
+        return CallReport(self.plan.call_id, legs, self.redactions(self._until(now)))
+
+    def finished(self, now: int) -> Finished:
+        last = self._outputs[-1]
+        legs = tuple(leg.report() for leg in self.legs)
+        redactions = self.redactions(self._until(now))
+        return Finished(self.plan.call_id, last.identity.recording_id, legs, redactions, last.next_part)
 
     def last_arrival(self) -> int:
         """When a packet of any leg last came, or else media began to be awaited (ns)."""
         return max([self.awaited_ns, *(int(self._table.last_arrival[leg.number]) for leg in self.legs)])
 
+    def _units(self, at_ns: int) -> int:
+        return max(0, (at_ns - self.plan.started_ns) // UNIT_NS)
+
+    def _until(self, now: int) -> int:
+        return min(self._units(now), self._end - RACE_UNITS)
+
     def _declare(self, legs: Sequence[LegPlan]) -> None:
-        """Codecs that the next part gets tracks for: first each leg's preferred one; and rates of tones."""
-        for live, leg in zip(self.legs, legs, strict=False):
-            live.event_rates |= zip(leg.events, leg.event_rates, strict=False)
+        """Codecs that the next part gets tracks for: first each leg's preferred one."""
         rank = max((len(leg.formats) for leg in legs), default=0)
         for place in range(rank):
             for leg in legs:
                 if place < len(leg.formats):
                     self._formats.setdefault((leg.role, _codec(leg.formats[place])))
 
-    def _append(self, placed: list[tuple[Role, Placed]], now: int) -> Iterator[Write]:
-        if any((role, block.codec) not in self._tracks for role, block in placed) or self._sealer is None:
-            yield from self.finish()
-            yield self._begin()
-        assert self._sealer is not None
-        blocks = [Block(self._tracks[role, block.codec], block.time, block.payload) for role, block in placed]
-        data = b"".join(container.cluster(group) for group in _clusters(blocks))
-        sealed = self._sealer.write(data)
-        if sealed or self._waiting_since is None:
-            self._waiting_since = now
-        yield self._write(sealed)
+    def _by_output(
+        self, placed: Sequence[tuple[Role, Placed]]
+    ) -> Iterator[tuple[Output, list[tuple[Role, Placed]]]]:
+        """Blocks, none of which lies across the end of a segment, with the recording each belongs to."""
+        first = self._outputs[0]
+        for output in self._outputs:
+            blocks = [
+                pair
+                for pair in placed
+                if (output is first or pair[1].time >= output.start) and pair[1].time < output.stop
+            ]
+            if blocks:
+                yield output, blocks
 
-    def _begin(self) -> Write:
-        """Start a part under a fresh salt, with a track for every codec known."""
-        plan = self.plan
-        self._tracks = {pair: number for number, pair in enumerate(self._formats, 1)}
-        preferred = {leg.role: leg.codec for leg in self.legs}
-        tracks = [_track(number, role, codec, preferred) for (role, codec), number in self._tracks.items()]
-        self._sealer = Sealer(
-            bytes.fromhex(plan.key),
-            plan.recording_id.encode(),
-            self._entropy(SALT_BYTES),
-            self._entropy(PREFIX_BYTES),
+    def _end_segment(self) -> Iterator[Write]:
+        output = self._outputs[0]
+        next_part = output.next_part
+        yield from output.finish(self._trailer)
+        del self._outputs[0]
+        recording_id = output.identity.recording_id
+        reports = self._until_split(self._at_split.pop(recording_id))
+        self._ended.append(SegmentEnded(self.plan.call_id, recording_id, reports, next_part))
+
+    def _until_split(self, reports: Sequence[LegReport]) -> tuple[LegReport, ...]:
+        """What the legs counted up to the end of the segment that just ended, its late losses and audio with it."""
+        totals = {leg.role: leg.report() for leg in self.legs}
+        later = {role: sum(output.units[role] for output in self._outputs) for role in totals}
+        return tuple(
+            replace(
+                report,
+                lost=totals[report.role].lost,
+                media_units=totals[report.role].media_units - later[report.role],
+            )
+            for report in reports
         )
-        head = container.header(
-            plan.recording_id, plan.call_id, plan.segment_id, self._part, tracks, plan.started_utc_ns
-        )
-        return self._write(self._sealer.write(head))
 
-    def _push(self, now: int) -> Iterator[Write]:
-        """Fill up a segment whose audio has waited too long to be sealed."""
-        if self._sealer is None or self._waiting_since is None or not self._sealer.waiting:
-            return
-        if now - self._waiting_since >= SEGMENT_WAIT_NS:
-            self._waiting_since = None
-            yield self._write(self._sealer.write(container.void(max(self._sealer.padding(), LEAST_VOID))))
-
-    def _write(self, data: bytes, last: bool = False) -> Write:
-        write = Write(self.plan.recording_id, self._part, self.plan.folder, data, last)
-        self._part += last
-        return write
+    def _trailer(self, output: Output) -> tuple[Mapping[str, str], Sequence[Chapter]]:
+        until = min(output.stop, self._end)
+        chapters = [
+            Chapter(max(r.start, output.start), min(r.end, until), f"redaction: {r.cause}")
+            for r in self.redactions(until)
+            if r.start < until and r.end > output.start
+        ]
+        return self._tags(), chapters
 
     def _tags(self) -> dict[str, str]:
         return {
@@ -177,28 +246,3 @@ def _preferred(leg: LegPlan) -> Codec:
 
 def _codec(form: PayloadFormat) -> Codec:
     return by_name(form.name, form.clock_rate, form.channels, form.parameters)
-
-
-def _track(number: int, role: Role, codec: Codec, preferred: dict[Role, Codec]) -> Track:
-    return Track(
-        number=number,
-        role=role,
-        codec_id=codec.matroska_id,
-        private=codec.private,
-        clock_rate=codec.sample_rate,
-        channels=codec.channels,
-        name=codec.name,
-        default=preferred[role] == codec,
-        bits=codec.bits,
-    )
-
-
-def _clusters(blocks: list[Block]) -> Iterator[list[Block]]:
-    """Split blocks, sorted by time, where a cluster would grow too long."""
-    group: list[Block] = []
-    for block in blocks:
-        if group and block.time - group[0].time > MAX_CLUSTER_UNITS:
-            yield group
-            group = []
-        group.append(block)
-    yield group

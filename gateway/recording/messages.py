@@ -55,6 +55,7 @@ class Open:
     started_utc_ns: int
     legs: tuple[LegPlan, ...] = ()
     part: int = 1  # number of the next part
+    segment_start: int = 0  # call units: where the segment that is recorded begins
     held: bool = False  # the client says that no media will come for now
 
 
@@ -79,7 +80,44 @@ class Close:
     at_once: bool = False
 
 
-Command = Open | Reformat | Close
+@dataclass(frozen=True, slots=True)
+class Join:
+    """Another leg of a call, recorded from now on."""
+
+    call_id: str
+    leg: LegPlan
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """A segment begins: what is said from `at_ns` on goes to a recording of its own, under its own key."""
+
+    call_id: str
+    segment_id: str
+    recording_id: str
+    key: str = field(repr=False)
+    at_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """The client pauses legs: nothing that arrives from `at_ns` on is kept until they are resumed."""
+
+    call_id: str
+    legs: tuple[Role, ...]
+    at_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """The client goes on with legs that it paused."""
+
+    call_id: str
+    legs: tuple[Role, ...]
+    at_ns: int
+
+
+Command = Open | Reformat | Close | Join | Split | Pause | Resume
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +148,16 @@ class MediaStopped:
 
 
 @dataclass(frozen=True, slots=True)
+class SegmentEnded:
+    """A segment's audio is wholly committed, while its call goes on in the next one."""
+
+    call_id: str
+    recording_id: str
+    legs: tuple[LegReport, ...]  # of the call up to the end of the segment
+    next_part: int
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
     """A call's audio is wholly committed; its last Write has been given out."""
 
@@ -128,4 +176,4 @@ class Refused:
     count: int
 
 
-Event = CallReport | MediaStopped | Finished | Refused
+Event = CallReport | MediaStopped | SegmentEnded | Finished | Refused

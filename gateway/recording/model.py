@@ -35,6 +35,10 @@ class Role(StrEnum):
     EXTERNAL = "external"
     AGENT = "agent"
 
+    @property
+    def other(self) -> Role:
+        return Role.AGENT if self is Role.EXTERNAL else Role.EXTERNAL
+
 
 class Direction(StrEnum):
     INBOUND = "inbound"
@@ -62,6 +66,7 @@ class Participant:
     number: Personal | None = None
     name: Personal | None = None
     extension: Personal | None = None
+    segments: tuple[int, ...] = (1,)  # numbers of those this party took part in
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +121,9 @@ class RecordingFacts:
     segment_id: str
     state: RecordingState
     parts: tuple[Part, ...] = ()
+    segment: int = 1  # its number in the call, from 1
+    start: int = 0  # where the segment begins, in units of the call clock
+    swapped: bool = False  # the roles by which its tracks are named turned out to be the wrong way round
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,3 +142,4 @@ class CallFacts:
     recordings: tuple[RecordingFacts, ...] = ()
     notes: tuple[str, ...] = ()  # what was not understood or went wrong; no personal data
     speech: tuple[Speech, ...] = ()  # by leg; empty until it is measured after the end, or where it was not
+    follows: str | None = None  # the call before it of the same group, where it was too late to be one call

@@ -60,7 +60,7 @@ def response(
     """A response as section 8.2.6 builds it; `tag` completes a To that has none."""
     headers = request.headers
     to = headers.get("To") or ""
-    if tag and status > 100 and not _has_tag(to):
+    if to and tag and status > 100 and not _has_tag(to):
         to += f";tag={tag}"
     echoed = [("Via", via) for via in headers.all("Via")]
     if request.method == "INVITE" and 100 < status < 300:
@@ -69,7 +69,8 @@ def response(
     echoed += [(name, headers.get(name) or "") for name in ("Call-ID", "CSeq")]
     if status == 100 and (stamp := headers.get("Timestamp")):
         echoed.append(("Timestamp", stamp))
-    return Response(status, reason or REASONS.get(status, "Refused"), Headers((*echoed, *fields)), body)
+    present = tuple(field for field in echoed if field[1])  # a bad request may lack some
+    return Response(status, reason or REASONS.get(status, "Refused"), Headers((*present, *fields)), body)
 
 
 def _has_tag(to: str) -> bool:
@@ -84,6 +85,8 @@ def objection(request: Request, profile: Profile) -> Objection | None:
     """Why a request is refused unread, in the order of section 8.2. Max-Forwards 0 is none: it ends here anyway."""
     if request.method not in METHODS:
         return Objection(405, "unknown_method", ALLOW)
+    if request.uri.startswith("<"):
+        return Objection(400, "bad_uri")
     if request.uri.partition(":")[0].lower() not in SCHEMES:
         return Objection(416, "unsupported_scheme")
     # A BYE is never refused for its options: a call left open is worse.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -54,6 +55,9 @@ MOVES: Mapping[State, Mapping[Event, State]] = {
 OVER = frozenset({State.WITHDRAWN, State.ENDING, State.ENDED})  # nothing more happens that matters outside
 
 
+_UNWRITABLE = re.compile(r"[\s\x00-\x1f\x7f]")  # in a request line
+
+
 class DialogTimer(Enum):
     REPEAT_ANSWER = auto()
     NO_ACK = auto()
@@ -96,7 +100,8 @@ class Dialog:
         self.description = b""  # ours, as last sent
         allowed = {method.upper() for method in headers.all("Allow")}
         self.peer_updates = "UPDATE" in allowed
-        self._target = caller.uri
+        host, port = flow.peer
+        self._target = f"sip:{bracketed(host)}:{port}" if _UNWRITABLE.search(caller.uri) else caller.uri
         self._sent_by = request.via.host
         self.refresh_target(request)
 
@@ -111,7 +116,8 @@ class Dialog:
         for contact in request.headers.all("Contact")[:1]:
             # An odd Contact must not cost the recording: the target before it stays.
             with suppress(BadMessage):
-                self._target = NameAddr.parse(contact).uri
+                uri = NameAddr.parse(contact).uri
+                self._target = self._target if _UNWRITABLE.search(uri) else uri
 
     def next_repeat(self) -> float:
         """Seconds until the 2xx is sent again, section 13.3.1.4; over TCP too."""

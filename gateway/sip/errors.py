@@ -31,4 +31,4 @@ class BadMessage(SipError):
         """Whether an answer can be built and may be sent: never to a response, never to ACK."""
         if self.request is None or self.request.method == "ACK":
             return False
-        return all(self.request.headers.get(name) for name in ("Via", "From", "To", "Call-ID", "CSeq"))
+        return all(self.request.headers.get(name) for name in ("Via", "CSeq"))

@@ -19,7 +19,8 @@ Params = tuple[tuple[str, str | None], ...]
 
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _VIA = re.compile(
-    r"SIP\s*/\s*2\.0\s*/\s*(?P<transport>[\w.-]+)\s+(?P<by>[^;]+)(?P<params>;.*)?", re.IGNORECASE | re.DOTALL
+    r"SIP\s*/\s*\d+\.\d+\s*/\s*(?P<transport>[\w.-]+)\s+(?P<by>[^;]+)(?P<params>;.*)?",
+    re.IGNORECASE | re.DOTALL,
 )
 _HOST_PORT = re.compile(r"(?P<host>\[[0-9A-Fa-f:.%\w]+\]|[\w.-]+)\s*(?::\s*(?P<port>\d{1,5}))?")
 _CSEQ = re.compile(r"(?P<number>\d{1,10})\s+(?P<method>[\w.!%*+`'~-]+)")

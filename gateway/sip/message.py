@@ -37,6 +37,8 @@ _HEAD_END = re.compile(rb"\r?\n\r?\n")
 _LINE_END = re.compile(r"\r?\n")
 _NAME = r"[\w.!%*+`'~-]+"
 _REQUEST_LINE = re.compile(rf"({_NAME})[ \t]+(\S+)[ \t]+SIP/(\d+\.\d+)[ \t]*", re.IGNORECASE | re.ASCII)
+# A request line with white space where none may be: enough to refuse the request by.
+_LOOSE_LINE = re.compile(rf"({_NAME})[ \t]+(\S.*)[ \t]+SIP/(\d+\.\d+)[ \t]*", re.IGNORECASE | re.ASCII)
 _STATUS_LINE = re.compile(r"SIP/(\d+\.\d+)[ \t]+([1-6]\d\d)(?:[ \t]+(.*))?", re.IGNORECASE | re.ASCII)
 _FIELD = re.compile(rf"({_NAME})[ \t]*:(.*)", re.ASCII | re.DOTALL)
 
@@ -139,6 +141,10 @@ def parse_head(head: bytes) -> tuple[Message, _Fault | None]:
     elif found := _REQUEST_LINE.fullmatch(start):
         method, uri, version = found.groups()
         message = Request(method, uri, headers)
+    elif found := _LOOSE_LINE.fullmatch(start):
+        method, uri, version = found.groups()
+        message = Request(method, uri, headers)
+        fault = (400, "the request line has white space within its URI", "malformed_start_line")
     else:
         raise BadMessage(
             400, "the first line is neither a request line nor a status line", "malformed_start_line"
@@ -179,7 +185,8 @@ def _fault(message: Message) -> _Fault | None:
             return 400, f"the header {name} occurs with different values", "duplicate_header"
     try:
         cseq = message.cseq
-        _ = message.via
+        for via in headers.all("Via"):
+            Via.parse(via)
         _ = content_length(headers)
     except BadMessage as error:
         return error.status, error.reason, error.kind

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import partial
 from itertools import pairwise
@@ -18,6 +18,8 @@ from gateway.sip.sdes import Crypto
 MAX_BYTES = 32_768  # a description of forty streams with every attribute seen in traffic fits twice
 MAX_MEDIA = 64  # streams of one session; the largest conference offers seen have a dozen
 MAX_FORMATS = 64  # payload types of one stream: there are 96 dynamic and static numbers in all
+
+DISCARD_PORT = 9  # stands for a port that is not known yet
 
 PLAIN = frozenset({"RTP/AVP", "RTP/AVPF"})
 SECURE = frozenset({"RTP/SAVP", "RTP/SAVPF"})  # SRTP, with its keys in `a=crypto`
@@ -33,6 +35,14 @@ STATIC = {
 STATIC_STEREO = 10  # the only one of several channels
 EVENTS = "TELEPHONE-EVENT"
 NOISE = "CN"
+
+# What is offered where an INVITE brings no offer: payload type, encoding, clock rate, channels, the whole rtpmap.
+OFFERED = (
+    (8, "PCMA", 8000, 1, "PCMA/8000"), (0, "PCMU", 8000, 1, "PCMU/8000"), (9, "G722", 8000, 1, "G722/8000"),
+    (18, "G729", 8000, 1, "G729/8000"), (3, "GSM", 8000, 1, "GSM/8000"), (97, "ILBC", 8000, 1, "iLBC/8000"),
+    (98, "OPUS", 48000, 2, "opus/48000/2"),
+)  # fmt: skip
+OFFERED_EVENTS = (101, "telephone-event/8000", "0-15")
 
 Attributes = tuple[tuple[str, str | None], ...]
 # Encoding name in upper case, clock rate, channels, format parameters ("" if there are none).
@@ -86,6 +96,7 @@ class Media:
     address: str | None = None
     direction: Direction = Direction.SENDRECV
     attributes: Attributes = ()
+    recordpref: str | None = None  # RFC 7866 section 6.3: on, off, pause, nopreference
 
     def attribute(self, name: str) -> str | None:
         return next((value for key, value in self.attributes if key == name), None)
@@ -192,10 +203,14 @@ def _media(block: _Lines, session: _Lines) -> Media:
         raise SdpError(f"{len(payload_types)} formats in a media line; at most {MAX_FORMATS} are read")
     address = _address(block) or _address(session)
     attributes = _attributes(block)
+    preferences = [value for name, value in (*attributes, *_attributes(session)) if name == "recordpref"]
     direction = _direction(attributes) or _direction(_attributes(session)) or Direction.SENDRECV
     if address in ("0.0.0.0", "::"):  # noqa: S104  # RFC 3264 section 8.4: how RFC 2543 puts on hold
         direction = Direction.INACTIVE
-    return Media(kind.lower(), int(port), transport.upper(), payload_types, address, direction, attributes)
+    preference = (preferences[0] or "").lower() if preferences else None
+    return Media(
+        kind.lower(), int(port), transport.upper(), payload_types, address, direction, attributes, preference
+    )
 
 
 def _address(lines: _Lines) -> str | None:
@@ -213,6 +228,45 @@ def _attributes(lines: _Lines) -> Attributes:
 
 def _direction(attributes: Attributes) -> Direction | None:
     return next((Direction(name) for name, _ in attributes if name in _DIRECTIONS), None)
+
+
+def wanted(labels: Sequence[str], supported: Supported) -> SessionDescription:
+    """What a client would offer who has an audio stream for each label and every codec: its answer is our offer."""
+    codecs = [
+        (number, text)
+        for number, name, rate, channels, text in OFFERED
+        if supported(name, rate, channels, "")
+    ]
+    number, text, fmtp = OFFERED_EVENTS
+    maps = [("rtpmap", f"{number} {text}") for number, text in [*codecs, (number, text)]]
+    types = tuple(str(payload_type) for payload_type, _ in [*codecs, (number, text)])
+    media = (
+        Media(
+            "audio",
+            DISCARD_PORT,
+            "RTP/AVP",
+            types,
+            direction=Direction.SENDONLY,
+            attributes=(*maps, ("fmtp", f"{number} {fmtp}"), ("label", label)),
+        )
+        for label in labels
+    )
+    return SessionDescription("", tuple(media))
+
+
+def open_again(description: SessionDescription) -> SessionDescription:
+    """The same streams, none of them on hold."""
+    media = tuple(replace(media, direction=Direction.SENDONLY) for media in description.media)
+    return replace(description, media=media)
+
+
+def completed(answered: SessionDescription, offered: SessionDescription) -> SessionDescription:
+    """An answer with what it may leave to the offer: labels and the maps of payload types."""
+    media = tuple(
+        replace(theirs, attributes=(*ours.attributes, *theirs.attributes))
+        for theirs, ours in zip(answered.media, offered.media, strict=False)
+    )
+    return replace(answered, media=media)
 
 
 def answer(

@@ -8,7 +8,7 @@ Elements and attributes are found by local name, since clients disagree on the n
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
@@ -17,6 +17,7 @@ from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import ParseError, fromstring
 
 from gateway.recording.model import Personal
+from gateway.siprec.mending import mended
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -25,8 +26,16 @@ MAX_BYTES = 262_144  # conferences of a hundred parties with vendor extensions s
 MAX_DEPTH = 32  # the standard form has five levels
 MAX_PARTIES = 256  # participants, and streams, kept of one document
 
-_BARE_AMPERSAND = re.compile(rb"&(?!(?:#\d+|#x[0-9A-Fa-f]+|\w+);)")
+# Users that stand for nobody yet, or for nobody who says who it is.
+_NOBODY = frozenset(
+    {"anonymous", "dummy", "invalid", "none", "null", "private", "restricted", "unavailable", "unknown"}
+)
+_ADDRESS = re.compile(r"(?:sips?|tel):[^>;,\s\"]+|\+?\d[\d().\- ]*", re.IGNORECASE)
+_CALLER_FIELDS = ("fromhdr", "from", "callingparty", "callingnumber", "calling", "caller")
+_CALLEE_FIELDS = ("tohdr", "to", "calledparty", "callednumber", "called", "callee")
 _NUMBER = re.compile(r"\+?[\d().\- ]+", re.ASCII)
+
+_XML_ERRORS = (DefusedXmlException, ParseError, ValueError, LookupError)
 
 Links = Mapping[str, tuple[str, ...]]
 
@@ -39,8 +48,17 @@ class MetadataError(Exception):
 class MetadataParticipant:
     id: str
     aor: Personal | None = None
-    user: Personal | None = None  # the number of a sip or tel URI, else its user part
+    user: Personal | None = (
+        None  # the number of a sip or tel URI, else its user part; None where it stands for nobody
+    )
     name: Personal | None = None
+    calling: bool | None = None  # what the client says of who placed the call
+    agent: bool | None = None  # what the client says of whose side this is
+
+    @property
+    def real(self) -> bool:
+        """Whether it names somebody, not a stand-in."""
+        return self.user is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +77,13 @@ class Metadata:
     streams: tuple[MetadataStream, ...] = ()
     sends: Links = field(default_factory=dict)  # participant id -> ids of the streams with this party's voice
     receives: Links = field(default_factory=dict)
+    left: frozenset[str] = frozenset()  # participants who are in the session no more
     notes: tuple[str, ...] = ()  # what was not understood; no personal data
+
+
+def by_place(place: int) -> str:
+    """Stands for the label of a stream that is named by its m-line's place."""
+    return f"#{place}"
 
 
 def parse(data: bytes) -> Metadata:
@@ -69,7 +93,7 @@ def parse(data: bytes) -> Metadata:
     sessions = [e for e in elements if _name(e) == "session"]
     participants = _participants(elements, notes)
     streams = _streams(elements, notes)
-    return Metadata(
+    found = Metadata(
         _data_mode(root),
         next((_id(e, "session") for e in sessions if _id(e, "session")), None),
         _group(elements),
@@ -77,8 +101,10 @@ def parse(data: bytes) -> Metadata:
         streams,
         _links(elements, "send"),
         _links(elements, "recv"),
+        _left(elements),
         tuple(dict.fromkeys(notes)),
     )
+    return _with_call_data(found, elements)
 
 
 def merge(old: Metadata | None, new: Metadata) -> Metadata:
@@ -93,6 +119,8 @@ def merge(old: Metadata | None, new: Metadata) -> Metadata:
             aor=update.aor or known.aor,
             user=update.user or known.user,
             name=update.name or known.name,
+            calling=known.calling if update.calling is None else update.calling,
+            agent=known.agent if update.agent is None else update.agent,
         )
     streams = {s.id: s for s in old.streams} | {s.id: s for s in new.streams}
     return Metadata(
@@ -103,8 +131,29 @@ def merge(old: Metadata | None, new: Metadata) -> Metadata:
         tuple(streams.values())[:MAX_PARTIES],
         {**old.sends, **new.sends},
         {**old.receives, **new.receives},
+        (old.left - {p.id for p in new.participants} - new.sends.keys()) | new.left,
         new.notes,
     )
+
+
+def without_address(metadata: Metadata, own: Iterable[str]) -> Metadata:
+    """Takes away what participants have of the recorder's own addresses, which some clients put there."""
+    ours = {address_of(uri) for uri in own}
+    strangers = tuple(
+        replace(p, aor=None, user=None) if p.aor and address_of(p.aor.reveal()) in ours else p
+        for p in metadata.participants
+    )
+    if strangers == metadata.participants:
+        return metadata
+    note = "a participant has the recorder's own address"
+    return replace(metadata, participants=strangers, notes=(*metadata.notes, note))
+
+
+def address_of(uri: str) -> str:
+    """User and host of a URI, to compare by."""
+    rest = uri.strip(" <>").partition(":")[2] or uri
+    user, at, host = rest.partition(";")[0].rpartition("@")
+    return f"{user}{at}{re.sub(r':[0-9]+$', '', host)}".lower()
 
 
 def _tree(data: bytes) -> tuple[Element, list[str]]:
@@ -113,14 +162,16 @@ def _tree(data: bytes) -> tuple[Element, list[str]]:
     data = data.strip(b"\0 \t\r\n")
     try:
         return fromstring(data, forbid_dtd=True), []
-    except (DefusedXmlException, ParseError, ValueError, LookupError) as error:
-        mended = _BARE_AMPERSAND.sub(b"&amp;", data)
-        if isinstance(error, DefusedXmlException) or mended == data:
+    except _XML_ERRORS as error:
+        first = error
+    for attempt, note in () if isinstance(first, DefusedXmlException) else mended(data):
+        try:
+            return fromstring(attempt, forbid_dtd=True), [note]
+        except DefusedXmlException as error:
             raise _unreadable(error) from error
-    try:
-        return fromstring(mended, forbid_dtd=True), ["the metadata has unescaped ampersands"]
-    except (DefusedXmlException, ParseError, ValueError, LookupError) as error:
-        raise _unreadable(error) from error
+        except _XML_ERRORS:
+            continue
+    raise _unreadable(first) from first
 
 
 def _unreadable(error: Exception) -> MetadataError:
@@ -172,13 +223,17 @@ def _data_mode(root: Element) -> str:
 
 def _group(elements: list[Element]) -> str | None:
     groups = (e for e in elements if _name(e) == "group")
-    references = (e.text.strip() for e in elements if _name(e) == "group-ref" and e.text)
-    return next((i for e in groups if (i := _id(e, "group"))), None) or next(references, None)
+    named = (i for e in groups if (i := _id(e, "group")))
+    attributes = (i for e in elements if (i := _attribute(e, "group_id")))
+    references = (
+        text for e in elements if _name(e) in ("group-ref", "group_id") and (text := (e.text or "").strip())
+    )
+    return next(iter((*named, *attributes, *references)), None)
 
 
 def _participants(elements: list[Element], notes: list[str]) -> tuple[MetadataParticipant, ...]:
     found: dict[str, MetadataParticipant] = {}
-    for element in (e for e in elements if _name(e) == "participant"):
+    for element in (e for e in elements if _name(e) == "participant" and not _is_reference(e)):
         identity = _id(element, "participant")
         if identity is None:
             notes.append("a participant has no id")
@@ -196,8 +251,65 @@ def _participants(elements: list[Element], notes: list[str]) -> tuple[MetadataPa
             Personal(aor) if aor else None,
             Personal(user) if user else None,
             Personal(name) if name else None,
+            _flag(element, "callingparty"),
         )
     return tuple(found.values())
+
+
+def _is_reference(element: Element) -> bool:
+    """Whether it only names a participant described elsewhere."""
+    return not element.attrib and not len(element) and bool((element.text or "").strip())
+
+
+def _flag(element: Element, name: str) -> bool | None:
+    text = (_text(element, name) or "").lower()
+    return text == "true" if text in ("true", "false") else None
+
+
+def _left(elements: list[Element]) -> frozenset[str]:
+    """Who has a time of leaving the session."""
+    associations = (e for e in elements if _name(e) in ("participantsessionassoc", "participant"))
+    return frozenset(
+        party
+        for e in associations
+        if _text(e, "disassociate-time")
+        and (party := _attribute(e, "participant_id", "participant") or _id(e, "participant"))
+    )
+
+
+def _with_call_data(found: Metadata, elements: list[Element]) -> Metadata:
+    """The parties of a `callData` extension, which are the real ones, put in the participants' place."""
+    data = next((e for e in elements if _name(e) == "calldata"), None)
+    if data is None:
+        return found
+    real = [_party(data, fields) for fields in (_CALLER_FIELDS, _CALLEE_FIELDS)]
+    people = list(found.participants)
+    if not people:
+        made = [replace(p, id=f"#{place}") for place, p in enumerate(real) if p]
+        return replace(found, participants=tuple(made))
+    users = [p.user for p in people]
+    caller = real[0]
+    if (caller and caller.user in users[1:]) or (real[1] and users[0] and real[1].user == users[0]):
+        real.reverse()
+    for place, party in enumerate(real[: len(people)]):
+        if party:
+            name = party.name or people[place].name
+            people[place] = replace(
+                people[place], aor=party.aor, user=party.user, name=name, calling=party is caller
+            )
+    return replace(found, participants=tuple(people))
+
+
+def _party(data: Element, fields: tuple[str, ...]) -> MetadataParticipant | None:
+    text = next((text for name in fields if (text := _text(data, name))), "")
+    address = _ADDRESS.search(text)
+    if not address:
+        return None
+    user = user_of(address[0])
+    name = text[: address.start()].strip(' "<')
+    return MetadataParticipant(
+        "", Personal(address[0]), Personal(user) if user else None, Personal(name) if name else None
+    )
 
 
 def _aor(element: Element) -> str | None:
@@ -215,7 +327,7 @@ def user_of(aor: str) -> str | None:
     user = unquote(rest.partition("@")[0].partition(";")[0]).strip()
     if _NUMBER.fullmatch(user) and any(map(str.isdigit, user)):
         user = re.sub(r"[().\- ]", "", user)
-    return user or None
+    return None if user.lower() in _NOBODY else user or None
 
 
 def _streams(elements: list[Element], notes: list[str]) -> tuple[MetadataStream, ...]:
@@ -229,6 +341,8 @@ def _streams(elements: list[Element], notes: list[str]) -> tuple[MetadataStream,
         if len(found) == MAX_PARTIES:
             notes.append(f"streams past the first {MAX_PARTIES} are left out")
             break
+        if identity in found and found[identity].label != label:
+            identity = f"{identity}#{label}"  # an id that serves two streams
         found[identity] = MetadataStream(identity, label, _attribute(element, "session_id", "session"))
     return tuple(found.values())
 
@@ -240,6 +354,9 @@ def _links(elements: list[Element], direction: str) -> Links:
         if _name(element) not in ("participantstreamassoc", "participant"):
             continue
         party = _attribute(element, "participant_id", "participant") or _id(element, "participant")
+        if party and _name(element) == "participantstreamassoc" and _text(element, "disassociate-time"):
+            links.setdefault(party, ())
+            continue
         streams = [(e.text or "").strip() for e in element.iter() if _name(e) == direction]
         if party and any(streams):
             links[party] = (*links.get(party, ()), *(stream for stream in streams if stream))

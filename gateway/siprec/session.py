@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import NewType
 
@@ -23,18 +23,19 @@ from gateway.sip.message import Request
 from gateway.sip.sdp import Format
 from gateway.sip.server import UserAgentServer
 from gateway.sip.session_timer import Policy
-from gateway.siprec.metadata import Metadata, MetadataError, merge
-from gateway.siprec.metadata import parse as parse_metadata
-from gateway.siprec.multipart import MultipartError, split
+from gateway.siprec.body import METADATA_TYPES, Contents, read
+from gateway.siprec.bridge import Pair, pair_of
+from gateway.siprec.metadata import Metadata, merge
+from gateway.siprec.multipart import MultipartError
 
 SessionId = NewType("SessionId", int)
 
-METADATA_TYPES = ("application/rs-metadata+xml", "application/rs-metadata")
 SRS = Profile(
     accepts=("application/sdp", *METADATA_TYPES, "multipart/mixed"),
     options=("siprec", "timer"),
     contact_params=";+sip.srs",  # RFC 7866 section 6.1.2
 )
+MAX_LINES = 2  # offered to a client that makes no offer: the two legs of a call
 ENDING_RESERVE = 2  # dialogs a session, since one that ended still exchanges its BYE for up to 32 s
 
 
@@ -54,11 +55,17 @@ class Stream:
     event_rates: tuple[int, ...] = ()  # their clock rates, Hz
     noise: tuple[int, ...] = ()  # payload types of comfort noise
     keys: tuple[MasterKey, ...] = ()  # that the client sends under; none: plain RTP
+    recordpref: str | None = None
+
+    @property
+    def paused(self) -> bool:
+        """Whether the client sends nothing now, or asks that nothing be recorded."""
+        return self.direction in ("inactive", "recvonly") or self.recordpref in ("off", "pause")
 
 
 @dataclass(frozen=True, slots=True)
 class Offered:
-    """An INVITE waits for `answer` or `refuse`."""
+    """An INVITE waits for `answer` or `refuse`. Where it brings no offer, `streams` are those of ours."""
 
     session: SessionId
     call_id: str  # stands for the SIP Call-ID, which may tell of persons and hosts
@@ -66,11 +73,12 @@ class Offered:
     metadata: Metadata | None
     notes: tuple[str, ...]
     flow: Flow
+    pair: Pair | None = None  # this session carries one side of a call that two sessions record
 
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """A re-INVITE or UPDATE."""
+    """A re-INVITE or UPDATE, or the answer to an offer of ours."""
 
     session: SessionId
     streams: tuple[Stream, ...] | None  # None: the media stay as they were
@@ -109,17 +117,12 @@ class _Session:
     sdp_id: int
     metadata: Metadata | None = None
     offer: sdp.SessionDescription | None = None  # that waits for an answer
+    negotiated: sdp.SessionDescription | None = None  # what was last answered
+    ports: Sequence[int | None] = ()  # ours, of its lines
+    address: str = ""
+    ours: bool = False  # the offer is ours: its answer comes with the ACK
     version: int = 0
     local: bytes = b""  # our description as last sent
-
-
-@dataclass(frozen=True, slots=True)
-class _Contents:
-    """What a request's body holds."""
-
-    offer: sdp.SessionDescription | None
-    metadata: Metadata | None
-    notes: tuple[str, ...]
 
 
 class RecordingServer:
@@ -203,14 +206,25 @@ class RecordingServer:
         closing = state.local and not any(media.port for media in offer.media)
         if not usable and not closing:
             return self._respond(session, 488, now, _warning(), cause="no_acceptable_media")
+        self._describe(session, state, offer, ports, address)
+        return self._respond(session, 200, now, body=state.local)
+
+    def _describe(
+        self,
+        session: SessionId,
+        state: _Session,
+        offer: sdp.SessionDescription,
+        ports: Sequence[int | None],
+        address: str,
+    ) -> None:
+        """Make our description of this offer the one that holds."""
         secret = partial(self._own_key, session)
         local = sdp.answer(offer, self._supported, ports, address, state.sdp_id, state.version, secret)
         if local != state.local:
             # RFC 3264 section 8: the version counts the changes, and only them.
             state.version += 1
             local = sdp.answer(offer, self._supported, ports, address, state.sdp_id, state.version, secret)
-        state.local = local
-        return self._respond(session, 200, now, body=local)
+        state.local, state.negotiated, state.ports, state.address = local, offer, ports, address
 
     def _own_key(self, session: SessionId, line: int, size: int) -> bytes:
         """The key an answer must name, though nothing is ever sent under it: the same in every answer."""
@@ -240,8 +254,9 @@ class RecordingServer:
                     out += self._invited(SessionId(dialog), request, flow, now)
                 case sip.Modified(dialog, request):
                     out += self._modified(SessionId(dialog), request, now)
-                case sip.Acknowledged(dialog, _, first):
+                case sip.Acknowledged(dialog, request, first):
                     out += [Established(SessionId(dialog))] if first else []
+                    out += self._acknowledged(SessionId(dialog), request)
                 case sip.Probed(dialog, alive):
                     out.append(Probed(SessionId(dialog), alive))
                 case sip.HungUp(dialog, cause):
@@ -256,33 +271,57 @@ class RecordingServer:
         if len(self._sessions) >= self._max_sessions:
             return [Rejected("overload"), *self._respond(session, 503, now, retry_after())]
         try:
-            contents = _read(request)
+            contents = read(request)
         except (sdp.SdpError, MultipartError):
             return [Rejected("bad_body"), *self._respond(session, 400, now)]
-        if contents.offer is None:
-            # An offer of ours in the 200 would belong here; until then the client is told to offer itself.
-            return [Rejected("no_offer"), *self._respond(session, 488, now, _warning())]
         call_id = hashlib.sha256((request.headers.get("Call-ID") or "").encode("utf-8", "surrogateescape"))
-        self._sessions[session] = _Session(int(session), contents.metadata, contents.offer)
-        streams = self._streams(contents.offer)
-        return [Offered(session, call_id.hexdigest()[:16], streams, contents.metadata, contents.notes, flow)]
+        pair = pair_of(request) if contents.metadata is None else None
+        metadata = pair.metadata if pair else contents.metadata
+        offer = contents.offer or sdp.wanted(_labels(metadata, pair), self._supported)
+        self._sessions[session] = _Session(int(session), metadata, offer, ours=contents.offer is None)
+        streams = self._streams(offer)
+        return [Offered(session, call_id.hexdigest()[:16], streams, metadata, contents.notes, flow, pair)]
 
     def _modified(self, session: SessionId, request: Request, now: float) -> list[Effect]:
         state = self._sessions[session]
         try:
-            contents = _read(request)
+            contents = read(request)
         except (sdp.SdpError, MultipartError):
             return [Rejected("bad_body"), *self._respond(session, 400, now)]
         if contents.metadata:
             state.metadata = merge(state.metadata, contents.metadata)
-        state.offer = contents.offer
+        elif (pair := pair_of(request)) and state.metadata:
+            state.metadata = pair.metadata
+        state.offer, state.ours = contents.offer, False
         streams = self._streams(contents.offer) if contents.offer else None
         changed = Changed(session, streams, state.metadata, contents.notes, contents.offer is not None)
         if contents.offer:
             return [changed]
-        # RFC 3261 section 14.2: the 200 to an INVITE without offer holds ours, which is what holds already.
-        body = state.local if request.method == "INVITE" else b""
+        body = b""
+        if request.method == "INVITE" and state.negotiated:
+            # RFC 3261 section 14.2, RFC 6337 section 5.3: our offer is all we can do, so that a hold can end by it.
+            self._describe(session, state, sdp.open_again(state.negotiated), state.ports, state.address)
+            body, state.ours = state.local, True
         return [changed, *self._respond(session, 200, now, body=body)]
+
+    def _acknowledged(self, session: SessionId, request: Request) -> list[Effect]:
+        """The ACK to our offer brings the answer."""
+        state = self._sessions.get(session)
+        if state is None or not state.ours or state.negotiated is None:
+            return []
+        state.ours = False
+        try:
+            contents = read(request)
+        except (sdp.SdpError, MultipartError):
+            contents = Contents(None, None, ("the answer to the gateway's offer cannot be read",))
+        if contents.metadata:
+            state.metadata = merge(state.metadata, contents.metadata)
+        notes, streams = contents.notes, None
+        if contents.offer:
+            streams = self._streams(sdp.completed(contents.offer, state.negotiated))
+        else:
+            notes = (*notes, "the ACK brought no answer to the gateway's offer")
+        return [Changed(session, streams, state.metadata, notes, False)]
 
     def _streams(self, offer: sdp.SessionDescription) -> tuple[Stream, ...]:
         return tuple(self._stream(index, media) for index, media in enumerate(offer.media))
@@ -304,6 +343,7 @@ class RecordingServer:
             tuple(format.clock_rate for format in media.events()),
             tuple(format.payload_type for format in media.noise()),
             media.crypto.keys if media.crypto else (),
+            media.recordpref,
         )
 
     def _respond(
@@ -320,28 +360,14 @@ class RecordingServer:
         return self._translate(answered, now)
 
 
+def _labels(metadata: Metadata | None, pair: Pair | None) -> list[str]:
+    """Of the lines to offer: what the metadata names, else one for each party; one side of a pair has one line."""
+    if pair:
+        return ["1"]
+    labels = [stream.label for stream in metadata.streams if stream.label] if metadata else []
+    return labels[:MAX_LINES] or ["1", "2"]
+
+
 def _warning() -> Fields:
     """Section 20.43 of RFC 3261; 304 says that no media type offered is available."""
     return (("Warning", '304 hushtap "an audio stream this server can record must be offered"'),)
-
-
-def _read(request: Request) -> _Contents:
-    """Description and metadata out of a body. Only the description may fail; metadata leaves a note.
-
-    Raises SdpError and MultipartError.
-    """
-    if not request.body:
-        return _Contents(None, None, ())
-    parts = split(request.headers.get("Content-Type") or "application/sdp", request.body)
-    offers = [sdp.parse(part.body) for part in parts if part.media_type == "application/sdp"][:1]
-    notes: list[str] = []
-    metadata = None
-    for part in (part for part in parts if part.media_type in METADATA_TYPES):
-        try:
-            metadata = merge(metadata, parse_metadata(part.body))
-        except MetadataError as error:
-            notes.append(str(error))
-    if metadata:
-        notes += metadata.notes
-        metadata = replace(metadata, notes=())
-    return _Contents(offers[0] if offers else None, metadata, tuple(notes))

@@ -11,7 +11,7 @@ from tests.storage.recorder import EXTENSION, NAME, NUMBER, Recorder
 
 CALL_KEYS = {
     *("id", "state", "reason", "started", "ended", "direction"),
-    *("participants", "legs", "speech", "redactions", "recordings", "notes"),
+    *("participants", "legs", "speech", "redactions", "recordings", "notes", "follows"),
 }
 
 
@@ -37,8 +37,14 @@ def test_the_shape_of_a_call(hushtap: Hushtap, recorder: Recorder) -> None:
         "ended": "2026-11-18T11:06:45.000000Z",
         "direction": "inbound",
         "participants": [
-            {"role": "external", "number": NUMBER, "name": NAME, "extension": None},
-            {"role": "agent", "number": "sip:2001@pbx.test", "name": None, "extension": EXTENSION},
+            {"role": "external", "number": NUMBER, "name": NAME, "extension": None, "segments": [1]},
+            {
+                "role": "agent",
+                "number": "sip:2001@pbx.test",
+                "name": None,
+                "extension": EXTENSION,
+                "segments": [1],
+            },
         ],
         "legs": [
             {
@@ -73,10 +79,13 @@ def test_the_shape_of_a_call(hushtap: Hushtap, recorder: Recorder) -> None:
                 "path": str(path),
                 "bytes": path.stat().st_size,
                 "state": "complete",
+                "segment": 1,
+                "start": 0.0,
                 "parts": [{"path": str(path), "bytes": part.bytes, "sha256": part.sha256, "torn": False}],
             }
         ],
         "notes": ["a note"],
+        "follows": None,
     }
     assert hushtap("show", call.id, "--json").json == row
 

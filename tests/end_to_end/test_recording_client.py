@@ -114,9 +114,21 @@ def test_digits_are_redacted_and_nowhere_stored(recorded: Recorded) -> None:
 def test_people_are_renamed_by_an_update(recorded: Recorded) -> None:
     call_id = recorded.listed["renamed"]["id"]
     external, agent = recorded.gateway.run("show", call_id, "--json").json["participants"]
-    assert external == {"role": "external", "number": RENAMED.number, "name": RENAMED.name, "extension": None}
+    assert external == {
+        "role": "external",
+        "number": RENAMED.number,
+        "name": RENAMED.name,
+        "extension": None,
+        "segments": [1],
+    }
     party = recorded.plans["renamed"].callee.party
-    assert agent == {"role": "agent", "number": party.number, "name": party.name, "extension": party.number}
+    assert agent == {
+        "role": "agent",
+        "number": party.number,
+        "name": party.name,
+        "extension": party.number,
+        "segments": [1],
+    }
 
 
 def test_all_is_verified(recorded: Recorded) -> None:

@@ -17,8 +17,8 @@ from gateway.io.metrics import Metrics
 from gateway.io.sip import SipServer
 from gateway.io.store import Store
 from gateway.recording.call import Opening
-from gateway.recording.messages import Close, Command, Open, Reformat
-from gateway.recording.model import CallFacts, Direction
+from gateway.recording.messages import Close, Command, Open, Pause, Reformat, Resume
+from gateway.recording.model import CallFacts, Direction, Role
 from gateway.sip.effects import Flow, Send
 from gateway.siprec.session import Changed, Ended, Offered, RecordingServer
 
@@ -34,7 +34,7 @@ class SlowStore:
     def __init__(self) -> None:
         self.facts: dict[str, CallFacts] = {}
 
-    async def begin(self, opening: Opening) -> str:
+    async def begin(self, opening: Opening, recording_id: str) -> str:
         await asyncio.sleep(0)
         return bytes(32).hex()
 
@@ -125,8 +125,8 @@ def run(folder: Path, play: Callable[[Bench], Awaitable[None]]) -> Bench:
         await play(bench)
         await settled()
         for live in bench.calls._live.values():
-            for line in live.lines:
-                line.socket.close()
+            for each in live.sockets:
+                each.close()
         return bench
 
     return asyncio.run(playing())
@@ -162,10 +162,12 @@ def test_a_call_may_begin_on_hold(tmp_path: Path) -> None:
         await settled()
         bench.give(request("UPDATE", 1, 2, description(), tag="token1"))
 
-    opened, resumed = run(tmp_path, play).told
+    opened, *paused, first, second, released = run(tmp_path, play).told
     assert isinstance(opened, Open)
-    assert isinstance(resumed, Reformat)
-    assert (opened.held, resumed.held) == (True, False)
+    assert isinstance(released, Reformat)
+    assert (opened.held, released.held) == (True, False)
+    assert [type(command) for command in (*paused, first, second)] == [Pause, Pause, Resume, Resume]
+    assert all(isinstance(command, Pause) and command.at_ns == opened.started_ns for command in paused)
 
 
 def test_a_connection_lost_during_set_up_is_no_cancel(tmp_path: Path) -> None:
@@ -182,7 +184,7 @@ def test_a_connection_lost_during_set_up_is_no_cancel(tmp_path: Path) -> None:
     assert live.call._cause == "the connection was lost before the call was answered"
 
 
-def test_people_told_anew_do_not_silently_change_sides(tmp_path: Path) -> None:
+def test_sides_that_are_told_late_are_right_in_the_end(tmp_path: Path) -> None:
     told = metadata([("0", "4001"), ("1", "+4930123456")])
 
     async def play(bench: Bench) -> None:
@@ -193,4 +195,5 @@ def test_people_told_anew_do_not_silently_change_sides(tmp_path: Path) -> None:
     bench = run(tmp_path, play)
     (facts,) = bench.store.facts.values()
     assert facts.direction is Direction.OUTBOUND
-    assert facts.notes[-1] == "who speaks on which leg was told anew: the legs keep the roles they began with"
+    assert [recording.swapped for recording in facts.recordings] == [True]
+    assert [leg.role for leg in facts.legs] == [Role.EXTERNAL, Role.AGENT]

@@ -12,7 +12,7 @@ from random import Random
 import numpy as np
 
 from gateway.recording.engine import Engine, EngineSettings
-from gateway.recording.messages import Close, Event, Finished, LegPlan, Open, PayloadFormat, Write
+from gateway.recording.messages import Close, Command, Event, Finished, LegPlan, Open, PayloadFormat, Write
 from gateway.recording.model import Role
 from gateway.rtp.packets import PacketBatch
 from gateway.storage import container
@@ -125,8 +125,10 @@ def play(
     tick: int = TICK,
     closed: int | None = None,
     before: Callable[[int, Engine], None] = lambda now, engine: None,
+    commands: Sequence[tuple[int, Command]] = (),
 ) -> Played:
-    """Run one call until its hold-back has drained; `closed` is when the BYE comes (ns after the start)."""
+    """Run one call until its hold-back has drained; `closed` is when the BYE comes, `commands` come at their times
+    (ns after the start)."""
     engine = Engine(EngineSettings(8, HOLD_BACK, 60 * SECOND, tick), Random(7).randbytes)
     queue = sorted(datagrams)
     end = closed if closed is not None else queue[-1].arrival + 10 * MS
@@ -143,7 +145,11 @@ def play(
         closing = (
             [Close(plan.call_id, plan.started_ns + end)] if now - tick < plan.started_ns + end <= now else []
         )
+        told = [c for at_ns, c in commands if now - tick < plan.started_ns + at_ns <= now]
         before(now, engine)
+        writes, events = engine.tick(now - 1, None, told) if told else ([], [])
+        played.writes += writes
+        played.events += events
         numbers = engine.legs(plan.call_id) if not any(isinstance(e, Finished) for e in played.events) else []
         arrived = batch(queue[at:stop], numbers, plan.started_ns) if numbers else None
         writes, events = engine.tick(now, arrived, closing)
@@ -152,7 +158,8 @@ def play(
         at = stop
     parts: dict[int, bytearray] = defaultdict(bytearray)
     for write in played.writes:
-        parts[write.part] += write.data
+        if write.recording_id == plan.recording_id:
+            parts[write.part] += write.data
     played.parts = {part: bytes(data) for part, data in parts.items()}
     return played
 

@@ -35,8 +35,8 @@ def test_a_whole_call() -> None:
     assert call.facts().state is CallState.RECORDING
     call.report(CallReport("c", legs(5), ()))
     ended(call, legs(9))
-    assert call.awaited_parts() == [1]
-    call.end_part(part(1))
+    assert call.awaited_parts() == [("r", 1)]
+    call.end_part("r", part(1))
     assert call.awaited_parts() == []
     call.settle()
     facts = call.facts()
@@ -61,19 +61,19 @@ def test_counts_go_on_over_workers_and_the_gap_is_told_of() -> None:
     call = Call(OPENING)
     mask = Redaction(1, 2, (Role.AGENT,), "dtmf")
     call.report(CallReport("c", legs(50, lost=2), (mask,)))
-    call.worker_lost(2, 3 * SECOND)
+    call.worker_lost({"r": 2}, 3 * SECOND)
     assert call.plan("00", "").part == 2
     call.report(CallReport("c", legs(1), ()))
-    call.worker_lost(3, 5 * SECOND)
+    call.worker_lost({"r": 3}, 5 * SECOND)
     later = replace(mask, start=9, end=10)
     changes = call.report(CallReport("c", legs(7, lost=1), (later,)))
     assert [(before.packets, now.packets) for before, now in changes] == [(51, 58), (51, 58)]
     assert call.facts().redactions == (mask, later)
     ended(call, legs(10), next_part=4)
-    assert call.unfinished_parts() == [1, 2, 3]
-    assert call.awaited_parts() == [3]
+    assert call.unfinished_parts() == [("r", 1), ("r", 2), ("r", 3)]
+    assert call.awaited_parts() == [("r", 3)]
     for number in (1, 2, 3):
-        call.end_part(part(number, torn=number < 3))
+        call.end_part("r", part(number, torn=number < 3))
     call.settle()
     facts = call.facts()
     assert facts.legs[0] == LegReport(Role.EXTERNAL, "PCMA", 61, 2, media_units=61 * 160)
@@ -87,7 +87,7 @@ def test_counts_go_on_over_workers_and_the_gap_is_told_of() -> None:
 def test_a_silent_party_makes_it_a_part() -> None:
     call = Call(OPENING)
     ended(call, legs(9, agent=0))
-    call.end_part(part(1))
+    call.end_part("r", part(1))
     call.settle()
     assert (call.facts().state, call.facts().reason) == (
         CallState.PARTIAL,
@@ -102,7 +102,7 @@ def test_it_ends_once_and_moves_no_way_back() -> None:
     finished = Finished("c", "r", legs(1), (), 2)
     call.drain(finished)
     call.drain(finished)
-    call.end_part(part(1))
+    call.end_part("r", part(1))
     call.settle()
     assert call.phase is Phase.SETTLED
     assert not call.hang_up("third", 4000)
@@ -122,16 +122,16 @@ def test_a_problem_is_said_once() -> None:
     for _ in range(3):
         call.problem("storage failed: it was full")
     ended(call, legs(1))
-    call.end_part(part(1))
+    call.end_part("r", part(1))
     call.settle()
     assert call.facts().reason == "storage failed: it was full"
 
 
 def test_a_torn_part_is_not_waited_for() -> None:
     call = Call(OPENING)
-    call.tear(1)
+    call.tear("r", 1)
     ended(call, legs(1))
-    assert (call.unfinished_parts(), call.awaited_parts()) == ([1], [])
+    assert (call.unfinished_parts(), call.awaited_parts()) == ([("r", 1)], [])
 
 
 def test_a_call_not_taken() -> None:

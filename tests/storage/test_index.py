@@ -177,6 +177,11 @@ def test_an_index_of_the_first_version_is_brought_up_to_date(
     recorder.index.close()
     connection = pysqlite3.connect(str(recorder.vault.index_path))
     connection.execute("DROP TABLE speech")
+    for table, column in (
+        *(("recordings", name) for name in ("segment", "start_units", "swapped")),
+        ("calls", "follows"),
+    ):
+        connection.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
     connection.execute("UPDATE alembic_version SET version_num = '0001'")
     connection.commit()
     connection.close()

@@ -48,6 +48,22 @@ def test_a_torn_call_is_kept_signed_and_told(recorder: Recorder) -> None:
     assert well(recorder)
 
 
+def test_every_segment_of_a_torn_call_is_kept(recorder: Recorder) -> None:
+    facts, key = recorder.begin(1)
+    first = replace(facts.recordings[0], swapped=True)
+    second = replace(first, id=identifier(4, 1), segment_id=identifier(5, 1), segment=2, start=16_000)
+    later = recorder.vault.new_recording(facts.id, second.id, facts.started_ns, recorder.keys.vault)
+    facts = replace(facts, recordings=(first, second))
+    recorder.index.put(recorder.vault.write_call(facts, recorder.keys))
+    recorder.write_part(facts, key)  # ended by its transfer
+    recorder.write_part(replace(facts, recordings=(second,)), later, torn=True)
+    recover(recorder.vault, recorder.index, recorder.keys.node)
+    found = recorder.index.get(facts.id).facts.recordings
+    assert [(each.segment, each.start, each.swapped) for each in found] == [(1, 0, True), (2, 16_000, True)]
+    assert [each.state for each in found] == [RecordingState.RECOVERED] * 2
+    assert well(recorder)
+
+
 def test_recovered_audio_is_the_authentic_prefix(recorder: Recorder) -> None:
     facts, key = recorder.begin(1)
     recorder.write_part(facts, key, torn=True)
