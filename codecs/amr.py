@@ -44,8 +44,9 @@ def _codec(mode: Mode, aligned: bool) -> Codec:
 
     def durations(sizes: Ints, heads: Octets) -> Ints:
         follows = following(heads)
-        frames = np.where(follows.all(axis=1) | (sizes < 2), 0, np.argmin(follows, axis=1) + 1)
-        return frames * mode.samples
+        frames = np.argmin(follows, axis=1) + 1
+        contents = 1 + frames if aligned else (CMR_BITS + ENTRY_BITS * frames + 7) // 8
+        return np.where(follows.all(axis=1) | (sizes < contents), 0, frames * mode.samples)
 
     def decoder() -> Decoder:
         return AmrDecoder(mode, aligned)
@@ -96,7 +97,8 @@ class AmrDecoder:
 def frames(payload: bytes, sizes: tuple[int, ...], aligned: bool) -> Iterator[bytes]:
     """The frames of a payload, each as the storage format has it (RFC 4867 section 5.3).
 
-    A frame that is damaged, cut, or of no known type is given as one without data.
+    A frame that is damaged, cut, or of no known type is given as one without data; of a payload whose table of
+    contents is cut nothing is.
     """
     bits = np.unpackbits(np.frombuffer(payload, np.uint8))
     lead, width, step = (8, 8, 8) if aligned else (CMR_BITS, ENTRY_BITS, 1)
@@ -108,6 +110,8 @@ def frames(payload: bytes, sizes: tuple[int, ...], aligned: bool) -> Iterator[by
         at += width
         if not entry & 0x20:
             break
+    else:
+        return
     for kind, good in entries:
         size = sizes[kind] if kind < len(sizes) else 0
         speech = bits[at : at + size]

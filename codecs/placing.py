@@ -10,7 +10,7 @@ from gateway.codecs import concealment
 Samples = npt.NDArray[np.int16]
 Stretch = tuple[int, int]  # from sample, up to sample
 
-JOIN_MS = 10  # a step of the clock by at most this, as skew correction makes, is cross-faded
+JOIN_MS = 10  # an overlap is cross-faded over at most this
 
 
 class Line:
@@ -20,19 +20,19 @@ class Line:
     only the part behind it is added, cross-faded over at most JOIN_MS. What `silent` covers is always zero.
     """
 
-    def __init__(self, rate: int, silent: list[Stretch]) -> None:
+    def __init__(self, rate: int, silent: list[Stretch], start: int = 0) -> None:
         self._rate = rate
         self._silent = silent
         self._context = concealment.CONTEXT_MS * rate // 1000
-        self._base = 0  # position of the window's first sample
+        self._start = self._base = start  # position of the window's first sample
         self._window: Samples = np.zeros(0, np.int16)
         self._gaps: list[Stretch] = []  # to be concealed
-        self._taken = 0  # up to here the audio is final
-        self.end = 0  # behind the last sample placed
+        self._taken = start  # up to here the audio is final
+        self.end = start  # behind the last sample placed
 
     def place(self, start: int, samples: Samples) -> None:
         """Put samples at their position; those before what was taken are too late and left out."""
-        samples = self._silenced(start, samples)
+        samples = self.silenced(start, samples)
         floor = max(self.end, self._taken)
         if start + samples.size <= floor:
             return
@@ -56,7 +56,12 @@ class Line:
         self._base = kept
         return taken
 
-    def _silenced(self, start: int, samples: Samples) -> Samples:
+    def is_silent(self, start: int, stop: int) -> bool:
+        """Whether anything from start to stop is covered by silence."""
+        return any(a < stop and start < b for a, b in self._silent)
+
+    def silenced(self, start: int, samples: Samples) -> Samples:
+        """Samples that have this position, without what silence covers."""
         covered = [(a, b) for a, b in self._silent if a < start + samples.size and start < b]
         if covered:
             samples = samples.copy()
@@ -75,7 +80,7 @@ class Line:
 
     def _bridgeable(self, start: int, stop: int) -> bool:
         short = 0 < stop - start <= concealment.LONGEST_MS * self._rate // 1000
-        return short and start > 0 and not any(a < stop and start < b for a, b in self._silent)
+        return short and start > self._start and not self.is_silent(start, stop)
 
     def _bridge(self, start: int, stop: int) -> None:
         after = min(self.end, stop + self._context, *(gap[0] for gap in self._gaps[:1]))

@@ -14,9 +14,10 @@ from gateway.cli.opening import Library, failing_in_sentences
 from gateway.cli.progress import progress
 from gateway.cli.shapes import time_of_day
 from gateway.config.settings import Settings
-from gateway.export import BOTH, Format, export, export_vcon
+from gateway.export import BOTH, Format, export, export_vcon, sample_rate
 from gateway.recording.model import UNIT_NS, CallFacts, Role
 from gateway.storage import access
+from gateway.storage.container import Reader
 from gateway.storage.keys import KeyPaths, load_node, load_node_public, load_vault_public
 
 
@@ -33,9 +34,9 @@ def run(arguments: argparse.Namespace) -> int:
             raise CannotRun(f"--sign is for --format vcon; a {arguments.format} file bears no signature")
         signer = load_node(KeyPaths.of(settings).node) if arguments.sign else None
         _log(settings, call, arguments)
-        parts = [
-            part for item in call.recordings for part in opened.enter_context(library.opened(call, item))
-        ]
+        with ExitStack() as looked_at:
+            rate = sample_rate(_parts(library, call, looked_at), legs)
+        parts = _parts(library, call, opened)
         report = opened.enter_context(progress(f"exporting to {arguments.output}"))
         if arguments.format == "vcon":
             export_vcon(
@@ -45,6 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
                 arguments.output,
                 node=load_node_public(KeyPaths.of(settings).node_public),
                 created_ns=time.time_ns(),
+                rate=rate,
                 signer=signer,
                 progress=report,
                 force=arguments.force,
@@ -57,11 +59,16 @@ def run(arguments: argparse.Namespace) -> int:
                 arguments.output,
                 length_units=(call.ended_ns - call.started_ns) // UNIT_NS,
                 redactions=call.redactions,
+                rate=rate,
                 progress=report,
                 force=arguments.force,
             )
     print(arguments.output)
     return 0
+
+
+def _parts(library: Library, call: CallFacts, opened: ExitStack) -> list[Reader]:
+    return [part for item in call.recordings for part in opened.enter_context(library.opened(call, item))]
 
 
 def _log(settings: Settings, call: CallFacts, arguments: argparse.Namespace) -> None:

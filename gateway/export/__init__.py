@@ -6,7 +6,7 @@ is whole.
 """
 
 from gateway.export.errors import ExportError
-from gateway.export.exporter import BOTH, Format, export
+from gateway.export.exporter import BOTH, Format, export, sample_rate
 from gateway.export.vcon import export_vcon
 
-__all__ = ["BOTH", "ExportError", "Format", "export", "export_vcon"]
+__all__ = ["BOTH", "ExportError", "Format", "export", "export_vcon", "sample_rate"]

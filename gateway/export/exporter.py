@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from gateway.codecs.registry import CodecError
-from gateway.codecs.rendering import Block, RenderError, in_order, render
+from gateway.codecs.rendering import Block, in_order, render
 from gateway.codecs.stored import stored_blocks
 from gateway.export.errors import ExportError
 from gateway.export.matroska import write_matroska
@@ -38,14 +38,15 @@ def export(
     *,
     length_units: int,
     redactions: Sequence[Redaction] = (),
+    rate: int = UNITS_PER_SECOND,
     progress: Progress | None = None,
     force: bool = False,
 ) -> None:
     """Write the named legs of a call: one as mono, BOTH as stereo with the external party left.
 
     `parts` are all sealed parts of the call's recordings, opened; they share one call clock. `length_units` is the
-    length of the call. An existing file is replaced only with `force`. Raises ExportError, and what reading the parts
-    raises.
+    length of the call. What is rendered is so at `rate` Hz. An existing file is replaced only with `force`.
+    Raises ExportError, and what reading the parts raises.
     """
     check_legs(parts, legs)
     report = progress or (lambda done, total: None)
@@ -53,7 +54,7 @@ def export(
         if form is Format.MKA:
             _matroska(parts, legs, file, length_units, report)
         else:
-            sound = open_sound(form.value, file, len(legs))
+            sound = open_sound(form.value, file, len(legs), rate)
             write_sound(parts, legs, sound, length_units, redactions, report)
 
 
@@ -62,7 +63,7 @@ def reasons() -> Iterator[None]:
     """What decoding finds wrong, as ExportError."""
     try:
         yield
-    except (CodecError, RenderError) as error:
+    except CodecError as error:
         raise ExportError(str(error)) from error
 
 
@@ -73,6 +74,24 @@ def check_legs(parts: Sequence[Reader], legs: Sequence[Role]) -> None:
         raise ExportError(
             f"there is no audio of the {asked} leg: the recordings hold {', '.join(held) or 'none'}"
         )
+
+
+def sample_rate(parts: Sequence[Reader], legs: Sequence[Role]) -> int:
+    """The highest rate at which any audio of these legs was sampled, Hz; 8000 where there is none.
+
+    Parts are read to their end only where their tracks leave it open.
+    """
+    rates = {track.clock_rate for part in parts for track in part.tracks if track.role in legs}
+    if len(rates) == 1:
+        return rates.pop()
+    highest, seen = max(rates, default=UNITS_PER_SECOND), UNITS_PER_SECOND
+    with reasons():
+        for block in stored_blocks(parts):
+            if block.role in legs:
+                seen = max(seen, block.codec.sample_rate)
+            if seen == highest:
+                break
+    return seen
 
 
 def write_sound(
@@ -86,10 +105,10 @@ def write_sound(
     """Render the legs into a sound file and complete it; how many samples it has."""
     done = 0
     with closing(sound):
-        for frames in render(stored_blocks(parts), legs, length_units, redactions):
+        for frames in render(stored_blocks(parts), legs, length_units, redactions, sound.rate):
             sound.write(frames)
             done += len(frames)
-            report(min(done, length_units), length_units)
+            report(min(done * UNITS_PER_SECOND // sound.rate, length_units), length_units)
     return done
 
 

@@ -11,31 +11,34 @@ from av.audio.stream import AudioStream
 
 from gateway.codecs.rendering import Frames
 from gateway.export.errors import ExportError
-from gateway.recording.model import UNITS_PER_SECOND
 
-RATE = UNITS_PER_SECOND
 LAYOUTS = {1: "mono", 2: "stereo"}
 ENCODERS = {"mp3": "libmp3lame", "flac": "flac"}
-MP3_BITS_A_CHANNEL = 32_000  # transparent for telephone speech; twice this is all that MPEG 2.5 has
+# Transparent for speech. Twice 32,000 is all that MPEG 2.5 has, whose rates are those up to 12 kHz.
+MP3_BITS_A_CHANNEL = {8000: 32_000, 11_025: 32_000, 16_000: 48_000, 22_050: 64_000, 24_000: 64_000}
+MP3_BITS_ABOVE = 80_000
 
 
 class SoundFile(Protocol):
     """Takes arrays of (samples, channels), 16 bit, in order."""
+
+    rate: int
 
     def write(self, frames: Frames) -> None: ...
 
     def close(self) -> None: ...
 
 
-def open_sound(form: str, file: BinaryIO, channels: int) -> SoundFile:
-    """A sound file of format wav, mp3 or flac at 8 kHz; closing it completes the file and leaves `file` open."""
-    return _Wave(file, channels) if form == "wav" else _Encoded(form, file, channels)
+def open_sound(form: str, file: BinaryIO, channels: int, rate: int) -> SoundFile:
+    """A sound file of format wav, mp3 or flac; closing it completes the file and leaves `file` open."""
+    return _Wave(file, channels, rate) if form == "wav" else _Encoded(form, file, channels, rate)
 
 
 class _Wave:
-    def __init__(self, file: BinaryIO, channels: int) -> None:
+    def __init__(self, file: BinaryIO, channels: int, rate: int) -> None:
+        self.rate = rate
         self._file = wave.open(file, "wb")  # noqa: SIM115 (closed by close)
-        self._file.setparams((channels, 2, RATE, 0, "NONE", "not compressed"))
+        self._file.setparams((channels, 2, rate, 0, "NONE", "not compressed"))
 
     def write(self, frames: Frames) -> None:
         self._file.writeframesraw(frames.astype("<i2").tobytes())
@@ -45,18 +48,19 @@ class _Wave:
 
 
 class _Encoded:
-    def __init__(self, form: str, file: BinaryIO, channels: int) -> None:
+    def __init__(self, form: str, file: BinaryIO, channels: int, rate: int) -> None:
+        self.rate = rate
         self._layout = LAYOUTS[channels]
         self._container = av.open(file, "w", format=form)
-        stream = self._container.add_stream(ENCODERS[form], rate=RATE, layout=self._layout)
+        stream = self._container.add_stream(ENCODERS[form], rate=rate, layout=self._layout)
         self._stream = cast(AudioStream, stream)
         if form == "mp3":
-            self._stream.bit_rate = MP3_BITS_A_CHANNEL * channels
+            self._stream.bit_rate = MP3_BITS_A_CHANNEL.get(rate, MP3_BITS_ABOVE) * channels
         self._written = 0
 
     def write(self, frames: Frames) -> None:
         frame = av.AudioFrame.from_ndarray(frames.reshape(1, -1), format="s16", layout=self._layout)
-        frame.rate, frame.pts = RATE, self._written
+        frame.rate, frame.pts = self.rate, self._written
         self._written += len(frames)
         self._encode(frame)
 

@@ -42,6 +42,7 @@ def export_vcon(
     *,
     node: NodePublicKey,
     created_ns: int,
+    rate: int = UNITS_PER_SECOND,
     signer: NodeKey | None = None,
     progress: Progress | None = None,
     force: bool = False,
@@ -56,10 +57,10 @@ def export_vcon(
     document = describe(call, legs, uuid, created_ns)
     with reasons(), new_file(output, force) as file:
         if signer is None:
-            _write(file, document, parts, legs, call, report)
+            _write(file, document, parts, legs, call, rate, report)
         else:
             plain = io.BytesIO()
-            _write(plain, document, parts, legs, call, report)
+            _write(plain, document, parts, legs, call, rate, report)
             write_signed(file, plain.getbuffer(), uuid, signer, _moment(created_ns))
 
 
@@ -96,18 +97,17 @@ def _write(
     parts: Sequence[Reader],
     legs: Sequence[Role],
     call: CallFacts,
+    rate: int,
     report: Progress,
 ) -> None:
     """The document's JSON, with the audio and its length put into the dialog at its end."""
     end = "}]}"
     file.write(f'{json.dumps(document).removesuffix(end)}, "body": "'.encode())
-    body = Base64File(file)
+    sound = open_sound("wav", cast(BinaryIO, body := Base64File(file)), len(legs), rate)
     length = ((call.ended_ns or call.started_ns) - call.started_ns) // UNIT_NS
-    samples = write_sound(
-        parts, legs, open_sound("wav", cast(BinaryIO, body), len(legs)), length, call.redactions, report
-    )
+    samples = write_sound(parts, legs, sound, length, call.redactions, report)
     body.finish()
-    file.write(f'", "duration": {samples / UNITS_PER_SECOND}{end}'.encode())
+    file.write(f'", "duration": {samples / rate}{end}'.encode())
 
 
 def _parties(call: CallFacts) -> tuple[list[Json], dict[Role, list[int]]]:

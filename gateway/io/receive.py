@@ -24,7 +24,7 @@ MSG_DONTWAIT, MSG_TRUNC = 0x40, 0x20
 NS = 1_000_000_000
 CLOCK_NS = 20_000  # two clocks read within this time are taken to be read at once
 CLOCK_READINGS = 8  # at most
-WAITED_NS = 10 * NS  # longest that datagrams may have waited in a socket when it is added
+WAITED_NS = 60 * NS  # longest that datagrams may have waited in a socket when it is added
 
 # <bits/socket.h> and <bits/types/struct_iovec.h>, 64-bit: struct mmsghdr, struct iovec, struct cmsghdr + timespec.
 MMSGHDR = np.dtype(

@@ -394,3 +394,21 @@ def test_messages_are_found_in_a_stream_however_it_is_cut(bodies: list[bytes], s
 def test_any_bytes_are_a_message_or_the_documented_error(data: bytes) -> None:
     with contextlib.suppress(MessageError):
         parse(data)
+
+
+def test_packets_of_any_codec_are_sent_as_given() -> None:
+    packets = tuple(bytes((0x78, number)) * (number + 1) for number in range(4))
+    legs = [replace(leg, packets=packets) for leg in (CALL.caller, CALL.callee)]
+    opus = replace(CALL, codec="opus", clock_rate=48_000, channels=2, parameters="useinbandfec=1")
+    server = ScriptedServer()
+    outcome = call(server, replace(opus, caller=legs[0], callee=legs[1], payload_type=96))
+    offer = server.requests[0].body
+    assert (
+        b"a=rtpmap:96 opus/48000/2\r\na=fmtp:96 useinbandfec=1\r\na=rtpmap:101 telephone-event/48000\r\n"
+        in offer
+    )
+    sent = [datagram.datagram for datagram in outcome.legs[1].datagrams]
+    assert sent == server.rtp[server.ports[1]]
+    assert [datagram[12:] for datagram in sent] == [packets[number % 4] for number in range(15)]
+    times = [int.from_bytes(datagram[4:8]) for datagram in sent]
+    assert [(time - times[0]) % 2**32 for time in times] == list(range(0, 15 * 960, 960))

@@ -136,8 +136,11 @@ class Gateway:
         return self.process.pid
 
     def worker_pid(self) -> int:
-        """The media worker: the gateway's only child."""
-        (child,) = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text(encoding="ascii").split()
+        """The media worker: with the analyst, a child of the gateway."""
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text(encoding="ascii").split()
+        (child,) = (
+            pid for pid in children if b"gateway.io.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        )
         return int(child)
 
     def metric(self, name: str, **labels: str) -> float:
@@ -182,7 +185,7 @@ class Gateway:
         assert printed.code == (0 if all(verdict["ok"] for verdict in verdicts) else 1)
         return verdicts
 
-    def export(self, call_id: str, leg: str = "both") -> Frames:
+    def export(self, call_id: str, leg: str = "both", rate: int = 8000) -> Frames:
         """The samples of a WAV export, one column a leg."""
         output = self.folder / f"{call_id}.{leg}.wav"
         printed = self.run(
@@ -190,7 +193,7 @@ class Gateway:
         )
         assert printed.code == 0, printed.err
         with wave.open(str(output)) as file:
-            assert (file.getframerate(), file.getsampwidth()) == (8000, 2)
+            assert (file.getframerate(), file.getsampwidth()) == (rate, 2)
             samples = np.frombuffer(file.readframes(file.getnframes()), "<i2")
             return samples.reshape(-1, file.getnchannels())
 

@@ -58,8 +58,10 @@ class Result:
 
 def plan(options: argparse.Namespace, index: int, audio: Sequence[bytes]) -> Plan:
     """The plan of one call of a run: inbound and outbound in turn, each with numbers of its own."""
-    external = Leg(Party(f"+1555{1_000_000 + index}", f"Caller {index}"), audio[0], "1", options.skew)
-    agent = Leg(Party(str(200 + index % 700), f"Agent {index % 700}"), audio[1], "2", -options.skew)
+    external = Leg(
+        Party(f"+1555{1_000_000 + index}", f"Caller {index}"), audio[0], "1", skew_ppm=options.skew
+    )
+    agent = Leg(Party(str(200 + index % 700), f"Agent {index % 700}"), audio[1], "2", skew_ppm=-options.skew)
     caller, callee = (external, agent) if index % 2 == 0 else (agent, external)
     seed = None if options.seed is None else options.seed + index
     network = Network(

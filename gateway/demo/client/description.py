@@ -18,12 +18,14 @@ NAMESPACE = "urn:ietf:params:xml:ns:recording:1"
 def offer(plan: Plan, address: str, ports: Sequence[int], version: int) -> bytes:
     """Two send-only streams, labelled, the caller's first."""
     types = f"{plan.media_type} {plan.event_type}"
+    channels = f"/{plan.channels}" if plan.channels > 1 else ""
     lines = ["v=0", f"o=src 1 {version} IN IP4 {address}", "s=-", f"c=IN IP4 {address}", "t=0 0"]
     for leg, port in zip((plan.caller, plan.callee), ports, strict=True):
         lines += [
             f"m=audio {port} RTP/AVP {types}",
-            f"a=rtpmap:{plan.media_type} {plan.codec}/8000",
-            f"a=rtpmap:{plan.event_type} telephone-event/8000",
+            f"a=rtpmap:{plan.media_type} {plan.codec}/{plan.clock_rate}{channels}",
+            *([f"a=fmtp:{plan.media_type} {plan.parameters}"] if plan.parameters else []),
+            f"a=rtpmap:{plan.event_type} telephone-event/{plan.clock_rate}",
             f"a=fmtp:{plan.event_type} 0-15",
             f"a=ptime:{plan.ptime_ms}",
             "a=sendonly",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-STATIC_TYPES = {"PCMU": 0, "PCMA": 8}  # RFC 3551 table 4
+STATIC_TYPES = {"PCMU": 0, "GSM": 3, "PCMA": 8, "G722": 9, "G729": 18}  # RFC 3551 table 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,7 @@ class Leg:
     party: Party
     audio: bytes  # G.711 payload, repeated for as long as the call lasts
     label: str
+    packets: tuple[bytes, ...] = ()  # sent in place of audio, each as it is and one ptime long; repeated, too
     skew_ppm: float = 0.0  # how much too fast its sample clock runs
     digits: tuple[Digit, ...] = ()
     ssrc: int | None = None  # None: random, as are the next two
@@ -59,6 +60,9 @@ class Plan:
     callee: Leg
     seconds: float
     codec: str = "PCMA"
+    clock_rate: int = 8000
+    channels: int = 1
+    parameters: str = ""  # of the fmtp
     payload_type: int | None = None  # None: the static one
     event_type: int = 101
     ptime_ms: int = 20

@@ -17,7 +17,6 @@ HEADER = np.dtype(
     [("first", "u1"), ("type", "u1"), ("sequence", ">u2"), ("timestamp", ">u4"), ("ssrc", ">u4")]
 )
 MARKER = 0x80
-RATE = 8000
 WINDOW = 50  # packets built at once
 EVENT_CODES = {digit: code for code, digit in enumerate("0123456789*#ABCD")}  # RFC 4733 table 7
 EVENT_VOLUME = 10
@@ -40,9 +39,10 @@ class Stream:
 
     def __init__(self, leg: Leg, plan: Plan, seed: int) -> None:
         self._leg, self._plan = leg, plan
-        self._size = RATE * plan.ptime_ms // 1000
+        self._size = plan.clock_rate * plan.ptime_ms // 1000  # ticks of a packet
         self._count = int(plan.seconds * 1000 / plan.ptime_ms)
         self._interval = plan.ptime_ms / 1000 / (1 + leg.skew_ppm * 1e-6)
+        self._packets = leg.packets
         self._audio = np.frombuffer(leg.audio, np.uint8)
         self._random = Random(seed)  # noqa: S311 (identifiers of a test call)
         self._noise = np.random.default_rng(seed)
@@ -109,16 +109,23 @@ class Stream:
         header["sequence"] = (self._sequence + rows) & 0xFFFF
         header["timestamp"] = (self._timestamp + rows * self._size) & 0xFFFFFFFF
         header["ssrc"] = self._ssrc
-        position = indices * self._size
-        taken = (position[:, None] + np.arange(self._size)) % self._audio.size
-        table = np.hstack((header.view(np.uint8).reshape(-1, HEADER.itemsize), self._audio[taken]))
-        blob, length = table.tobytes(), table.shape[1]
+        position = (indices * self._size).tolist()
         packets = [
-            (int(at), True, blob[row * length : (row + 1) * length]) for row, at in enumerate(position)
+            (at, True, datagram) for at, datagram in zip(position, self._joined(header, indices), strict=True)
         ]
         for digit in self._leg.digits:
             self._press(digit, int(indices[0]), header, packets)
         return packets
+
+    def _joined(self, header: npt.NDArray[np.void], indices: Indices) -> list[bytes]:
+        """Headers and what follows them."""
+        if self._packets:
+            given = (self._packets[index % len(self._packets)] for index in indices.tolist())
+            return [head.tobytes() + payload for head, payload in zip(header, given, strict=True)]
+        taken = ((indices * self._size)[:, None] + np.arange(self._size)) % self._audio.size
+        table = np.hstack((header.view(np.uint8).reshape(-1, HEADER.itemsize), self._audio[taken]))
+        blob, length = table.tobytes(), table.shape[1]
+        return [blob[at : at + length] for at in range(0, len(blob), length)]
 
     def _press(
         self, digit: Digit, first: int, header: npt.NDArray[np.void], packets: list[tuple[int, bool, bytes]]
