@@ -99,7 +99,10 @@ class AccessSettings(Section):
         description="Realm of digest authentication; stored hashes depend on it.",
     )
     algorithms: tuple[Digest, ...] = Field(
-        ("SHA-256",), min_length=1, description="Digest algorithms offered; add `MD5` for old clients."
+        ("SHA-256",),
+        min_length=1,
+        description="Digest algorithms offered, the best first; add `MD5` for old clients, or have it alone for those that "
+        "look at the first challenge only.",
     )
 
     @field_validator("peers")

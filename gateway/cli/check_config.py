@@ -5,10 +5,18 @@ from __future__ import annotations
 import argparse
 
 from gateway.cli.configuration import chosen, settings_of
+from gateway.cli.errors import CannotRun
+from gateway.io.admission import Admission
+from gateway.io.credentials import CredentialsFault
+from gateway.io.tls import TlsError
 
 
 def run(arguments: argparse.Namespace) -> int:
     settings = settings_of(arguments)
+    try:
+        Admission(settings.sip, lambda: "unused")
+    except (TlsError, CredentialsFault) as error:
+        raise CannotRun(str(error)) from error
     print(f"{chosen(arguments) or 'no file, the defaults'}: good")
     print(f"  SIP         {settings.sip.address} port {settings.sip.port}, UDP and TCP")
     if settings.sip.tls.certificate:

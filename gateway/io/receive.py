@@ -24,7 +24,7 @@ MSG_DONTWAIT, MSG_TRUNC = 0x40, 0x20
 NS = 1_000_000_000
 CLOCK_NS = 20_000  # two clocks read within this time are taken to be read at once
 CLOCK_READINGS = 8  # at most
-WAITED_NS = 10 * NS  # longest that datagrams may have waited in a socket when it is added
+WAITED_NS = 60 * NS  # longest that datagrams may have waited in a socket when it is added
 
 # <bits/socket.h> and <bits/types/struct_iovec.h>, 64-bit: struct mmsghdr, struct iovec, struct cmsghdr + timespec.
 MMSGHDR = np.dtype(
@@ -45,10 +45,7 @@ TIMESTAMP = np.dtype(
     }
 )
 
-# PyDLL keeps the interpreter lock: with # Of a media socket: a minute of 20 ms G.711, while a worker is replaced or behind. Empty buffers cost nothing.
-RECEIVE_BYTES = 1 << 20
-SO_RCVBUFFORCE = 33  # <asm-generic/socket.h>: past net.core.rmem_max, for those who may
-MSG_DONTWAIT the call never blocks.
+# PyDLL keeps the interpreter lock: with MSG_DONTWAIT the call never blocks.
 _libc = ctypes.PyDLL(None, use_errno=True)
 _libc.recvmmsg.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int, ctypes.c_void_p)
 _libc.recvmmsg.restype = ctypes.c_int
@@ -92,10 +89,7 @@ class Receiver:
         for handle, leg in self._legs.items():
             room = min(SOCKET_ROWS, self._rows - row)
             count = (
-                _libc.recvmmsg(handle, address + row * MMSGHDR.itemsize, room, # Of a media socket: a minute of 20 ms G.711, while a worker is replaced or behind. Empty buffers cost nothing.
-RECEIVE_BYTES = 1 << 20
-SO_RCVBUFFORCE = 33  # <asm-generic/socket.h>: past net.core.rmem_max, for those who may
-MSG_DONTWAIT, None)
+                _libc.recvmmsg(handle, address + row * MMSGHDR.itemsize, room, MSG_DONTWAIT, None)
                 if room
                 else 0
             )

@@ -35,15 +35,19 @@ class Room:
         load = settings.load
         limits = Limits(load.busy_percent / 100, load.late_milliseconds * NS // 1000)
         self._overload = Overload(limits, time.monotonic_ns())
+        self._ticked_ns = time.monotonic_ns()
         self.closed = ""  # why no call is taken any more
 
     def ready(self) -> None:
         """A worker has begun, which takes longer than one may be silent."""
-        self._overload.begun(time.monotonic_ns())
+        self._ticked_ns = time.monotonic_ns()
+        self._overload.begun(self._ticked_ns)
 
-    def ticked(self, report: Ticked, span_ns: int = NS) -> None:
-        """A worker's report of its last second."""
-        self._overload.hear(Reading(report.busy_ns / span_ns, report.latest_ns), time.monotonic_ns())
+    def ticked(self, report: Ticked) -> None:
+        """A worker's report since its last one, a second ago if all is well."""
+        before, self._ticked_ns = self._ticked_ns, time.monotonic_ns()
+        busy = report.busy_ns / max(NS, self._ticked_ns - before)
+        self._overload.hear(Reading(min(busy, 1.0), report.latest_ns), self._ticked_ns)
 
     def refusal(self, calls: int) -> Refusal | None:
         """Why the last of so many calls, those being set up included, cannot be taken."""

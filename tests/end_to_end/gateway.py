@@ -136,8 +136,11 @@ class Gateway:
         return self.process.pid
 
     def worker_pid(self) -> int:
-        """The media worker: the gateway's only child."""
-        (child,) = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text(encoding="ascii").split()
+        """The media worker: with the analyst, a child of the gateway."""
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text(encoding="ascii").split()
+        (child,) = (
+            pid for pid in children if b"gateway.io.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        )
         return int(child)
 
     def metric(self, name: str, **labels: str) -> float:

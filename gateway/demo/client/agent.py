@@ -161,6 +161,8 @@ class Call:
         while not all(stream.finished for stream in self._streams):  # delayed packets still leave
             if await self._ended_by(self._loop.time() + plan.ptime_ms / 1000):
                 return Ending.SERVER
+        if await self._ended_by(self._loop.time() + plan.quiet_seconds):
+            return Ending.SERVER
         return Ending.CLIENT if plan.bye else Ending.SILENT
 
     async def _ended_by(self, deadline: float) -> bool:

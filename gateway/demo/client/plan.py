@@ -72,6 +72,7 @@ class Plan:
     updated: Party | None = None
     session_seconds: int | None = None  # session timer asked for
     refresher: str = "uac"  # who is to refresh: uac is the client
+    quiet_seconds: float = 0.0  # without media, answering what is asked, before the end
     bye: bool = True  # False: the client falls silent without a BYE
     keep: bool = True  # keep what was sent, for comparing; a load test has no use for it
 
