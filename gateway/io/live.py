@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from gateway.recording.call import Call
-from gateway.recording.messages import LegPlan, PayloadFormat
+from gateway.recording.messages import LegPlan, PayloadFormat, SrtpKey
 from gateway.recording.model import Role
 from gateway.siprec.parties import Parties
 from gateway.siprec.roles import Assignment
@@ -102,7 +102,8 @@ def leg_plan(stream: Stream, role: Role) -> LegPlan:
     formats = tuple(
         PayloadFormat(f.payload_type, f.name, f.clock_rate, f.channels, f.fmtp or "") for f in stream.formats
     )
-    return LegPlan(role, formats, stream.events, event_rates=stream.event_rates, noise=stream.noise)
+    keys = tuple(SrtpKey(key.suite, key.secret.hex(), key.mki.hex()) for key in stream.keys)
+    return LegPlan(role, formats, stream.events, keys, stream.event_rates, stream.noise)
 
 
 def voices(streams: Sequence[Stream]) -> list[Stream]:

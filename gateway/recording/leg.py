@@ -147,6 +147,8 @@ class LiveLeg:
 
     def _delays(self, arrivals: Ints, media: Ints, rates: Ints, wanted: int) -> Ints:
         """By what (ns) to place the first `wanted` packets; where the clock rate changes, time begins anew."""
+        if (rates == self._rate).all():
+            return self._clock.follow(arrivals - media, arrivals, wanted)
         runs = []
         changes = (np.flatnonzero(rates[1:] != rates[:-1]) + 1).tolist()
         for start, stop in pairwise([0, *changes, len(rates)]):
@@ -157,7 +159,7 @@ class LiveLeg:
                 self._rate = int(rates[start])
             lags = arrivals[start:stop] - media[start:stop]
             runs.append(self._clock.follow(lags, arrivals[start:stop], min(stop, wanted) - start))
-        return np.concatenate(runs) if changes else runs[0]
+        return np.concatenate(runs)
 
     def _rates(self, kinds: Octets) -> Ints:
         rates = np.empty(len(kinds), np.int64)
@@ -196,8 +198,9 @@ class LiveLeg:
             keep &= ~paused.touches(times, times + lengths) & ~paused.touches(came, came + 1)
         if not keep.any():
             return []
-        cells, times, lengths, joints = cells[keep], times[keep], lengths[keep], joints[keep]
-        sizes, kinds = sizes[keep], kinds[keep]
+        if not keep.all():
+            cells, times, lengths, joints = cells[keep], times[keep], lengths[keep], joints[keep]
+            sizes, kinds = sizes[keep], kinds[keep]
         self._units += int(lengths.sum())
         self._codec = self._table.codec(self.number, int(kinds[-1]))
         octets = _gather(rings, cells, sizes)

@@ -109,7 +109,7 @@ class TransactionLayer:
         sends: list[Send] = []
         for effect in entry.transaction.handle(event, now, data):
             match effect:
-                case Transmit(message):
+                case Transmit(message) if message:  # no ACK for a dialog that is forgotten
                     sends.append(Send(message, entry.flow))
                 case Arm(timer, at):
                     self._timers.arm(key, timer, at)

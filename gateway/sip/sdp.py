@@ -9,7 +9,11 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import partial
 from itertools import pairwise
+
+from gateway.sip import sdes
+from gateway.sip.sdes import Crypto
 
 MAX_BYTES = 32_768  # a description of forty streams with every attribute seen in traffic fits twice
 MAX_MEDIA = 64  # streams of one session; the largest conference offers seen have a dozen
@@ -17,7 +21,8 @@ MAX_FORMATS = 64  # payload types of one stream: there are 96 dynamic and static
 
 DISCARD_PORT = 9  # stands for a port that is not known yet
 
-TRANSPORTS = frozenset({"RTP/AVP", "RTP/AVPF"})  # SRTP joins here, with its keys in `_media_answer`
+PLAIN = frozenset({"RTP/AVP", "RTP/AVPF"})
+SECURE = frozenset({"RTP/SAVP", "RTP/SAVPF"})  # SRTP, with its keys in `a=crypto`
 
 # RFC 3551 tables 4 and 5: payload types that need no rtpmap.
 STATIC = {
@@ -42,6 +47,8 @@ OFFERED_EVENTS = (101, "telephone-event/8000", "0-15")
 Attributes = tuple[tuple[str, str | None], ...]
 # Encoding name in upper case, clock rate, channels, format parameters ("" if there are none).
 Supported = Callable[[str, int, int, str], bool]
+# An m-line's place and a number of octets to a key of ours.
+Secret = Callable[[int, int], bytes]
 
 _RTPMAP = re.compile(r"(\d{1,3})\s+([\w.+-]+)\s*/\s*(\d{1,6})(?:\s*/\s*(\d{1,2}))?\s*", re.ASCII)
 _MEDIA = re.compile(r"(\S+)\s+(\d{1,5})(?:/\d+)?\s+(\S+)\s*(.*)", re.ASCII)
@@ -122,9 +129,14 @@ class Media:
                 found.append(Format(int(text), name, rate, fmtp, channels))
         return tuple(found)
 
+    @property
+    def crypto(self) -> Crypto | None:
+        """The keys of a line that asks for SRTP, the first of those offered that can be taken."""
+        return sdes.choose(self._values("crypto")) if self.transport in SECURE else None
+
     def accepted(self, supported: Supported) -> tuple[Format, ...]:
         """Audio formats that can be recorded, in the order offered; empty refuses the line."""
-        if self.kind != "audio" or not self.port or self.transport not in TRANSPORTS:
+        if self.kind != "audio" or not self.port or not (self.transport in PLAIN or self.crypto):
             return ()
         return tuple(
             f
@@ -259,11 +271,12 @@ def completed(answered: SessionDescription, offered: SessionDescription) -> Sess
 
 def answer(
     offer: SessionDescription, supported: Supported, ports: Sequence[int | None], address: str,
-    session_id: int, version: int,
+    session_id: int, version: int, secret: Secret,
 ) -> bytes:  # fmt: skip
     """The answer of a listener: every line of the offer in its order, with our port, or 0 to refuse it.
 
-    `ports` has one entry a line. Raises ValueError for another number of them.
+    `ports` has one entry a line; `secret` gives a line's key, of so many octets, for what we would send under SRTP.
+    Raises ValueError for another number of ports.
     """
     family = "IP6" if ":" in address else "IP4"
     lines = [
@@ -273,12 +286,12 @@ def answer(
         f"c=IN {family} {address}",
         "t=0 0",
     ]
-    for media, port in zip(offer.media, ports, strict=True):
-        lines += _media_answer(media, supported, port or 0)
+    for line, (media, port) in enumerate(zip(offer.media, ports, strict=True)):
+        lines += _media_answer(media, supported, port or 0, partial(secret, line))
     return "".join(f"{line}\r\n" for line in lines).encode()
 
 
-def _media_answer(media: Media, supported: Supported, port: int) -> list[str]:
+def _media_answer(media: Media, supported: Supported, port: int, secret: Callable[[int], bytes]) -> list[str]:
     accepted = media.accepted(supported)
     label = [f"a=label:{media.label}"] if media.label else []
     if not accepted or not port:
@@ -293,5 +306,7 @@ def _media_answer(media: Media, supported: Supported, port: int) -> list[str]:
         lines.append(f"a=rtpmap:{originals.get(number, f'{number} {format.encoding}')}")
         if format.fmtp:
             lines.append(f"a=fmtp:{number} {format.fmtp}")
+    if crypto := media.crypto:
+        lines.append(f"a=crypto:{sdes.answer(crypto, secret(sdes.secret_bytes(crypto.suite)))}")
     receiving = media.direction in (Direction.SENDRECV, Direction.SENDONLY)
     return [*lines, f"a={Direction.RECVONLY if receiving else Direction.INACTIVE}", *label]

@@ -197,18 +197,18 @@ class UserAgentServer:
         if entry is None:
             return [Rejected("stray_response")]
         dialog = self._dialogs.get(entry.dialog)
-        if dialog is None or (dialog.state in OVER and key.method != "BYE"):
-            return []
         first = answer.status >= 200 and entry.transaction.state in (State.TRYING, State.PROCEEDING)
-        if key.method == "INVITE":
+        if key.method == "INVITE" and dialog:
             effects: list[Effect] = list(self._upkeep.acknowledge(dialog, key, answer, now))
         else:
             effects = list(self._layer.drive(key, status_event(answer.status), now))
-        if first:
-            over = key.method == "BYE"
-            found = Finding.GONE if over else self._upkeep.answered(dialog, key, answer, now)
-            effects += self._found(key, dialog.number, found, now)
-        return effects
+        if not first or dialog is None:
+            return effects
+        if key.method == "BYE":
+            return effects + self._found(key, dialog.number, Finding.GONE, now)
+        if dialog.state in OVER:
+            return effects
+        return effects + self._found(key, dialog.number, self._upkeep.answered(dialog, key, answer, now), now)
 
     def _found(self, key: ClientKey, number: int, finding: Finding | None, now: float) -> list[Effect]:
         """What a request of ours showed of the other side."""

@@ -9,8 +9,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NewType
 
+from gateway.rtp.suites import MasterKey
 from gateway.sip import effects as sip
 from gateway.sip import sdp
 from gateway.sip.access import Access
@@ -52,6 +54,7 @@ class Stream:
     ptime: int | None
     event_rates: tuple[int, ...] = ()  # their clock rates, Hz
     noise: tuple[int, ...] = ()  # payload types of comfort noise
+    keys: tuple[MasterKey, ...] = ()  # that the client sends under; none: plain RTP
     recordpref: str | None = None
 
     @property
@@ -130,6 +133,8 @@ class RecordingServer:
         access: Access | None = None, session_policy: Policy | None = None,
     ) -> None:  # fmt: skip
         self._supported = supported
+        self._token = token
+        self._secret = ""
         self._max_sessions = max_sessions
         self._sessions: dict[SessionId, _Session] = {}
         self._agent = UserAgentServer(
@@ -201,19 +206,30 @@ class RecordingServer:
         closing = state.local and not any(media.port for media in offer.media)
         if not usable and not closing:
             return self._respond(session, 488, now, _warning(), cause="no_acceptable_media")
-        self._describe(state, offer, ports, address)
+        self._describe(session, state, offer, ports, address)
         return self._respond(session, 200, now, body=state.local)
 
     def _describe(
-        self, state: _Session, offer: sdp.SessionDescription, ports: Sequence[int | None], address: str
+        self,
+        session: SessionId,
+        state: _Session,
+        offer: sdp.SessionDescription,
+        ports: Sequence[int | None],
+        address: str,
     ) -> None:
         """Make our description of this offer the one that holds."""
-        local = sdp.answer(offer, self._supported, ports, address, state.sdp_id, state.version)
+        secret = partial(self._own_key, session)
+        local = sdp.answer(offer, self._supported, ports, address, state.sdp_id, state.version, secret)
         if local != state.local:
             # RFC 3264 section 8: the version counts the changes, and only them.
             state.version += 1
-            local = sdp.answer(offer, self._supported, ports, address, state.sdp_id, state.version)
+            local = sdp.answer(offer, self._supported, ports, address, state.sdp_id, state.version, secret)
         state.local, state.negotiated, state.ports, state.address = local, offer, ports, address
+
+    def _own_key(self, session: SessionId, line: int, size: int) -> bytes:
+        """The key an answer must name, though nothing is ever sent under it: the same in every answer."""
+        self._secret = self._secret or self._token()
+        return hashlib.shake_256(f"{self._secret} {session} {line}".encode()).digest(size)
 
     def refuse(
         self, session: SessionId, status: int, reason: str, now: float, retry_after: int | None = None
@@ -284,7 +300,7 @@ class RecordingServer:
         body = b""
         if request.method == "INVITE" and state.negotiated:
             # RFC 3261 section 14.2, RFC 6337 section 5.3: our offer is all we can do, so that a hold can end by it.
-            self._describe(state, sdp.open_again(state.negotiated), state.ports, state.address)
+            self._describe(session, state, sdp.open_again(state.negotiated), state.ports, state.address)
             body, state.ours = state.local, True
         return [changed, *self._respond(session, 200, now, body=body)]
 
@@ -326,6 +342,7 @@ class RecordingServer:
             media.ptime,
             tuple(format.clock_rate for format in media.events()),
             tuple(format.payload_type for format in media.noise()),
+            media.crypto.keys if media.crypto else (),
             media.recordpref,
         )
 

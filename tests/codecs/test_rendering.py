@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from random import Random
 
 import numpy as np
@@ -207,3 +208,86 @@ def test_blocks_are_sorted_within_the_tolerance() -> None:
 def test_a_block_that_comes_far_too_late_harms_nothing() -> None:
     blocks = [block(second * 8000, noise(8000)) for second in range(30)] + [block(100, noise(50, 9))]
     assert pcm(blocks).tolist() == A_LAW.decode(noise(8000)).tolist() * 30
+
+
+def tone(rate: int, seconds: float, start: float = 0.0) -> Frames:
+    time = start + np.arange(round(rate * seconds)) / rate
+    return np.asarray(np.rint(9000 * np.sin(2 * np.pi * 700 * time)), np.int16)
+
+
+def linear(rate: int, start: float, seconds: float, role: Role = Role.EXTERNAL) -> list[Block]:
+    """A tone on the call's clock, in blocks of 100 ms."""
+    codec = by_name("L16", rate)
+    pieces = np.split(tone(rate, seconds, start), np.arange(rate // 10, round(rate * seconds), rate // 10))
+    return [
+        Block(role, round(start * 8000) + 800 * number, codec, piece.astype(">i2").tobytes())
+        for number, piece in enumerate(pieces)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("low", "high"), [(8000, 16_000), (8000, 48_000), (16_000, 48_000), (44_100, 48_000)]
+)
+def test_legs_of_different_rates_are_brought_to_one(low: int, high: int) -> None:
+    blocks = sorted(linear(low, 0, 25) + linear(high, 0, 25, Role.AGENT), key=lambda block: block.time)
+    out = np.concatenate(list(render(blocks, BOTH, 25 * 8000, rate=high)))
+    assert out.shape == (25 * high, 2)
+    assert out[:, 1].tolist() == tone(high, 25).tolist()
+    inner = slice(high // 50, -high // 50)
+    assert np.abs(out[inner, 0].astype(int) - tone(high, 25)[inner]).max() <= 2
+
+
+def test_a_leg_goes_on_in_its_place_when_its_rate_changes() -> None:
+    blocks = linear(8000, 0, 33.5) + linear(16_000, 33.5, 10) + linear(8000, 43.5, 10)
+    out = np.concatenate(list(render(blocks, (Role.EXTERNAL,), 0, rate=16_000)))[:, 0]
+    assert out.size == 53.5 * 16_000
+    whole = tone(16_000, 53.5)
+    steady = [slice(100, 535_500), slice(536_500, 695_500), slice(696_500, 855_500)]
+    assert max(np.abs(out[part].astype(int) - whole[part]).max() for part in steady) <= 2
+    assert np.abs(np.diff(out.astype(int))).max() <= np.abs(np.diff(whole.astype(int))).max() * 1.25
+
+
+def test_a_redaction_is_silent_to_the_sample_at_any_rate() -> None:
+    redacted = Redaction(8000, 8100, (Role.EXTERNAL,), "dtmf")
+    out = np.concatenate(list(render(linear(8000, 0, 3), (Role.EXTERNAL,), 0, (redacted,), rate=48_000)))
+    assert not out[48_000:48_600].any()
+    assert out[47_000:47_900].any()
+    assert out[48_700:49_000].any()
+
+
+def test_a_lower_rate_than_the_codec_has_will_do() -> None:
+    out = np.concatenate(list(render(linear(48_000, 0, 12), (Role.EXTERNAL,), 0, rate=8000)))[:, 0]
+    assert np.abs(out[200:-200].astype(int) - tone(8000, 12)[200:-200]).max() <= 2
+
+
+def test_blocks_that_the_call_clock_cannot_place_exactly_are_contiguous() -> None:
+    codec = by_name("L16", 44_100)
+    whole = tone(44_100, 20)
+    blocks = [
+        Block(Role.EXTERNAL, at * 8000 // 44_100, codec, whole[at : at + 333].astype(">i2").tobytes())
+        for at in range(0, whole.size, 333)
+    ]
+    out = np.concatenate(list(render(blocks, (Role.EXTERNAL,), 0, rate=44_100)))[:, 0]
+    assert out.tolist() == whole.tolist()
+
+
+@pytest.mark.parametrize("gap", [80, 160, 480])
+def test_a_decoder_that_can_conceals_its_own_losses(gap: int) -> None:
+    spoken: list[int] = []
+
+    class Concealing:
+        def decode(self, payload: bytes) -> Frames:
+            return np.full(len(payload), 1000, np.int16)
+
+        def conceal(self, count: int) -> Frames:
+            spoken.append(count)
+            return np.full(count, 77, np.int16)
+
+    codec = replace(PCMA, decoder=Concealing)
+    blocks = [Block(Role.EXTERNAL, at, codec, bytes(800)) for at in (0, 800 + gap, 1600 + gap + 500)]
+    out = pcm(blocks)
+    assert spoken == [gap]
+    assert out[800 : 800 + gap].tolist() == [77] * gap
+    redacted = Redaction(800, 801, (Role.EXTERNAL,), "dtmf")
+    assert not pcm(blocks[:2], 0, (redacted,))[800 : 800 + gap].any()
+    assert spoken == [gap]

@@ -56,6 +56,7 @@ def test_a_call_over_tls(tmp_path: Path) -> None:
             _, writer = await asyncio.open_connection(HOST, port, ssl=context)
             assert writer.get_extra_info("peercert")["serialNumber"] == "63"
             writer.close()
+            await writer.wait_closed()
 
         asyncio.run(live())
         gateway.wait_idle()

@@ -4,6 +4,7 @@ import json
 import stat
 import subprocess
 import wave
+from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
 
@@ -13,9 +14,10 @@ import pytest
 
 from gateway.codecs.g711 import A_LAW, MU_LAW
 from gateway.codecs.registry import Codec, by_name
-from gateway.export import BOTH, ExportError, Format, export
+from gateway.export import BOTH, ExportError, Format, export, sample_rate
 from gateway.recording.model import Redaction, Role
 from gateway.storage import container
+from tests.codecs.coded import opus
 
 PCMA, PCMU = by_name("PCMA", 8000), by_name("PCMU", 8000)
 RECORDING, CALL, SEGMENT = (str(UUID(int=number)) for number in (1, 2, 3))
@@ -244,3 +246,50 @@ def test_a_file_system_without_hard_links_will_do(tmp_path: Path, monkeypatch: p
     output = tmp_path / "call.wav"
     export([call()], BOTH, Format.WAV, output, length_units=0)
     assert list(tmp_path.iterdir()) == [output]
+
+
+def linear_track(number: int, role: Role, rate: int) -> container.Track:
+    return replace(track(number, role, by_name("L16", rate)), clock_rate=rate)
+
+
+@pytest.mark.parametrize(("used", "rate"), [((1,), 8000), ((1, 2), 16_000), ((), 8000)])
+def test_the_rate_is_the_highest_that_was_used(used: tuple[int, ...], rate: int) -> None:
+    tracks = [
+        track(1, Role.EXTERNAL),
+        linear_track(2, Role.EXTERNAL, 16_000),
+        linear_track(3, Role.AGENT, 48_000),
+    ]
+    blocks = [(number, number * SECOND, bytes(3200)) for number in used]
+    assert sample_rate([part(tracks, blocks)], (Role.EXTERNAL,)) == rate
+    assert sample_rate([part(tracks[2:], [])], BOTH) == 48_000
+
+
+@pytest.mark.parametrize("form", [Format.WAV, Format.FLAC, Format.MP3])
+@pytest.mark.parametrize("rate", [16_000, 44_100, 48_000])
+def test_a_file_has_the_rate_asked_for(tmp_path: Path, form: Format, rate: int) -> None:
+    spoken = (6000 * np.sin(2 * np.pi * 440 * np.arange(2 * rate) / rate)).astype(np.int16)
+    tracks = [linear_track(1, Role.EXTERNAL, rate), track(2, Role.AGENT)]
+    pieces = np.split(spoken, np.arange(rate // 10, 2 * rate, rate // 10))
+    audio = [(1, 800 * place, piece.astype(">i2").tobytes()) for place, piece in enumerate(pieces)]
+    blocks = [container.Block(*block) for block in audio]
+    plain = container.header(RECORDING, CALL, SEGMENT, 1, tracks, 10**18) + container.cluster(blocks)
+    output = tmp_path / f"call.{form}"
+    export([container.read([plain])], BOTH, form, output, length_units=2 * SECOND, rate=rate)
+    heard = decoded(output)
+    assert heard.shape == (2 * rate, 2)
+    if form is Format.MP3:
+        assert np.corrcoef(heard[:, 0], spoken)[0, 1] > 0.99
+    else:
+        assert heard[:, 0].tolist() == spoken.tolist()
+
+
+def test_opus_leaves_as_it_came(tmp_path: Path) -> None:
+    stream = opus(20)
+    tracks = [replace(track(1, Role.EXTERNAL, stream.codec), clock_rate=48_000, channels=2)]
+    blocks = [container.Block(1, 160 * place, payload) for place, payload in enumerate(stream.payloads)]
+    plain = container.header(RECORDING, CALL, SEGMENT, 1, tracks, 10**18) + container.cluster(blocks)
+    output = tmp_path / "call.mka"
+    export([container.read([plain])], (Role.EXTERNAL,), Format.MKA, output, length_units=2 * SECOND)
+    kept = container.read([output.read_bytes()])
+    assert [block.payload for block in kept.blocks()] == stream.payloads
+    assert decoded(output).shape == (len(stream.payloads) * 960, 2)

@@ -79,7 +79,9 @@ def descriptions(data: bytes) -> None:
         offer = sdp.parse(data)
     except sdp.SdpError:
         return
-    answer = sdp.answer(offer, supported, [40_000] * len(offer.media), "192.0.2.10", 1, 1)
+    answer = sdp.answer(
+        offer, supported, [40_000] * len(offer.media), "192.0.2.10", 1, 1, lambda line, size: bytes(size)
+    )
     if len(sdp.parse(answer).media) != len(offer.media):
         raise AssertionError("the answer has another number of lines than the offer")
     sdp.completed(offer, sdp.open_again(offer))

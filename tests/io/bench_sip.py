@@ -64,7 +64,7 @@ async def serving(
         yield server
     finally:
         server.sip.close()
-        await asyncio.sleep(0)
+        await asyncio.sleep(0.05)  # for what closes to be closed
 
 
 def free_port() -> int:

@@ -1,3 +1,4 @@
+import base64
 from contextlib import suppress
 
 import pytest
@@ -64,8 +65,12 @@ def test_parse() -> None:
     assert parse(OFFER) == parse(OFFER.replace(b"\n", b"\r\n"))
 
 
+def secret(line: int, size: int) -> bytes:
+    return bytes([line]) * size
+
+
 def test_answer() -> None:
-    text = answer(parse(OFFER), g711, [40000, 40002, 40004, 40006, None], "192.0.2.1", 5, 2)
+    text = answer(parse(OFFER), g711, [40000, 40002, 40004, 40006, None], "192.0.2.1", 5, 2, secret)
     assert text.decode().splitlines() == [
         "v=0", "o=- 5 2 IN IP4 192.0.2.1", "s=-", "c=IN IP4 192.0.2.1", "t=0 0",
         "m=audio 40000 RTP/AVP 8 0 101 102", "a=rtpmap:8 PCMA/8000", "a=rtpmap:0 PCMU/8000",
@@ -77,7 +82,7 @@ def test_answer() -> None:
         "m=application 0 UDP/DTLS/SCTP webrtc-datachannel",
     ]  # fmt: skip
     with pytest.raises(ValueError, match="zip"):
-        answer(parse(OFFER), g711, [1], "192.0.2.1", 5, 2)
+        answer(parse(OFFER), g711, [1], "192.0.2.1", 5, 2, secret)
 
 
 def test_channels_and_parameters_are_asked_about_and_answered() -> None:
@@ -92,7 +97,7 @@ def test_channels_and_parameters_are_asked_about_and_answered() -> None:
         b"a=fmtp:97 octet-align=1; mode-set=7\na=rtpmap:98 CN/16000\n"
     ).media
     offer = SessionDescription("", (media,))
-    lines = answer(offer, any_format, [6], "192.0.2.1", 1, 1).decode().splitlines()
+    lines = answer(offer, any_format, [6], "192.0.2.1", 1, 1, secret).decode().splitlines()
     assert lines[5:-1] == [
         "m=audio 6 RTP/AVP 96 10 97 13 98", "a=rtpmap:96 opus/48000/2", "a=rtpmap:10 L16/44100/2",
         "a=rtpmap:97 AMR/8000", "a=fmtp:97 octet-align=1; mode-set=7", "a=rtpmap:13 CN/8000", "a=rtpmap:98 CN/16000",
@@ -106,7 +111,7 @@ def test_channels_and_parameters_are_asked_about_and_answered() -> None:
 
 
 def test_answer_over_ipv6_and_with_refused_line() -> None:
-    text = answer(parse(OFFER), g711, [None, 40002, 0, 0, 0], "2001:db8::1", 5, 2).decode()
+    text = answer(parse(OFFER), g711, [None, 40002, 0, 0, 0], "2001:db8::1", 5, 2, secret).decode()
     assert "c=IN IP6 2001:db8::1\r\n" in text
     assert "m=audio 0 RTP/AVP 111 8 0 101 102\r\na=label:96\r\nm=audio 40002" in text
 
@@ -159,7 +164,7 @@ def test_mutations_raise_only_sdp_error_and_answers_keep_the_lines(data: st.Data
         offer = parse(mutated)
     except SdpError:
         return
-    answered = parse(answer(offer, g711, [4000] * len(offer.media), "192.0.2.1", 1, 1))
+    answered = parse(answer(offer, g711, [4000] * len(offer.media), "192.0.2.1", 1, 1, secret))
     assert [(m.kind, m.transport, m.label) for m in answered.media] == [
         (m.kind, m.transport, m.label) for m in offer.media
     ]
@@ -172,3 +177,20 @@ def test_every_prefix_is_read_or_refused_and_tails_change_nothing() -> None:
         with suppress(SdpError):
             parse(OFFER[:length])
     assert parse(OFFER + b"\r\n\0\r\n") == parse(OFFER)
+
+
+def test_secure_lines_are_answered_with_a_key_for_the_first_suite_that_is_known() -> None:
+    offer = parse(
+        b"v=0\r\nc=IN IP4 192.0.2.9\r\n"
+        b"m=audio 4000 RTP/SAVP 8\r\na=label:1\r\n"
+        b"a=crypto:1 UNKNOWN_SUITE inline:AAAA\r\n"
+        b"a=crypto:2 AES_CM_128_HMAC_SHA1_80 inline:" + base64.b64encode(bytes(range(30))) + b"|2^31\r\n"
+        b"m=audio 4002 RTP/SAVPF 8\r\na=crypto:1 UNKNOWN_SUITE inline:AAAA\r\n"
+    )
+    crypto = offer.media[0].crypto
+    assert crypto is not None
+    assert crypto.keys[0].secret == bytes(range(30))
+    lines = answer(offer, g711, [6000, 6002], "192.0.2.1", 1, 1, secret).decode().splitlines()
+    assert "m=audio 6000 RTP/SAVP 8" in lines
+    assert f"a=crypto:2 AES_CM_128_HMAC_SHA1_80 inline:{'A' * 40}" in lines
+    assert "m=audio 0 RTP/SAVPF 8" in lines

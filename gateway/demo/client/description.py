@@ -22,7 +22,8 @@ def offer(plan: Plan, address: str, ports: Sequence[int], version: int) -> bytes
     lines = ["v=0", f"o=src 1 {version} IN IP4 {address}", "s=-", f"c=IN IP4 {address}", "t=0 0"]
     for leg, port in zip((plan.caller, plan.callee), ports, strict=True):
         lines += [
-            f"m=audio {port} RTP/AVP {types}",
+            f"m=audio {port} RTP/{'SAVP' if leg.srtp else 'AVP'} {types}",
+            *([leg.srtp.line()] if leg.srtp else []),
             f"a=rtpmap:{plan.media_type} {plan.codec}/{plan.clock_rate}{channels}",
             *([f"a=fmtp:{plan.media_type} {plan.parameters}"] if plan.parameters else []),
             f"a=rtpmap:{plan.event_type} telephone-event/{plan.clock_rate}",

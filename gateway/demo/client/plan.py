@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from gateway.demo.client.srtp import Srtp
+
 STATIC_TYPES = {"PCMU": 0, "GSM": 3, "PCMA": 8, "G722": 9, "G729": 18}  # RFC 3551 table 4
 
 
@@ -37,6 +39,7 @@ class Leg:
     ssrc: int | None = None  # None: random, as are the next two
     sequence: int | None = None
     timestamp: int | None = None
+    srtp: Srtp | None = None  # None: plain RTP
     ssrc_change_at: float | None = None  # seconds of media: a new SSRC, sequence and timestamp from here on
 
 

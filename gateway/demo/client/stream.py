@@ -43,6 +43,7 @@ class Stream:
         self._count = int(plan.seconds * 1000 / plan.ptime_ms)
         self._interval = plan.ptime_ms / 1000 / (1 + leg.skew_ppm * 1e-6)
         self._packets = leg.packets
+        self._seal = leg.srtp.sealer() if leg.srtp else bytes
         self._audio = np.frombuffer(leg.audio, np.uint8)
         self._random = Random(seed)  # noqa: S311 (identifiers of a test call)
         self._noise = np.random.default_rng(seed)
@@ -67,7 +68,7 @@ class Stream:
             fate, sent = self._waiting.pop()
             self._counts[fate] += 1
             if fate is not _Fate.LOST:
-                leaving.append(sent.datagram)
+                leaving.append(self._seal(sent.datagram))
                 if self._plan.keep:
                     self._sent.append(sent)
         return leaving
