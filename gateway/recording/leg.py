@@ -139,26 +139,27 @@ class LiveLeg:
             return []
         rates = self._rates(rings.kind[cells])
         media = rings.media[cells] * NS_PER_SECOND // rates
-        delays = self._delays(rings.arrival[cells], media, rates, wanted)
+        lengths, joints = self._lengths(rings, cells[:wanted])
+        delays = self._delays(rings.arrival[cells], media, rates, lengths * UNIT_NS)
         self._shift_ns = int(delays[-1]) - self._started_ns
         self._mask(limit)
         times = (media[:wanted] + delays - self._started_ns) // UNIT_NS
-        return self._blocks(rings, cells[:wanted], times, end)
+        return self._blocks(rings, cells[:wanted], times, lengths, joints, end)
 
-    def _delays(self, arrivals: Ints, media: Ints, rates: Ints, wanted: int) -> Ints:
-        """By what (ns) to place the first `wanted` packets; where the clock rate changes, time begins anew."""
+    def _delays(self, arrivals: Ints, media: Ints, rates: Ints, lengths: Ints) -> Ints:
+        """By what (ns) to place the packets whose lengths are given; where the clock rate changes, time begins anew."""
         if (rates == self._rate).all():
-            return self._clock.follow(arrivals - media, arrivals, wanted)
+            return self._clock.follow(arrivals - media, arrivals, lengths)
         runs = []
         changes = (np.flatnonzero(rates[1:] != rates[:-1]) + 1).tolist()
         for start, stop in pairwise([0, *changes, len(rates)]):
-            if start >= wanted:
+            if start >= len(lengths):
                 break
             if rates[start] != self._rate:
                 self._clock.restart()
                 self._rate = int(rates[start])
             lags = arrivals[start:stop] - media[start:stop]
-            runs.append(self._clock.follow(lags, arrivals[start:stop], min(stop, wanted) - start))
+            runs.append(self._clock.follow(lags, arrivals[start:stop], lengths[start:stop]))
         return np.concatenate(runs)
 
     def _rates(self, kinds: Octets) -> Ints:
@@ -183,9 +184,10 @@ class LiveLeg:
         start = max(0, begins // UNIT_NS)
         return Span(start, max((begins + lasts) // UNIT_NS, start + 1))
 
-    def _blocks(self, rings: Rings, cells: Ints, times: Ints, end: int) -> list[Placed]:
+    def _blocks(
+        self, rings: Rings, cells: Ints, times: Ints, lengths: Ints, joints: Ints, end: int
+    ) -> list[Placed]:
         kinds, sizes = rings.kind[cells], rings.size[cells].astype(np.int64)
-        lengths, joints = self._lengths(rings, cells, kinds, sizes)
         keep = (
             ~self.redacted.touches(times, times + lengths)
             & (times >= 0)
@@ -220,12 +222,13 @@ class LiveLeg:
             )
         ]
 
-    def _lengths(self, rings: Rings, cells: Ints, kinds: Octets, sizes: Ints) -> tuple[Ints, Ints]:
+    def _lengths(self, rings: Rings, cells: Ints) -> tuple[Ints, Ints]:
         """How long packets last, in units and at least one, and how they join to what follows.
 
         A joint is by how many units the next packet may be off to stand in the same block: 0, or 1 where the
         codec's clock has no whole units; ALONE where none may.
         """
+        kinds, sizes = rings.kind[cells], rings.size[cells].astype(np.int64)
         lengths, joints = np.empty(len(cells), np.int64), np.empty(len(cells), np.int64)
         for kind, mine in _by_kind(kinds):
             codec = self._table.codec(self.number, kind)

@@ -21,8 +21,11 @@ JUMP_NS = 100_000_000
 PROOF_NS = 1_000_000_000
 # So is one that falls by more than this at once: less may be a packet that was long under way.
 FALL_NS = 500_000_000
-# Fastest that the anchor moves later: clocks differ by up to 200 ppm; slower than a growing queue.
+# Fastest that the anchor moves: clocks differ by up to 200 ppm, and what moves faster is a queue.
 SLOPE_PPM = 250
+# A leg that is further off than this is not where it belongs: it moves as fast as rendering plays over steps.
+ASTRAY_NS = 20_000_000
+ASTRAY_PPM = 1000
 HISTORY_NS = 5_000_000_000  # how long the minimum of a commit is remembered
 
 
@@ -36,23 +39,26 @@ class LegClock:
         self._floor = 0  # ns, least anchor at `_floor_at`: what began before the call keeps its order
         self._floor_at = 0
         self._minima: deque[tuple[int, int]] = deque()  # (arrival, least delay) of recent commits
+        self._end: int | None = None  # ns, where what was placed last ends, on the clock of arrivals
 
     def restart(self) -> None:
         """Forget the sender: another stream begins."""
         self._anchor = None
         self._minima.clear()
 
-    def follow(self, delays: Ints, arrivals: Ints, count: int) -> Ints:
-        """Delays (ns) to place the first `count` packets by.
+    def follow(self, delays: Ints, arrivals: Ints, lengths: Ints) -> Ints:
+        """Delays (ns) to place the first packets by, as many as there are `lengths` (ns).
 
         `delays` and `arrivals` (ns) are of all packets waiting on the leg, in order of sequence; those
-        after the first `count` are only looked at.
+        without a length are only looked at.
         """
+        count = len(lengths)
         placed = np.empty(count, np.int64)
         start = 0
         while start < count:
             stop = self._unbroken(delays, start)
-            self._follow_run(delays[start:stop], arrivals[start:stop], placed[start : min(stop, count)])
+            ends = (arrivals - delays)[start : min(stop, count)] + lengths[start:stop]
+            self._follow_run(delays[start:stop], arrivals[start:stop], placed[start : min(stop, count)], ends)
             start = stop
             if start < count:
                 self.restart()
@@ -67,11 +73,14 @@ class LegClock:
             self.restart()
         return start + 1 + int(breaks[0]) if len(breaks) else len(delays)
 
-    def _follow_run(self, delays: Ints, arrivals: Ints, placed: Ints) -> None:
-        """Place one run by its anchor; the anchor moves where the delay has jumped for good, or strayed."""
+    def _follow_run(self, delays: Ints, arrivals: Ints, placed: Ints, ends: Ints) -> None:
+        """Place one run by its anchor; the anchor moves where the delay has jumped for good, or strayed.
+
+        `ends` are the RTP times at which the packets to place end.
+        """
         if self._anchor is None:
             self._floor = self._started_ns - int(arrivals[0] - delays[0])
-            self._anchor = max(int(delays.min()), self._floor)
+            self._anchor = max(self._joined(int(delays.min()), int(arrivals[0] - delays[0])), self._floor)
             self._moved_at = self._floor_at = int(arrivals[0])
         ahead = np.minimum.accumulate(delays[::-1])[::-1]  # the least delay from each packet on
         proven = (arrivals <= arrivals.max() - PROOF_NS) | (ahead > self._anchor + FALL_NS)
@@ -79,13 +88,24 @@ class LegClock:
         if len(jumped):
             at = int(jumped[0])
             placed[:at] = self._anchor
+            if at:
+                self._end = int(ends[at - 1]) + self._anchor
             self.restart()
-            self._anchor, self._moved_at = int(ahead[at]), int(arrivals[at])
+            self._anchor = self._joined(int(ahead[at]), int(arrivals[at] - delays[at]))
+            self._moved_at = int(arrivals[at])
             placed[at:] = self._anchor
+            self._end = int(ends[-1]) + self._anchor
             return
         self._drift(int(ahead[0]), int(arrivals[0]))
         placed[:] = self._anchor
+        self._end = int(ends[-1]) + self._anchor
         self._minima.append((int(arrivals[len(placed) - 1]), int(delays[: len(placed)].min())))
+
+    def _joined(self, anchor: int, begins: int) -> int:
+        """The anchor by which a sender that starts anew goes on where the leg ended, where that is as good."""
+        if self._end is None or abs(begins + anchor - self._end) > DEADBAND_NS:
+            return anchor
+        return self._end - begins
 
     def _drift(self, least: int, arrival: int) -> None:
         assert self._anchor is not None
@@ -94,8 +114,8 @@ class LegClock:
         floor = self._floor - (arrival - self._floor_at) * SLOPE_PPM // 1_000_000
         estimate = max(floor, min([least, *(delay for _, delay in self._minima)]))
         stray = estimate - self._anchor
-        if stray > 0:
-            stray = min(stray, (arrival - self._moved_at) * SLOPE_PPM // 1_000_000)
+        most = (arrival - self._moved_at) * (ASTRAY_PPM if abs(stray) > ASTRAY_NS else SLOPE_PPM) // 1_000_000
+        stray = max(-most, min(stray, most))
         if abs(stray) > DEADBAND_NS:
             self._anchor += stray
             self._moved_at = arrival

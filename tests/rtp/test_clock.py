@@ -32,7 +32,7 @@ def place(media: Ints, arrivals: Ints, slice_ns: int = SECOND // 2) -> Ints:
             continue
         count = int(aged[-1]) + 1
         waiting = slice(done, come)
-        delays = clock.follow(arrivals[waiting] - media[waiting], arrivals[waiting], count)
+        delays = clock.follow(arrivals[waiting] - media[waiting], arrivals[waiting], np.full(count, 20 * MS))
         placed[done : done + count] = media[done : done + count] + delays - STARTED
         done += count
     return placed
@@ -150,3 +150,33 @@ def test_whatever_comes_is_placed_and_never_after_it_came(steps: list[tuple[int,
     media = np.cumsum([media for _, media in steps])
     placed = place(media, arrivals)
     assert (placed <= arrivals - STARTED + SECOND).all()
+
+
+@pytest.mark.parametrize("late_ms", [-7, 0, 3, 7])
+def test_another_sender_goes_on_where_the_leg_ended(late_ms: int) -> None:
+    clock, spoken = LegClock(STARTED), times(1)
+    lengths = np.full(len(spoken), 20 * MS)
+    first = clock.follow(STARTED + spoken - spoken, STARTED + spoken, lengths)
+    clock.restart()
+    media = spoken + 31 * SECOND
+    arrivals = STARTED + SECOND + spoken + late_ms * MS
+    second = clock.follow(arrivals - media, arrivals, lengths)
+    assert (media + second)[0] == (spoken + first)[-1] + 20 * MS
+
+
+@pytest.mark.parametrize("late_ms", [-40, 40])
+def test_another_sender_that_begins_elsewhere_stays_there(late_ms: int) -> None:
+    clock, spoken = LegClock(STARTED), times(1)
+    lengths = np.full(len(spoken), 20 * MS)
+    clock.follow(STARTED + spoken - spoken, STARTED + spoken, lengths)
+    clock.restart()
+    arrivals = STARTED + SECOND + spoken + late_ms * MS
+    placed = spoken + clock.follow(arrivals - spoken, arrivals, lengths)
+    assert (placed == arrivals).all()
+
+
+def test_a_sender_that_falls_behind_and_catches_up_is_not_taken_for_a_clock() -> None:
+    spoken = times(25)
+    arrivals = STARTED + spoken + np.where(spoken < 7 * SECOND, 15 * MS, 0)
+    placed = place(spoken, arrivals)
+    assert len(set((placed - spoken).tolist())) == 1
