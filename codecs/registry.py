@@ -5,10 +5,9 @@ from __future__ import annotations
 from gateway.codecs import amr, framed, g711, l16, opus
 from gateway.codecs.codec import Codec
 
-__all__ = ["CODECS", "Codec", "CodecError", "by_name", "by_track", "is_noise", "supported"]
+__all__ = ["CODECS", "Codec", "CodecError", "by_name", "by_track", "supported"]
 
 CODECS = (*g711.CODECS, *framed.CODECS, *opus.CODECS, *l16.CODECS, *amr.CODECS)
-COMFORT_NOISE = "CN"  # RFC 3389
 
 # Names in use for G.729 with the annexes that its payload does not tell of.
 _ALIASES = {"G729A": "G729", "G729B": "G729", "G729AB": "G729", "G.729": "G729"}
@@ -48,11 +47,6 @@ def by_track(matroska_id: str, private: bytes, sample_rate: int = 0, channels: i
     if codec is None:
         raise CodecError(f"a track of codec {matroska_id} with private data {private.hex()} is not known")
     return codec
-
-
-def is_noise(name: str) -> bool:
-    """Whether an RTP encoding name is that of comfort noise."""
-    return name.upper() == COMFORT_NOISE
 
 
 def _key(name: str, clock_rate: int, channels: int, parameters: str) -> _Key:

@@ -18,7 +18,7 @@ from gateway.recording.model import CallFacts, CallState, Part, RecordingFacts, 
 from gateway.storage import container, files, tables
 from gateway.storage.index import Index
 from gateway.storage.keys import KeysError, NodePublicKey, PrivateKeyProvider
-from gateway.storage.playback import UpTo, stored_parts
+from gateway.storage.parts import UpTo, stored_parts
 from gateway.storage.records import CallRecord, RecordError, open_call, part_name
 from gateway.storage.sealing import AlteredError, SealedReader, SealError, Source, open_sealed
 from gateway.storage.vault import CALL_FILE, MANIFEST_SUFFIX, PART_FILE, NotInVault, Vault

@@ -29,7 +29,7 @@ from gateway.storage.keys import (
     load_node_public,
 )
 from gateway.storage.lookup import search_hashes
-from gateway.storage.playback import stored_parts
+from gateway.storage.parts import stored_parts
 from gateway.storage.records import CallRecord, RecordError, open_call
 from gateway.storage.sealing import SealError
 from gateway.storage.vault import Vault, VaultError

@@ -131,27 +131,33 @@ def _add_keeping(command: Command) -> None:
     chosen.add_argument("call", nargs="?", metavar="CALL", help="a call id, or enough of its start")
     chosen.add_argument("--all", action="store_true", help="every recording, as without a CALL")
     _json_option(verify)
-    keys = command("keys", "make, show or rotate the keys")
-    action = keys.add_subparsers(dest="action", metavar="ACTION", required=True)
-    for name, summary in (
-        ("init", "make the keys of a new vault"),
-        ("show", "show which keys are there, and the public ones"),
-        ("rotate", "make a new vault key and wrap every data key to it; the audio stays as it is"),
-    ):
-        made = action.add_parser(name, help=summary, description=_sentence(summary), allow_abbrev=False)
-        _config_option(made, argparse.SUPPRESS)
-    users = command("sip-user", "who may place recordings by digest authentication")
-    action = users.add_subparsers(dest="action", metavar="ACTION", required=True)
-    for name, summary in (
-        ("add", "let a user in, or change the password, which is asked for or read from standard input"),
-        ("list", "list users"),
-        ("remove", "keep a user out"),
-    ):
-        made = action.add_parser(name, help=summary, description=_sentence(summary), allow_abbrev=False)
-        _config_option(made, argparse.SUPPRESS)
-        if name != "list":
-            made.add_argument("name", metavar="NAME", help="the user's name")
+    _add_actions(
+        command("keys", "make, show or rotate the keys"),
+        init="make the keys of a new vault",
+        show="show which keys are there, and the public ones",
+        rotate="make a new vault key and wrap every data key to it; the audio stays as it is",
+    )
+    users = _add_actions(
+        command("sip-user", "who may place recordings by digest authentication"),
+        add="let a user in, or change the password, which is asked for or read from standard input",
+        list="list users",
+        remove="keep a user out",
+    )
+    for action in ("add", "remove"):
+        users[action].add_argument("name", metavar="NAME", help="the user's name")
     command("reindex", "make the index anew from the vault")
+
+
+def _add_actions(parser: argparse.ArgumentParser, **summaries: str) -> dict[str, argparse.ArgumentParser]:
+    """What a command does is said by a word after it; each has its own --help."""
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    made = {
+        name: actions.add_parser(name, help=summary, description=_sentence(summary), allow_abbrev=False)
+        for name, summary in summaries.items()
+    }
+    for action in made.values():
+        _config_option(action, argparse.SUPPRESS)
+    return made
 
 
 def _sentence(summary: str) -> str:

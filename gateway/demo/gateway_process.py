@@ -128,12 +128,12 @@ def _free_port() -> int:
 def _free_range(count: int) -> int:
     """The first of `count` UDP ports in a row that are free, an even one."""
     for first in range(20_000, 60_000, count):
-        if all(map(_is_free, range(first, first + count))):
+        if all(map(is_free, range(first, first + count))):
             return first
     raise DemoError(f"no {count} UDP ports in a row are free between 20000 and 60000")
 
 
-def _is_free(port: int) -> bool:
+def is_free(port: int) -> bool:
     with socket.socket(type=socket.SOCK_DGRAM) as probe:
         try:
             probe.bind((HOST, port))

@@ -46,7 +46,6 @@ log = logging.getLogger(__name__)
 CHECKPOINT_SECONDS = 5.0
 STORE_AGAIN_SECONDS = 2.0  # between two tries to write on a disk that has no room
 LOAD_SECONDS = 1.0  # between two looks whether calls can be taken
-MAX_VOICES = 2  # an external and an agent leg
 CAUSES = {
     "bye": "the recording client ended the call",
     "cancel": "the recording client cancelled the call",

@@ -67,36 +67,35 @@ class Headers:
         return Headers(((name, value), *rest, *others))
 
 
+class _Placed:
+    """What says to which transaction a message belongs. Raises BadMessage where it is missing or broken."""
+
+    __slots__ = ()
+    headers: Headers
+
+    @property
+    def cseq(self) -> CSeq:
+        return CSeq.parse(self.headers.get("CSeq") or "")
+
+    @property
+    def via(self) -> Via:
+        return Via.parse(next(iter(self.headers.all("Via")), ""))
+
+
 @dataclass(frozen=True, slots=True)
-class Request:
+class Request(_Placed):
     method: str
     uri: str = field(repr=False)  # numbers and names stay out of tracebacks
     headers: Headers = field(repr=False)
     body: bytes = field(default=b"", repr=False)
 
-    @property
-    def cseq(self) -> CSeq:
-        return CSeq.parse(self.headers.get("CSeq") or "")
-
-    @property
-    def via(self) -> Via:
-        return Via.parse(next(iter(self.headers.all("Via")), ""))
-
 
 @dataclass(frozen=True, slots=True)
-class Response:
+class Response(_Placed):
     status: int
     reason: str
     headers: Headers = field(repr=False)
     body: bytes = field(default=b"", repr=False)
-
-    @property
-    def cseq(self) -> CSeq:
-        return CSeq.parse(self.headers.get("CSeq") or "")
-
-    @property
-    def via(self) -> Via:
-        return Via.parse(next(iter(self.headers.all("Via")), ""))
 
 
 Message = Request | Response

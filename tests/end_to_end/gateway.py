@@ -24,6 +24,7 @@ import numpy as np
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.codecs.rendering import Frames
+from gateway.demo.gateway_process import is_free
 
 HOST = "127.0.0.1"
 ROOT = Path(__file__).parents[2]
@@ -156,7 +157,7 @@ class Gateway:
 
     def media_ports_in_use(self) -> list[int]:
         """Where running calls take their media."""
-        return [port for port in self._media_ports if not _is_free(port)]
+        return [port for port in self._media_ports if not is_free(port)]
 
     def wait_idle(self, seconds: float = 20.0) -> None:
         """Wait until every call is stored as it ended."""
@@ -237,17 +238,8 @@ def _free_range(count: int) -> int:
     """The first of so many UDP ports of which none is in use now."""
     while True:
         first = random.randrange(20_000, 32_000 - count, 2)
-        if all(map(_is_free, range(first, first + count))):
+        if all(map(is_free, range(first, first + count))):
             return first
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket(type=socket.SOCK_DGRAM) as probe:
-        try:
-            probe.bind((HOST, port))
-        except OSError:
-            return False
-    return True
 
 
 def _environment() -> dict[str, str]:

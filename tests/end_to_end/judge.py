@@ -18,8 +18,8 @@ import tink
 from cryptography.hazmat.primitives import hpke
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
-from tink import secret_key_access, streaming_aead
-from tink.proto import aes_gcm_hkdf_streaming_pb2, common_pb2, tink_pb2
+
+from tests.tink_judge import primitive
 
 Samples = npt.NDArray[np.int16]
 Octets = npt.NDArray[np.int16]  # a leg on the call clock: 0 to 255, and NOTHING where there is no audio
@@ -94,30 +94,13 @@ def unseal(part: Path, data_key: bytes, recording_id: str, *, torn: bool = False
     """A part's plaintext, by Tink; of a torn one what is authentic before the tear."""
     plain = io.BytesIO()
     with part.open("rb") as file:
-        stream: Any = _tink(data_key).new_decrypting_stream(file, recording_id.encode())
+        stream: Any = primitive(data_key).new_decrypting_stream(file, recording_id.encode())
         try:
             while chunk := stream.read(1024):
                 plain.write(chunk)
         except tink.TinkError:
             assert torn, f"{part.name} does not open"
     return plain.getvalue()
-
-
-def _tink(data_key: bytes) -> streaming_aead.StreamingAead:
-    params = aes_gcm_hkdf_streaming_pb2.AesGcmHkdfStreamingParams(
-        ciphertext_segment_size=4096, derived_key_size=32, hkdf_hash_type=common_pb2.SHA256
-    )
-    key = aes_gcm_hkdf_streaming_pb2.AesGcmHkdfStreamingKey(key_value=data_key, params=params)
-    data = tink_pb2.KeyData(
-        type_url="type.googleapis.com/google.crypto.tink.AesGcmHkdfStreamingKey",
-        value=key.SerializeToString(),
-        key_material_type=tink_pb2.KeyData.SYMMETRIC,
-    )
-    keyset = tink_pb2.Keyset(primary_key_id=1)
-    keyset.key.add(key_data=data, status=tink_pb2.ENABLED, key_id=1, output_prefix_type=tink_pb2.RAW)
-    streaming_aead.register()
-    handle = tink.proto_keyset_format.parse(keyset.SerializeToString(), secret_key_access.TOKEN)
-    return handle.primitive(streaming_aead.StreamingAead)
 
 
 def plaintexts(storage: Path, recording: dict[str, Any]) -> list[bytes]:

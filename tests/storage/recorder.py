@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import struct
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
+from gateway.export.source import manifest_of, open_parts
 from gateway.recording.model import (
     CallFacts,
     CallState,
@@ -22,7 +24,7 @@ from gateway.recording.model import (
     Role,
     Speech,
 )
-from gateway.storage.container import Block, Chapter, Track, cluster, header, trailer
+from gateway.storage.container import Block, Chapter, Reader, Track, cluster, header, trailer
 from gateway.storage.index import Index
 from gateway.storage.keys import FilePrivateKeys, KeyPaths, RecorderKeys, create_keys, load_recorder
 from gateway.storage.sealing import Sealer
@@ -131,6 +133,11 @@ class Recorder:
         """A call recorded from its start to its end."""
         facts, key = self.begin(n)
         return self.finish(facts, self.write_part(facts, key))
+
+    def read(self, facts: CallFacts) -> AbstractContextManager[list[Reader]]:
+        """The parts of a finished call's first recording, decrypted."""
+        ids = facts.id, facts.started_ns, facts.recordings[0].id
+        return open_parts(self.vault, manifest_of(self.vault, *ids, self.keys.node.public), self.private)
 
     def part_path(self, facts: CallFacts, number: int = 1) -> Path:
         return self.vault.part_path(facts.id, facts.started_ns, facts.recordings[0].id, number)

@@ -12,13 +12,12 @@ from pathlib import Path
 import pytest
 
 from gateway.recording.model import CallState, LegReport, RecordingState, Role
-from gateway.storage import files
-from gateway.storage.playback import open_recording
 from gateway.storage.records import open_call
 from gateway.storage.recovery import STOPPED, STOPPED_EARLY, recover
 from gateway.storage.reindex import reindex
 from gateway.storage.vault import CALL_FILE, VaultBusy
 from gateway.storage.verify import verify
+from tests.storage.interruption import Stopped, stopped_after
 from tests.storage.recorder import BLOCKS, STARTED_NS, Recorder, identifier
 
 
@@ -71,7 +70,7 @@ def test_recovered_audio_is_the_authentic_prefix(recorder: Recorder) -> None:
     path.write_bytes(path.read_bytes()[:30_000])
     recover(recorder.vault, recorder.index, recorder.keys.node)
     found = recorder.index.get(facts.id).facts
-    for _, reader, _ in open_recording(recorder.vault, recorder.private, found, found.recordings[0]):
+    with recorder.read(found) as (reader,):
         blocks = list(reader.blocks())
     assert blocks == BLOCKS[: len(blocks)]
     assert len(blocks) > 30
@@ -162,30 +161,14 @@ def test_what_cannot_be_trusted_is_left(recorder: Recorder) -> None:
     assert path.read_bytes() == b"{}"
 
 
-class Stopped(Exception):
-    pass
-
-
 def test_recovery_itself_may_be_killed_anywhere(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
     for n in (1, 2):
         facts, key = recorder.begin(n)
         recorder.write_part(facts, key, torn=True)
     recorder.begin(3)
-    replace = files.replace
     for allowed in range(6):
-        left = allowed % 3
-
-        def stopping(path: Path, data: bytes, *, sync: bool = True) -> None:
-            nonlocal left
-            if not left:
-                raise Stopped
-            left -= 1
-            replace(path, data, sync=sync)
-
-        with monkeypatch.context() as patch:
-            patch.setattr(files, "replace", stopping)
-            with contextlib.suppress(Stopped):
-                recover(recorder.vault, recorder.index, recorder.keys.node)
+        with contextlib.suppress(Stopped), stopped_after(allowed % 3, monkeypatch):
+            recover(recorder.vault, recorder.index, recorder.keys.node)
     recover(recorder.vault, recorder.index, recorder.keys.node)
     assert list(recorder.index.calls(states=[CallState.RECORDING])) == []
     assert well(recorder)
@@ -222,16 +205,10 @@ def test_a_killed_writer_loses_nothing_it_wrote(tmp_path: Path) -> None:
         assert [found.state for found in done] == [CallState.PARTIAL] * 10
         assert well(recorder)
         for record in recorder.index.calls():
-            (recording,) = record.facts.recordings
-            for _, reader, sealed in open_recording(
-                recorder.vault, recorder.private, record.facts, recording
-            ):
-                blocks = list(reader.blocks())
-                assert len(blocks) >= 55
-                assert [block.time for block in blocks[::2]] == [
-                    800 * at for at in range((len(blocks) + 1) // 2)
-                ]
-                assert sealed.segments >= recording.parts[0].bytes // 4096
+            with recorder.read(record.facts) as (reader,):
+                times = [block.time for block in reader.blocks()]
+            assert len(times) >= 55
+            assert times[::2] == [800 * at for at in range((len(times) + 1) // 2)]
 
 
 def test_the_rebuilt_index_equals_the_lost_one(recorder: Recorder) -> None:

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from gateway.storage import files
 from gateway.storage.keys import FilePrivateKeys, NotOpened, PrivateKeyMissing, load_vault_public
 from gateway.storage.records import RecordError, open_call
 from gateway.storage.reindex import reindex
 from gateway.storage.rotation import rotate
 from gateway.storage.vault import VaultBusy
+from tests.storage.interruption import Stopped, stopped_after
 from tests.storage.recorder import Recorder
 
 
@@ -46,31 +46,16 @@ def test_all_moves_to_the_new_key_and_the_audio_stays(recorder: Recorder, tmp_pa
         recorder.vault.data_key(calls[0].recordings[0].id, FilePrivateKeys(saved))
 
 
-class Stopped(Exception):
-    pass
-
-
 def test_it_can_stop_anywhere_and_go_on(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
     for n in range(2):
         recorder.call(n)
-    replace = files.replace
     stops = 0
     for allowed in range(8):
-        left = allowed
-
-        def stopping(path: Path, data: bytes, *, sync: bool = True) -> None:
-            nonlocal left
-            if not left:
-                raise Stopped
-            left -= 1
-            replace(path, data, sync=sync)
-
-        with monkeypatch.context() as patch:
-            patch.setattr(files, "replace", stopping)
-            try:
+        try:
+            with stopped_after(allowed, monkeypatch):
                 rotate(recorder.vault, recorder.index, recorder.paths)
-            except Stopped:
-                stops += 1
+        except Stopped:
+            stops += 1
         readable(recorder)
     assert stops >= 3
     public = rotate(recorder.vault, recorder.index, recorder.paths)

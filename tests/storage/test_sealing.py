@@ -6,37 +6,16 @@ import io
 import os
 
 import pytest
-import tink
 from hypothesis import given
 from hypothesis import strategies as st
-from tink import secret_key_access, streaming_aead
-from tink.proto import aes_gcm_hkdf_streaming_pb2, common_pb2, tink_pb2
 
 from gateway.storage.sealing import AlteredError, Ending, Sealer, SealError, TruncatedError, open_sealed
+from tests.tink_judge import primitive
 
 KEY, AAD = bytes(range(32)), b"0199d6a4-0000-7000-8000-000000000001"
 SALT, PREFIX = b"s" * 32, b"prefix7"
 FIRST, LATER = 4096 - 40 - 16, 4096 - 16
 BOUNDARIES = [0, 1, FIRST - 1, FIRST, FIRST + 1, FIRST + LATER - 1, FIRST + LATER, FIRST + LATER + 1, 20_000]
-
-
-def tink_primitive() -> streaming_aead.StreamingAead:
-    key = aes_gcm_hkdf_streaming_pb2.AesGcmHkdfStreamingKey(
-        key_value=KEY,
-        params=aes_gcm_hkdf_streaming_pb2.AesGcmHkdfStreamingParams(
-            ciphertext_segment_size=4096, derived_key_size=32, hkdf_hash_type=common_pb2.SHA256
-        ),
-    )
-    data = tink_pb2.KeyData(
-        type_url="type.googleapis.com/google.crypto.tink.AesGcmHkdfStreamingKey",
-        value=key.SerializeToString(),
-        key_material_type=tink_pb2.KeyData.SYMMETRIC,
-    )
-    keyset = tink_pb2.Keyset(primary_key_id=1)
-    keyset.key.add(key_data=data, status=tink_pb2.ENABLED, key_id=1, output_prefix_type=tink_pb2.RAW)
-    streaming_aead.register()
-    handle = tink.proto_keyset_format.parse(keyset.SerializeToString(), secret_key_access.TOKEN)
-    return handle.primitive(streaming_aead.StreamingAead)
 
 
 def seal(*pieces: bytes) -> bytes:
@@ -56,7 +35,7 @@ def torn(data: bytes) -> tuple[bytes, Ending | None]:
 @pytest.mark.parametrize("size", BOUNDARIES)
 def test_tink_reads_what_we_seal(size: int) -> None:
     plain = os.urandom(size)
-    with tink_primitive().new_decrypting_stream(io.BytesIO(seal(plain)), AAD) as stream:
+    with primitive(KEY).new_decrypting_stream(io.BytesIO(seal(plain)), AAD) as stream:
         assert stream.read() == plain
 
 
@@ -64,7 +43,7 @@ def test_tink_reads_what_we_seal(size: int) -> None:
 def test_we_read_what_tink_seals(size: int) -> None:
     plain, out = os.urandom(size), io.BytesIO()
     out.close = lambda: None  # type: ignore[method-assign]
-    with tink_primitive().new_encrypting_stream(out, AAD) as stream:
+    with primitive(KEY).new_encrypting_stream(out, AAD) as stream:
         stream.write(plain)
     assert unseal(out.getvalue()) == plain
 

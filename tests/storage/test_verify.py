@@ -11,7 +11,6 @@ import pysqlite3
 import pytest
 
 from gateway.recording.model import CallFacts, CallState
-from gateway.storage.playback import open_recording
 from gateway.storage.recovery import recover
 from gateway.storage.sealing import TruncatedError
 from gateway.storage.vault import CALL_FILE, measure_part
@@ -380,21 +379,19 @@ def test_a_recording_is_read_back_part_by_part(recorder: Recorder) -> None:
     path = recorder.part_path(facts)
     path.write_bytes(path.read_bytes()[:30_000])
     done = recorder.finish(facts, measure_part(path, 1, torn=True), recorder.write_part(facts, key, 2))
-    parts = []
-    for part, reader, _ in open_recording(recorder.vault, recorder.private, done, done.recordings[0]):
-        assert reader.tracks == TRACKS
-        parts.append((part.number, list(reader.blocks())))
-    assert parts[1] == (2, BLOCKS)
-    assert parts[0][1] == BLOCKS[: len(parts[0][1])] != BLOCKS
+    with recorder.read(done) as parts:
+        assert [part.tracks for part in parts] == [TRACKS] * 2
+        first, second = ([*part.blocks()] for part in parts)
+    assert second == BLOCKS
+    assert first == BLOCKS[: len(first)] != BLOCKS
 
 
 def test_reading_stops_at_the_first_byte_that_is_not_authentic(recorder: Recorder, facts: CallFacts) -> None:
     path = recorder.part_path(facts)
     path.write_bytes(path.read_bytes()[:-5000])
-    parts = open_recording(recorder.vault, recorder.private, facts, facts.recordings[0])
-    (_, reader, _) = next(parts)
-    given, blocks = reader.blocks(), []
-    blocks += [next(given) for _ in range(40)]
-    with pytest.raises(TruncatedError):
-        blocks.extend(given)
+    with recorder.read(facts) as (reader,):
+        given, blocks = reader.blocks(), []
+        blocks += [next(given) for _ in range(40)]
+        with pytest.raises(TruncatedError):
+            blocks.extend(given)
     assert blocks == BLOCKS[: len(blocks)]
