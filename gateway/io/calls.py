@@ -1,4 +1,4 @@
-"""Calls from INVITE to index: joins the SIP machine, the media worker and the storage."""
+"""Calls from INVITE to hanging up: what the SIP machine says becomes commands to the media worker, and answers."""
 
 from __future__ import annotations
 
@@ -7,44 +7,36 @@ import logging
 import re
 import socket
 import time
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 
 from gateway.config.settings import Settings
-from gateway.io.append import AppendFailed, PartEnded, Synced
-from gateway.io.channel import Message, Ready, Ticked
 from gateway.io.groups import Groups
 from gateway.io.ids import new_id
 from gateway.io.lines import Lines
 from gateway.io.live import Branch, Ending, Line, Live, leg_plan, voices
 from gateway.io.metrics import Metrics
 from gateway.io.ports import MediaPorts
+from gateway.io.progress import Progress
 from gateway.io.room import Refusal, Room
+from gateway.io.running import Running
+from gateway.io.settling import Settling
 from gateway.io.silence import Silences
 from gateway.io.sip import SessionEvent, SipServer
 from gateway.io.store import Store
 from gateway.recording.call import Call, Opening, Phase, refused
 from gateway.recording.messages import (
-    CallReport,
     Close,
     Command,
-    Finished,
-    MediaStopped,
-    Pause,
-    Refused,
-    SegmentEnded,
     Split,
 )
-from gateway.recording.model import CallFacts, LegReport, Part
+from gateway.recording.model import CallFacts
 from gateway.siprec import roles
 from gateway.siprec.metadata import Metadata
 from gateway.siprec.parties import Parties
 from gateway.siprec.session import Changed, Ended, Established, Offered, Probed, SessionId, Stream
-from gateway.storage.index import IndexCorrupt, IndexFault
 
 log = logging.getLogger(__name__)
 
-CHECKPOINT_SECONDS = 5.0
-STORE_AGAIN_SECONDS = 2.0  # between two tries to write on a disk that has no room
 LOAD_SECONDS = 1.0  # between two looks whether calls can be taken
 CAUSES = {
     "bye": "the recording client ended the call",
@@ -73,7 +65,6 @@ class Calls:
         self._store = store
         self._metrics = metrics
         self._tell = tell  # the media worker
-        self._settled = settled  # is given each stored call with its recordings' data keys, hexadecimal
         self._ports = MediaPorts(settings.media)
         self._lines = Lines(self._ports, tell)
         self._room = Room(settings, lambda: store.vault.free_bytes(), self._ports)
@@ -84,18 +75,17 @@ class Calls:
             self._give_up,
         )
         self._extensions = [re.compile(pattern) for pattern in settings.roles.extensions]
-        self._live: dict[str, Live] = {}
         self._sessions: dict[SessionId, Live | None] = {}  # None while the call is being set up
-        self._recordings: dict[str, Live] = {}
         self._groups = Groups()
         self._setting_up = 0
         self._ended_early: dict[SessionId, str] = {}  # while being set up, and why
         self._tasks: set[asyncio.Task[None]] = set()
-        self._reports: dict[str, Sequence[LegReport]] = {}
-        self._stopping = False
         self._refusing = ""  # the kind of reason for which calls are refused
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self._running = Running()
+        self._settling = Settling(
+            store, metrics, self._ports, self._running, self._groups, self._spawn, settled
+        )
+        self.progress = Progress(store, metrics, self._room, self._running, self._settling, self._silent)
         self.sip: SipServer  # set once the server is there, which needs `hear`
 
     def hear(self, event: SessionEvent) -> None:
@@ -122,68 +112,6 @@ class Calls:
         else:
             self._ended_early[session] = cause
 
-    def heard(self, message: Message) -> None:
-        """Act on what the media worker says."""
-        match message:
-            case CallReport() | Finished():
-                self._report(message)
-            case SegmentEnded(call_id):
-                if live := self._live.get(call_id):
-                    live.call.end_segment(message)
-                    self._settle_if_done(live)
-            case MediaStopped(call_id):
-                self._silent(call_id)
-            case PartEnded(recording_id, number, size, sha256):
-                if live := self._recordings.get(recording_id):
-                    live.call.end_part(recording_id, Part(number, size, sha256))
-                    self._settle_if_done(live)
-            case AppendFailed(recording_id, number, problem):
-                self._append_failed(recording_id, number, problem)
-            case Refused(kind, number):
-                self._metrics.media_refused.labels(kind).inc(number)
-            case Ticked():
-                self._metrics.ticked(message)
-                self._room.ticked(message)
-            case Synced():
-                self._metrics.synced(message)
-                if message.problem:
-                    log.error("the storage could not be made durable: %s", message.problem)
-            case Ready(locked):
-                self._room.ready()
-                self._metrics.memory_locked.set(locked)
-                if not locked:
-                    log.warning(
-                        "memory cannot be locked: audio that waits could be swapped out; see hushtap doctor"
-                    )
-
-    def worker_lost(self) -> None:
-        self._metrics.worker_restarts.inc()
-
-    def resume(self) -> Iterator[tuple[Command, Sequence[int]]]:
-        """What the next worker is told: every call that is not committed to its end, in a new part."""
-        now = time.monotonic_ns()
-        for live in self._live.values():
-            call = live.call
-            if call.phase not in (Phase.RECORDING, Phase.CLOSING):
-                self._settle_if_done(live, worker_lost=True)
-                continue
-            call.worker_lost(self._store.next_parts(call), now)
-            yield call.plan(live.key, str(self._store.folder(call.opening))), live.handles()
-            for leg, since in live.pauses.items():
-                yield Pause(call.id, (live.role(leg),), since), ()
-            if call.phase is Phase.CLOSING:
-                yield Close(call.id, now), ()
-
-    async def checkpoint_forever(self) -> None:
-        """Keep the index's counts of running calls near the truth."""
-        while True:
-            await asyncio.sleep(CHECKPOINT_SECONDS)
-            reports, self._reports = self._reports, {}
-            try:
-                await self._store.checkpoint(reports, time.time_ns())
-            except Exception:
-                log.exception("the index could not be brought up to date")
-
     async def watch_load_forever(self) -> None:
         """Let health checks know whether a call would be taken."""
         while True:
@@ -195,32 +123,32 @@ class Calls:
 
     def running(self) -> int:
         """Calls that are not stored yet, those being set up included."""
-        return len(self._live) + self._setting_up
+        return len(self._running) + self._setting_up
 
     async def drain(self) -> None:
         """Take no call any more; return when the last one is stored."""
         self._room.closed = "the gateway was draining: it takes no calls before it stops"
         self._tell_load()
         while self.running():
-            await self._idle.wait()
+            await self._running.none()
             await asyncio.sleep(0.05)  # for those being set up
 
     async def stop(self, deadline_seconds: float) -> None:
         """End every call now and wait until all are stored, or the deadline."""
-        self._stopping = True
+        self._settling.stopping = True
         self._room.closed = "the gateway was being stopped"
-        for live in list(self._live.values()):
+        for live in self._running:
             if live.ending:
                 self._hang_up(live, live.ending)
             for session in list(live.branches):
                 self.sip.act(self.sip.machine.end(session, self.sip.now(), "shutdown"))
             self._tell(Close(live.call.id, time.monotonic_ns(), at_once=True), ())
         try:
-            await asyncio.wait_for(self._idle.wait(), deadline_seconds)
+            await asyncio.wait_for(self._running.none(), deadline_seconds)
         except TimeoutError:
             log.error(
                 "%d calls could not be finished in time; they are recovered at the next start",
-                len(self._live),
+                len(self._running),
             )
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=deadline_seconds)
@@ -285,9 +213,8 @@ class Calls:
         live = Live(call, parties, {opening.recording_id: key}, sockets, group=group)
         if group:
             self._groups.remember(group, call.id)
-        self._live[call.id] = self._recordings[opening.recording_id] = live
-        self._idle.clear()
-        self._count()
+        self._running.add(live)
+        self._metrics.calls_now.set(len(self._running))
         self._tell(call.plan(key, str(self._store.folder(opening))), live.handles())
         if cause := self._ended_early.pop(offered.session, ""):
             self._hang_up(live, Ending(CAUSES.get(cause, cause), time.time_ns(), time.monotonic_ns()))
@@ -425,7 +352,7 @@ class Calls:
                     await self._store.abandon(recording_id)
                     return
                 live.keys[recording_id] = key
-                self._recordings[recording_id] = live
+                self._running.add_recording(recording_id, live)
                 call.split(segment_id, recording_id, at_ns, people)
                 self._tell(Split(call.id, segment_id, recording_id, key, at_ns), ())
         except Exception:
@@ -447,7 +374,7 @@ class Calls:
             return
         ending = Ending(CAUSES.get(cause, cause), time.time_ns(), time.monotonic_ns())
         wait = self._settings.media.transfer_seconds
-        if live.group and cause == "bye" and wait and not self._stopping:
+        if live.group and cause == "bye" and wait and not self._settling.stopping:
             live.ending = ending
             self._groups.linger(live.group, live)
             live.waiting = asyncio.get_running_loop().call_later(wait, self._hang_up, live, ending)
@@ -460,13 +387,11 @@ class Calls:
         live.ending = None
         self._groups.forget(live)
         if live.call.hang_up(ending.cause, ending.utc_ns):
-            self._tell(Close(live.call.id, ending.at_ns, at_once=self._stopping), ())
+            self._tell(Close(live.call.id, ending.at_ns, at_once=self._settling.stopping), ())
 
-    def _silent(self, call_id: str) -> None:
-        if live := self._live.get(call_id):
-            call = live.call
-            for session in live.branches:
-                self._silences.begun(session, lambda: sum(leg.packets for leg in call.leg_reports()))
+    def _silent(self, live: Live) -> None:
+        for session in live.branches:
+            self._silences.begun(session, lambda: sum(leg.packets for leg in live.call.leg_reports()))
 
     def _give_up(self, session: SessionId, cause: str) -> None:
         """End a call on which no media comes."""
@@ -475,72 +400,6 @@ class Calls:
             live.call.problem(CAUSES[cause])
             for each in list(live.branches):
                 self.sip.act(self.sip.machine.end(each, self.sip.now(), cause))
-
-    def _report(self, report: CallReport | Finished) -> None:
-        live = self._live.get(report.call_id)
-        if live is None:
-            return
-        for before, now in live.call.report(report):
-            self._metrics.leg(before, now)
-        self._reports[report.call_id] = live.call.leg_reports()
-        if isinstance(report, Finished):
-            live.call.drain(report)
-            self._settle_if_done(live)
-
-    def _append_failed(self, recording_id: str, number: int, problem: str) -> None:
-        self._metrics.append_failures.inc()
-        log.error("recording %s part %d could not be written on: %s", recording_id, number, problem)
-        if live := self._recordings.get(recording_id):
-            live.call.problem(f"storage failed: {problem}")
-            live.call.tear(recording_id, number)
-            self._settle_if_done(live)
-
-    def _settle_if_done(self, live: Live, worker_lost: bool = False) -> None:
-        """Store a call as it ended once nothing of it is outstanding."""
-        ready = live.call.phase is Phase.DRAINED and (worker_lost or not live.call.awaited_parts())
-        if ready and not live.settling:
-            live.settling = True
-            self._spawn(self._settle(live))
-
-    async def _settle(self, live: Live) -> None:
-        call = live.call
-        for each in live.sockets:
-            self._ports.release(each)
-        try:
-            facts = await self._store_ended(live)
-            self._metrics.calls_ended.labels(facts.state.value).inc()
-            log.info("call %s ended %s: %s", call.id, facts.state.value, facts.reason)
-            self._settled(facts, live.keys)
-        except Exception:
-            log.exception(
-                "call %s could not be stored as it ended; it is recovered at the next start", call.id
-            )
-        finally:
-            del self._live[call.id]
-            for segment in call.segments:
-                self._recordings.pop(segment.recording_id, None)
-            self._groups.forget(live)
-            self._reports.pop(call.id, None)
-            self._count()
-            if not self._live:
-                self._idle.set()
-
-    async def _store_ended(self, live: Live) -> CallFacts:
-        """Write a call as it ended, as soon as there is room: its record tells what is missing and why."""
-        while True:
-            try:
-                async with live.saving:
-                    return await self._store.settle(live.call)
-            except (OSError, IndexFault) as error:
-                if self._stopping or isinstance(error, IndexCorrupt):
-                    raise
-                log.error(
-                    "call %s could not be stored as it ended and is tried again: %s", live.call.id, error
-                )
-            await asyncio.sleep(STORE_AGAIN_SECONDS)
-
-    def _count(self) -> None:
-        self._metrics.calls_now.set(len(self._live))
 
     def _spawn(self, work: Coroutine[object, object, None]) -> None:
         task = asyncio.create_task(work)

@@ -74,7 +74,8 @@ async def _run(settings: Settings, store: Store) -> None:
             tell=lambda command, sockets: worker.send(command, sockets),
             settled=analysis.submit,
         )
-        worker = Supervisor(_configure(settings), calls.heard, calls.worker_lost, calls.resume)
+        progress = calls.progress
+        worker = Supervisor(_configure(settings), progress.heard, progress.worker_lost, progress.resume)
         await worker.start()
         stack.push_async_callback(worker.stop)
         machine = RecordingServer(
@@ -93,7 +94,7 @@ async def _run(settings: Settings, store: Store) -> None:
             admission.tls,
         )
         await _listen(settings, store, metrics, calls.sip, stack)
-        chores = (calls.checkpoint_forever(), calls.watch_load_forever(), admission.watch_forever())
+        chores = (progress.checkpoint_forever(), calls.watch_load_forever(), admission.watch_forever())
         tasks = [asyncio.create_task(chore) for chore in chores]
         log.info("ready: %s", _addresses(settings))
         await orders.drain.wait()

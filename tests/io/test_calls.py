@@ -124,7 +124,7 @@ def run(folder: Path, play: Callable[[Bench], Awaitable[None]]) -> Bench:
         bench = Bench(folder)
         await play(bench)
         await settled()
-        for live in bench.calls._live.values():
+        for live in bench.calls._running:
             for each in live.sockets:
                 each.close()
         return bench
@@ -152,7 +152,7 @@ def test_of_more_than_two_streams_two_are_recorded_and_the_rest_is_told(tmp_path
     (opened,) = bench.told
     assert isinstance(opened, Open)
     assert len(opened.legs) == 2
-    (live,) = bench.calls._live.values()
+    (live,) = bench.calls._running
     assert live.call._problems == ["audio past the first 2 streams was offered and not recorded"]
 
 
@@ -180,7 +180,7 @@ def test_a_connection_lost_during_set_up_is_no_cancel(tmp_path: Path) -> None:
     opened, closed = bench.told
     assert isinstance(opened, Open)
     assert isinstance(closed, Close)
-    (live,) = bench.calls._live.values()
+    (live,) = bench.calls._running
     assert live.call._cause == "the connection was lost before the call was answered"
 
 

@@ -1,0 +1,141 @@
+"""What the media worker says of the calls it records, and what a worker that replaces it is told."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+from gateway.io.append import AppendFailed, PartEnded, Synced
+from gateway.io.channel import Message, Ready, Ticked
+from gateway.io.live import Live
+from gateway.io.metrics import Metrics
+from gateway.io.room import Room
+from gateway.io.running import Running
+from gateway.io.settling import Settling
+from gateway.io.store import Store
+from gateway.recording.call import Phase
+from gateway.recording.messages import (
+    CallReport,
+    Close,
+    Command,
+    Finished,
+    MediaStopped,
+    Pause,
+    Refused,
+    SegmentEnded,
+)
+from gateway.recording.model import Part
+
+log = logging.getLogger(__name__)
+
+CHECKPOINT_SECONDS = 5.0
+
+
+class Progress:
+    """Brings calls, metrics and index up to date as the worker goes on."""
+
+    def __init__(
+        self,
+        store: Store,
+        metrics: Metrics,
+        room: Room,
+        running: Running,
+        settling: Settling,
+        silent: Callable[[Live], None],
+    ) -> None:
+        self._store = store
+        self._metrics = metrics
+        self._room = room
+        self._running = running
+        self._settling = settling
+        self._silent = silent  # is told of a call on which no media comes
+        self._reported: dict[str, Live] = {}  # since the last checkpoint
+
+    def heard(self, message: Message) -> None:
+        """Act on what the media worker says."""
+        match message:
+            case CallReport() | Finished():
+                self._report(message)
+            case SegmentEnded(call_id):
+                if live := self._running.call(call_id):
+                    live.call.end_segment(message)
+                    self._settling.if_done(live)
+            case MediaStopped(call_id):
+                if live := self._running.call(call_id):
+                    self._silent(live)
+            case PartEnded(recording_id, number, size, sha256):
+                if live := self._running.of_recording(recording_id):
+                    live.call.end_part(recording_id, Part(number, size, sha256))
+                    self._settling.if_done(live)
+            case AppendFailed(recording_id, number, problem):
+                self._append_failed(recording_id, number, problem)
+            case Refused(kind, number):
+                self._metrics.media_refused.labels(kind).inc(number)
+            case Ticked():
+                self._metrics.ticked(message)
+                self._room.ticked(message)
+            case Synced():
+                self._metrics.synced(message)
+                if message.problem:
+                    log.error("the storage could not be made durable: %s", message.problem)
+            case Ready(locked):
+                self._room.ready()
+                self._metrics.memory_locked.set(locked)
+                if not locked:
+                    log.warning(
+                        "memory cannot be locked: audio that waits could be swapped out; see hushtap doctor"
+                    )
+
+    def worker_lost(self) -> None:
+        self._metrics.worker_restarts.inc()
+
+    def resume(self) -> Iterator[tuple[Command, Sequence[int]]]:
+        """What the next worker is told: every call that is not committed to its end, in a new part."""
+        now = time.monotonic_ns()
+        for live in self._running:
+            call = live.call
+            if call.phase not in (Phase.RECORDING, Phase.CLOSING):
+                self._settling.if_done(live, worker_lost=True)
+                continue
+            call.worker_lost(self._store.next_parts(call), now)
+            yield call.plan(live.key, str(self._store.folder(call.opening))), live.handles()
+            for leg, since in live.pauses.items():
+                yield Pause(call.id, (live.role(leg),), since), ()
+            if call.phase is Phase.CLOSING:
+                yield Close(call.id, now), ()
+
+    async def checkpoint_forever(self) -> None:
+        """Keep the index's counts of running calls near the truth."""
+        while True:
+            await asyncio.sleep(CHECKPOINT_SECONDS)
+            reported, self._reported = self._reported, {}
+            reports = {
+                call_id: live.call.leg_reports()
+                for call_id, live in reported.items()
+                if self._running.call(call_id)
+            }
+            try:
+                await self._store.checkpoint(reports, time.time_ns())
+            except Exception:
+                log.exception("the index could not be brought up to date")
+
+    def _report(self, report: CallReport | Finished) -> None:
+        live = self._running.call(report.call_id)
+        if live is None:
+            return
+        for before, now in live.call.report(report):
+            self._metrics.leg(before, now)
+        self._reported[report.call_id] = live
+        if isinstance(report, Finished):
+            live.call.drain(report)
+            self._settling.if_done(live)
+
+    def _append_failed(self, recording_id: str, number: int, problem: str) -> None:
+        self._metrics.append_failures.inc()
+        log.error("recording %s part %d could not be written on: %s", recording_id, number, problem)
+        if live := self._running.of_recording(recording_id):
+            live.call.problem(f"storage failed: {problem}")
+            live.call.tear(recording_id, number)
+            self._settling.if_done(live)
