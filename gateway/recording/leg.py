@@ -14,7 +14,8 @@ from gateway.redaction.holdback import Rings
 from gateway.redaction.timeline import Span, Timeline
 from gateway.rtp.clock import LegClock
 from gateway.rtp.packets import Bools, Ints, Octets
-from gateway.rtp.sequence import AUDIO, LegTable, Tone
+from gateway.rtp.sequence import AUDIO, LegTable
+from gateway.rtp.tones import Tone
 
 BLOCK_UNITS = UNITS_PER_SECOND // 10  # a block holds up to 100 ms, or one packet that is longer
 NS_PER_SECOND = 1_000_000_000

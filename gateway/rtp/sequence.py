@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -18,13 +18,14 @@ from gateway.codecs.codec import Codec
 from gateway.redaction.holdback import WIDTHS, Rings, Shape
 from gateway.rtp.packets import Bools, Ints, Octets, PacketBatch, RtpColumns, parse
 from gateway.rtp.srtp import Opener
+from gateway.rtp.strays import Strays, next_stream, signed16
 from gateway.rtp.suites import MasterKey
+from gateway.rtp.tones import Tone, tones_of
 
 # What a payload type means on a leg. Codecs are numbered from AUDIO on.
 UNKNOWN, SILENT, EVENT, AUDIO = 0, 1, 2, 3
 COMFORT_NOISE = (13, 19)  # RFC 3551's static payload type, and the one that its drafts had
 MAX_DROPOUT = 3000  # RFC 3550 appendix A.1: a longer jump forward is a restart
-NEAR = 64  # sequence numbers this close belong to one stream
 RESTART_SLOTS = 64  # left free before a stream that starts, for its packets that come out of order
 MAX_CELLS = 4096  # ring size at which a leg's packets are refused: 40 s of 10 ms packets
 MAX_STRAYS = 32  # packets of other streams kept for a leg: GRACE_NS and a tick of 10 ms packets
@@ -34,48 +35,17 @@ NO_STREAM = -1
 
 
 @dataclass(frozen=True, slots=True)
-class Tone:
-    """A telephone-event (RFC 4733) as far as it has come, in RTP time. Which key it was is not kept."""
-
-    leg: int
-    slot: int  # of the packet that told of it
-    start: int
-    ticks: int  # it lasts, as yet; of the clock of its payload type
-    payload_type: int
-
-
-@dataclass(frozen=True, slots=True)
 class Restart:
     """From this slot on a leg carries another stream: its time and its losses are counted anew."""
 
     slot: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Strays:
-    """Packets of streams that are not (yet) the leg's, in the order they came."""
-
-    packets: RtpColumns
-    slots: Octets  # their datagrams, a row each
-
-    def take(self, which: Bools | Ints) -> _Strays:
-        packets = self.packets.take(which)
-        return _Strays(replace(packets, rows=np.arange(len(packets))), self.slots[packets.rows])
-
-    def followed_by(self, later: _Strays) -> _Strays:
-        columns = (
-            np.concatenate([getattr(strays.packets, name) for strays in (self, later)])
-            for name in RtpColumns.__slots__
-        )
-        packets = replace(RtpColumns(*columns), rows=np.arange(len(self.slots) + len(later.slots)))
-        return _Strays(packets, np.concatenate([self.slots, later.slots]))
-
-
 @dataclass(slots=True)
 class _Formats:
     codecs: tuple[Codec, ...] = ()
     restarts: list[Restart] = field(default_factory=list)
-    strays: _Strays | None = None
+    strays: Strays | None = None
 
 
 class LegTable:
@@ -182,7 +152,7 @@ class LegTable:
             faults["length"] += int(np.count_nonzero(packets.size > WIDTHS[-1]))
             packets = packets.take(packets.size <= WIDTHS[-1])
         faults += refused
-        step = _signed16(packets.sequence - self._sequence[packets.legs])
+        step = signed16(packets.sequence - self._sequence[packets.legs])
         current = (
             (packets.ssrc == self.ssrc[packets.legs])
             & (step < MAX_DROPOUT)
@@ -211,11 +181,11 @@ class LegTable:
             faults["stray"] += len(packets)
             return []
         faults["stray"] += int(np.count_nonzero(~known))
-        strays = _Strays(packets, slots).take(known)
+        strays = Strays(packets, slots).take(known)
         if about.strays:
             strays = about.strays.followed_by(strays)
         tones: list[Tone] = []
-        while (chosen := self._stream(leg, strays.packets)).any():
+        while (chosen := self._next_stream(leg, strays.packets)).any():
             stream, strays = strays.take(chosen), strays.take(~chosen)
             self._start(leg, stream.packets, stream.slots)
             tones += self._put(stream.packets, stream.slots, faults)
@@ -224,30 +194,15 @@ class LegTable:
         about.strays = strays.take(np.arange(excess, len(strays.packets)))
         return tones
 
-    def _stream(self, leg: int, packets: RtpColumns) -> Bools:
-        """The packets of the stream that is the leg's next, the first to come; none where there is none."""
-        best = len(packets)
-        chosen = np.zeros(best, np.bool_)
+    def _next_stream(self, leg: int, packets: RtpColumns) -> Bools:
+        """The packets of the stream that is the leg's next; none where there is none."""
         audio = self._kinds[leg, packets.payload_type] >= AUDIO
         silent_since = int(self.last_arrival[leg]) + GRACE_NS if self.ssrc[leg] != NO_STREAM else 0
-        for ssrc, count in zip(*np.unique(packets.ssrc, return_counts=True), strict=True):
-            if count < 2:
-                continue
-            of_ssrc = np.flatnonzero(packets.ssrc == ssrc)
-            step = _signed16(packets.sequence[of_ssrc] - packets.sequence[of_ssrc[-1]])
-            order = np.argsort(step, kind="stable")
-            for near in np.split(of_ssrc[order], np.flatnonzero(np.diff(step[order]) > NEAR) + 1):
-                distinct = bool((packets.sequence[near] != packets.sequence[near[0]]).any())
-                heard = bool(audio[near].any()) and packets.arrivals[near].max() > silent_since
-                if distinct and heard and near.min() < best:
-                    best = int(near.min())
-                    chosen[:] = False
-                    chosen[near] = True
-        return chosen
+        return next_stream(packets, audio, silent_since)
 
     def _start(self, leg: int, packets: RtpColumns, slots: Octets) -> None:
         """Make the stream of these packets the leg's own, behind all that came before."""
-        first = int(np.argmin(_signed16(packets.sequence - packets.sequence[-1])))
+        first = int(np.argmin(signed16(packets.sequence - packets.sequence[-1])))
         start = int(self.highest[leg]) + 1
         self._about[leg].restarts.append(Restart(start))
         self._base_slot[leg], self.highest[leg] = start, start + RESTART_SLOTS
@@ -287,7 +242,7 @@ class LegTable:
         if not len(packets):
             return []
         legs = packets.legs
-        slot = self.highest[legs] + _signed16(packets.sequence - self._sequence[legs])
+        slot = self.highest[legs] + signed16(packets.sequence - self._sequence[legs])
         media = self._media[legs] + _signed32(packets.timestamp - self._timestamp[legs])
         self._make_room(packets, slot)
         fits = slot < self.committed[legs] + self._cells[legs]
@@ -309,7 +264,7 @@ class LegTable:
                 kinds[mine],
             )
         self._advance(packets, slot, media)
-        return _tones(packets, slots, slot, media, np.flatnonzero((kinds == EVENT) & ~again))
+        return tones_of(packets, slots, slot, media, np.flatnonzero((kinds == EVENT) & ~again))
 
     def _put_shape(
         self, rings: Rings, packets: RtpColumns, slots: Octets, slot: Ints, media: Ints, kinds: Octets
@@ -398,32 +353,8 @@ class LegTable:
         np.maximum.at(self.last_arrival, legs, packets.arrivals)
 
 
-def _tones(packets: RtpColumns, slots: Octets, slot: Ints, media: Ints, which: Ints) -> list[Tone]:
-    """The tones that telephone-event packets tell of (RFC 4733 section 2.3); few, so one by one."""
-    tones = []
-    for index in which.tolist():
-        row, offset = int(packets.rows[index]), int(packets.offset[index])
-        length = min(int(packets.size[index]) // 4 * 4, 32)
-        payload = slots[row, offset : offset + length].tobytes()
-        ticks = sum(int.from_bytes(payload[at + 2 : at + 4], "big") for at in range(0, length, 4))
-        tones.append(
-            Tone(
-                leg=int(packets.legs[index]),
-                slot=int(slot[index]),
-                start=int(media[index]),
-                ticks=max(ticks, 1),
-                payload_type=int(packets.payload_type[index]),
-            )
-        )
-    return tones
-
-
 def _columns(capacity: int, count: int) -> Iterator[Ints]:
     return (np.zeros(capacity, np.int64) for _ in range(count))
-
-
-def _signed16(steps: Ints) -> Ints:
-    return (steps + 0x8000 & 0xFFFF) - 0x8000
 
 
 def _signed32(steps: Ints) -> Ints:
