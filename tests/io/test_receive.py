@@ -14,7 +14,10 @@ from gateway.io import receive
 from gateway.io.receive import SLOT_BYTES, Receiver, media_socket
 from gateway.rtp.packets import PacketBatch
 
-Pair = tuple[socket.socket, socket.socket]
+WAIT_SECONDS = 0.3  # a datagram waits in its socket
+NEAR_NS = (
+    150_000_000  # told apart from when it was drained, however late a loaded machine lets us read a clock
+)
 
 
 class Lines:
@@ -79,9 +82,9 @@ def test_arrival_is_when_the_kernel_had_it(lines: Lines) -> None:
     before = time.monotonic_ns()
     lines.senders[0].send(b"x")
     after = time.monotonic_ns()
-    time.sleep(0.05)
+    time.sleep(WAIT_SECONDS)
     batch, _ = lines.receiver.drain()
-    assert before - 2_000_000 <= batch.arrivals[0] <= after + 20_000_000
+    assert before - NEAR_NS < batch.arrivals[0] < after + NEAR_NS
 
 
 def test_what_waited_before_its_socket_was_added_keeps_its_time(lines: Lines) -> None:
@@ -89,14 +92,15 @@ def test_what_waited_before_its_socket_was_added_keeps_its_time(lines: Lines) ->
     handle = lines.handles[0]
     dup = os.dup(handle)
     lines.receiver.remove(handle)
-    sent_at = time.monotonic_ns()
+    before = time.monotonic_ns()
     lines.senders[0].send(b"x")
-    time.sleep(0.05)
+    after = time.monotonic_ns()
+    time.sleep(WAIT_SECONDS)
     lines.receiver.drain()
     lines.handles[0] = dup
     lines.receiver.add(dup, 0)
     batch, _ = lines.receiver.drain()
-    assert abs(batch.arrivals[0] - sent_at) < 30_000_000
+    assert before - NEAR_NS < batch.arrivals[0] < after + NEAR_NS
 
 
 def test_sizes_at_the_edges(lines: Lines) -> None:
