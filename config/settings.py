@@ -221,16 +221,17 @@ class LoadSettings(Section):
     """When new calls are refused (503 with Retry-After) so that the running ones stay whole."""
 
     busy_percent: float = Field(
-        80.0,
+        90.0,
         ge=10,
         le=100,
-        description="Share of its time a media worker may be busy before new calls are refused.",
+        description="Share of a processor a media worker may use for its ticks before new calls are refused.",
     )
     late_milliseconds: int = Field(
-        1000,
+        2000,
         ge=100,
         le=4000,
-        description="How late a media worker's tick may begin before new calls are refused.",
+        description="How late a media worker's tick may begin before new calls are refused. Until then audio waits in "
+        "the sockets.",
     )
     retry_after_seconds: int = Field(
         10, ge=1, le=600, description="Retry-After of a refused call: when the client may try again."
