@@ -127,10 +127,10 @@ class SipSettings(Section):
         65_535, ge=4096, le=1_048_576, description="Largest SIP message taken; a larger one is answered 513."
     )
     max_tcp_connections: int = Field(
-        256, ge=1, description="TCP and TLS connections kept at once; further ones are closed."
+        1024, ge=1, description="TCP and TLS connections kept at once; further ones are closed."
     )
     max_tcp_connections_per_peer: int = Field(
-        64, ge=1, description="Of these, kept of one address; further ones are closed."
+        512, ge=1, description="Of these, kept of one address; further ones are closed."
     )
     tcp_idle_seconds: int = Field(
         600,
