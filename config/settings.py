@@ -127,10 +127,10 @@ class SipSettings(Section):
         65_535, ge=4096, le=1_048_576, description="Largest SIP message taken; a larger one is answered 513."
     )
     max_tcp_connections: int = Field(
-        256, ge=1, description="TCP and TLS connections kept at once; further ones are closed."
+        1024, ge=1, description="TCP and TLS connections kept at once; further ones are closed."
     )
     max_tcp_connections_per_peer: int = Field(
-        64, ge=1, description="Of these, kept of one address; further ones are closed."
+        512, ge=1, description="Of these, kept of one address; further ones are closed."
     )
     tcp_idle_seconds: int = Field(
         600,
@@ -221,16 +221,17 @@ class LoadSettings(Section):
     """When new calls are refused (503 with Retry-After) so that the running ones stay whole."""
 
     busy_percent: float = Field(
-        80.0,
+        90.0,
         ge=10,
         le=100,
-        description="Share of its time a media worker may be busy before new calls are refused.",
+        description="Share of a processor a media worker may use for its ticks before new calls are refused.",
     )
     late_milliseconds: int = Field(
-        1000,
+        2000,
         ge=100,
         le=4000,
-        description="How late a media worker's tick may begin before new calls are refused.",
+        description="How late a media worker's tick may begin before new calls are refused. Until then audio waits in "
+        "the sockets.",
     )
     retry_after_seconds: int = Field(
         10, ge=1, le=600, description="Retry-After of a refused call: when the client may try again."

@@ -44,7 +44,7 @@ class Ticked:
 
     ticks: int
     latest_ns: int  # the most a tick began after its time
-    busy_ns: int  # time all ticks took
+    busy_ns: int  # processor time all ticks took
 
 
 Message = (

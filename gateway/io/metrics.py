@@ -54,7 +54,7 @@ class Metrics:
         )
         self.media_stopped = counter("media_timeouts", "Calls ended because no media came")
         self._ticks = counter("ticks", "Ticks of the media workers")
-        self._busy = counter("tick_busy_seconds", "Time the media workers spent in ticks")
+        self._busy = counter("tick_busy_seconds", "Processor time the media workers spent in ticks")
         self._lateness = seconds("tick_lateness", "Per second, the most a tick began after its time")
         self._sealed = counter("sealed_bytes", "Sealed bytes appended to recordings")
         self._sync = seconds("sync", "Time to make the storage durable, once a second")

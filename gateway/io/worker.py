@@ -52,11 +52,11 @@ class Worker:
                 if wait_ns > 0:
                     poll.poll(-(-wait_ns // 1_000_000))
                 self._take(self._channel.receive())
-                now = time.monotonic_ns()
+                now, worked = time.monotonic_ns(), time.thread_time_ns()
                 if now < due:
                     continue
                 self._tick(now)
-                self._measure(now - due, time.monotonic_ns() - now)
+                self._measure(now - due, time.thread_time_ns() - worked)
                 due = max(due + self._tick_ns, now)
         except ChannelClosed:
             self._appender.put(self._engine.abandon())

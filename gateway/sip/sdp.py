@@ -308,5 +308,7 @@ def _media_answer(media: Media, supported: Supported, port: int, secret: Callabl
             lines.append(f"a=fmtp:{number} {format.fmtp}")
     if crypto := media.crypto:
         lines.append(f"a=crypto:{sdes.answer(crypto, secret(sdes.secret_bytes(crypto.suite)))}")
+    if ("rtcp-mux", None) in media.attributes:  # RFC 5761 section 5.1.1
+        lines.append("a=rtcp-mux")
     receiving = media.direction in (Direction.SENDRECV, Direction.SENDONLY)
     return [*lines, f"a={Direction.RECVONLY if receiving else Direction.INACTIVE}", *label]

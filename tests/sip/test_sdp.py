@@ -194,3 +194,12 @@ def test_secure_lines_are_answered_with_a_key_for_the_first_suite_that_is_known(
     assert "m=audio 6000 RTP/SAVP 8" in lines
     assert f"a=crypto:2 AES_CM_128_HMAC_SHA1_80 inline:{'A' * 40}" in lines
     assert "m=audio 0 RTP/SAVPF 8" in lines
+
+
+def test_rtcp_on_the_media_port_is_accepted_where_it_is_offered() -> None:
+    offer = parse(
+        b"v=0\r\nc=IN IP4 192.0.2.9\r\nm=audio 4000 RTP/AVP 8\r\na=rtcp-mux\r\nm=audio 4002 RTP/AVP 8\r\n"
+    )
+    first, second = answer(offer, g711, [6000, 6002], "192.0.2.1", 1, 1, secret).decode().split("m=audio")[1:]
+    assert "a=rtcp-mux\r\n" in first
+    assert "rtcp-mux" not in second
