@@ -62,5 +62,5 @@ class OpusDecoder:
         return np.concatenate([np.zeros(0, np.int16), *lost])
 
 
-# RFC 7587 section 4.1: the clock is that of 48 kHz and the channels are two, whatever a packet holds.
+# RFC 7587 section 7: the clock is that of 48 kHz and the channels are two, whatever a packet holds.
 CODECS = (Codec("OPUS", RATE, OPUS, HEADER, durations, OpusDecoder, RATE, channels=2, heads=HEADS),)

@@ -54,7 +54,7 @@ def _key(name: str, clock_rate: int, channels: int, parameters: str) -> _Key:
     name = name.upper()
     name = _ALIASES.get(name, name)
     match name:
-        case "OPUS":  # RFC 7587 section 4.1: always two
+        case "OPUS":  # RFC 7587 section 7: always two
             return name, clock_rate, 2, ""
         case "AMR" | "AMR-WB":
             said = _parameters(parameters)

@@ -191,33 +191,31 @@ def rows_of(record: CallRecord) -> Rows:
             for position, redaction in enumerate(facts.redactions)
         ],
         "notes": [mine | {"position": position, "note": note} for position, note in enumerate(facts.notes)],
-        "recordings": [
-            mine
-            | {
-                "id": recording.id,
-                "position": position,
-                "segment_id": recording.segment_id,
-                "state": recording.state.value,
-                "path": part_place(facts.id, facts.started_ns, recording.id, 1).as_posix(),
-                "segment": recording.segment,
-                "start_units": recording.start,
-                "swapped": recording.swapped,
-            }
-            for position, recording in enumerate(facts.recordings)
-        ],
+        "recordings": _recording_rows(facts),
         "parts": [
-            {
-                "recording_id": recording.id,
-                "number": part.number,
-                "bytes": part.bytes,
-                "sha256": part.sha256,
-                "torn": part.torn,
-            }
+            {"recording_id": recording.id} | asdict(part)
             for recording in facts.recordings
             for part in recording.parts
         ],
         "lookup": [mine | {"hash": found} for found in record.lookup],
     }
+
+
+def _recording_rows(facts: CallFacts) -> list[dict[str, Any]]:
+    return [
+        {
+            "call_id": facts.id,
+            "id": recording.id,
+            "position": position,
+            "segment_id": recording.segment_id,
+            "state": recording.state.value,
+            "path": part_place(facts.id, facts.started_ns, recording.id, 1).as_posix(),
+            "segment": recording.segment,
+            "start_units": recording.start,
+            "swapped": recording.swapped,
+        }
+        for position, recording in enumerate(facts.recordings)
+    ]
 
 
 def leg_rows(call_id: str, reports: Sequence[LegReport]) -> list[dict[str, Any]]:

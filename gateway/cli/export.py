@@ -27,14 +27,7 @@ def run(arguments: argparse.Namespace) -> int:
     legs = BOTH if arguments.leg == "both" else (Role(arguments.leg),)
     with Library(settings) as library, failing_in_sentences(), ExitStack() as opened:
         call = library.call(arguments.call)
-        if call.ended_ns is None:
-            raise CannotRun(f"call {call.id} is still being recorded; export it when it has ended")
-        if not call.recordings:
-            raise CannotRun(f"call {call.id} has no recording: {call.reason}")
-        if arguments.sign and arguments.format != "vcon":
-            raise CannotRun(f"--sign is for --format vcon; a {arguments.format} file bears no signature")
-        if arguments.segment and arguments.format == "vcon":
-            raise CannotRun("--segment is for sound and Matroska; a vCon is of the whole call")
+        _check(arguments, call)
         signer = load_node(KeyPaths.of(settings).node) if arguments.sign else None
         chosen, start, stop = _chosen(call, arguments.segment)
         _log(settings, call, arguments)
@@ -70,6 +63,18 @@ def run(arguments: argparse.Namespace) -> int:
             )
     print(arguments.output)
     return 0
+
+
+def _check(arguments: argparse.Namespace, call: CallFacts) -> None:
+    """Raises CannotRun where this call cannot be taken out in this way."""
+    if call.ended_ns is None:
+        raise CannotRun(f"call {call.id} is still being recorded; export it when it has ended")
+    if not call.recordings:
+        raise CannotRun(f"call {call.id} has no recording: {call.reason}")
+    if arguments.sign and arguments.format != "vcon":
+        raise CannotRun(f"--sign is for --format vcon; a {arguments.format} file bears no signature")
+    if arguments.segment and arguments.format == "vcon":
+        raise CannotRun("--segment is for sound and Matroska; a vCon is of the whole call")
 
 
 def _chosen(call: CallFacts, segment: int | None) -> tuple[Sequence[RecordingFacts], int, int]:

@@ -96,7 +96,7 @@ class Media:
     address: str | None = None
     direction: Direction = Direction.SENDRECV
     attributes: Attributes = ()
-    recordpref: str | None = None  # RFC 7866 section 6.3: on, off, pause, nopreference
+    recordpref: str | None = None  # RFC 7866 section 7.3.2: on, off, pause, nopreference
 
     def attribute(self, name: str) -> str | None:
         return next((value for key, value in self.attributes if key == name), None)

@@ -189,8 +189,6 @@ class UserAgentServer:
             return []
         return list(self._upkeep.probe(dialog, now)) or [Probed(number, alive=False)]
 
-    # From the wire
-
     def _response(self, answer: Response, now: float) -> list[Effect]:
         key = ClientKey(answer.cseq.method, answer.via.branch)
         entry = self._layer.get(key)
@@ -340,7 +338,7 @@ class UserAgentServer:
         return self._access.too_often(host, now) or self._access.unproven(request, host, now)
 
     def _too_short(self, request: Request) -> Objection | None:
-        """RFC 4028 section 9."""
+        """Whether the session timer asked for is below our least, RFC 4028 section 9."""
         policy = self._upkeep.policy
         if not session_timer.too_short(request, policy):
             return None
@@ -376,8 +374,6 @@ class UserAgentServer:
         if self._pending.get(entry.dialog) == key:
             effects += self.respond(entry.dialog, 487, now, cause="cancel")
         return effects
-
-    # Dialogs
 
     def _step(self, dialog: Dialog, event: dialogs.Event, cause: str, now: float) -> list[Effect]:
         """Move a dialog and do what its new state asks for."""
@@ -419,8 +415,6 @@ class UserAgentServer:
     def _dialog_id(request: Request, local_tag: str) -> DialogId:
         caller = NameAddr.parse(request.headers.get("From") or "")
         return DialogId(request.headers.get("Call-ID") or "", local_tag, caller.tag or "")
-
-    # Answers
 
     def _at_once(
         self, dialog: Dialog, key: ServerKey, request: Request, flow: Flow, now: float, fields: Fields

@@ -69,7 +69,7 @@ def _part(data: bytes) -> Part:
     data = re.sub(rb"\r?\n\Z", b"", data)
     end = _HEAD_END.search(data, 0, MAX_PART_HEADERS)
     if data.startswith((b"\r\n", b"\n")) or not end:
-        return Part("text/plain", data.lstrip(b"\r\n"))  # RFC 2046 section 5.2 without headers
+        return Part("text/plain", data.lstrip(b"\r\n"))  # RFC 2045 section 5.2: without headers
     unfolded = re.sub(r"\r?\n[ \t]+", " ", data[: end.start()].decode("utf-8", "replace"))
     fields = (line.partition(":") for line in unfolded.splitlines())
     types = [value for name, _, value in fields if name.strip().lower() in ("content-type", "c")]

@@ -33,7 +33,7 @@ SessionId = NewType("SessionId", int)
 SRS = Profile(
     accepts=("application/sdp", *METADATA_TYPES, "multipart/mixed"),
     options=("siprec", "timer"),
-    contact_params=";+sip.srs",  # RFC 7866 section 6.1.2
+    contact_params=";+sip.srs",  # RFC 7866 section 6.2
 )
 MAX_LINES = 2  # offered to a client that makes no offer: the two legs of a call
 ENDING_RESERVE = 2  # dialogs a session, since one that ended still exchanges its BYE for up to 32 s
