@@ -1,15 +1,13 @@
 """A user agent server (RFC 3261 sections 8.2, 12 to 15; RFC 3311): answers what needs no thought, tells the rest.
 
-Requests outside a dialog that are answered at once are answered statelessly (section 8.2.7): a flood of them
-holds no memory. INVITEs and requests within a dialog have transactions.
+Requests outside a dialog that are answered at once are answered statelessly: a flood of them holds no memory.
+INVITEs and requests within a dialog have transactions.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 
 from gateway.sip import dialog as dialogs
 from gateway.sip import session_timer
@@ -21,6 +19,7 @@ from gateway.sip.errors import BadMessage
 from gateway.sip.headers import MAGIC_COOKIE, NameAddr
 from gateway.sip.layer import ClientKey, Owner, TransactionLayer, Watch, status_event
 from gateway.sip.message import Request, Response, parse, serialise
+from gateway.sip.stateless import StatelessServer, back, stamped
 from gateway.sip.timers import Timers
 from gateway.sip.transaction import TIMEOUT, Event, ServerKey, State, Timer, server_key
 from gateway.sip.upkeep import Finding, Upkeep
@@ -45,9 +44,7 @@ class UserAgentServer:
         self._profile = profile
         self._max_message_bytes = max_message_bytes
         self._max_dialogs = max_dialogs
-        self._secret = token()
-        self._access = access
-        self.busy_seconds: int | None = None  # Retry-After of OPTIONS while new calls are not taken
+        self.stateless = StatelessServer(profile, access, token())
         self._timers: Timers[Owner, Timer | DialogTimer] = Timers()
         self._layer = TransactionLayer(self._timers)
         self._upkeep = Upkeep(self._layer, self._timers, token, session_policy or session_timer.Policy(0))
@@ -60,10 +57,10 @@ class UserAgentServer:
         """One whole message: a datagram or what the stream framer cut out."""
         if not data.strip(b"\r\n\0"):
             return []  # keepalive
-        if not self.admits(flow.peer[0]):
-            return self._stranger(data, flow, now)
-        if not flow.reliable and self._access and self._access.floods(flow.peer[0], now):
-            return [Rejected("flood")]  # unread; what matters is sent again
+        if not self.stateless.admits(flow.peer[0]):
+            return self.stateless.stranger(data, flow, now)
+        if self.stateless.floods(flow, now):
+            return [Rejected("flood")]
         request = None
         try:
             message = parse(data)
@@ -81,16 +78,12 @@ class UserAgentServer:
             error.request = error.request or request
             return self.reject(error, flow)
 
-    def admits(self, host: str) -> bool:
-        """Whether a host may speak to us at all."""
-        return self._access is None or host in self._access.allowed
-
     def reject(self, error: BadMessage, flow: Flow) -> list[Effect]:
         """Count a bad message and answer it where that is possible; also for what a framer raised."""
         effects: list[Effect] = [Rejected(error.kind)]
         if error.request and error.respond:
             with suppress(BadMessage):  # not even a Via to answer to
-                effects += self._stateless(self._stamped(error.request, flow), flow, error.status, ())
+                effects += self.stateless.answer(stamped(error.request, flow), flow, error.status, ())
         return effects
 
     def connection_lost(self, connection: int, now: float) -> list[Effect]:
@@ -226,18 +219,8 @@ class UserAgentServer:
         refresh = self._upkeep.due(dialog, timer, now)
         return self.hang_up(dialog.number, "session_expired", now) if refresh is None else list(refresh)
 
-    def _stranger(self, data: bytes, flow: Flow, now: float) -> list[Effect]:
-        """One who may not speak to us gets few answers, none to what he did not ask rightly, and no state."""
-        effects: list[Effect] = [Rejected("unknown_peer")]
-        if self._access and self._access.answers_stranger(flow.peer[0], now):
-            with suppress(BadMessage):
-                message = parse(data)
-                if isinstance(message, Request) and message.method != "ACK":
-                    effects += self._stateless(self._stamped(message, flow), flow, 403, ())
-        return effects
-
     def _request(self, request: Request, flow: Flow, now: float) -> list[Effect]:
-        request = self._stamped(request, flow)
+        request = stamped(request, flow)
         if request.method == "ACK":
             return self._ack(request, now)
         key = server_key(request)
@@ -249,35 +232,26 @@ class UserAgentServer:
         if tag:
             number = self._numbers.get(self._dialog_id(request, tag))
             if number is None:
-                return self._refuse(request, flow, 481, "unknown_dialog")
+                return self.stateless.refuse(request, flow, 481, "unknown_dialog")
             return self._within(self._dialogs[number], key, request, flow, now)
         if fault := objection(request, self._profile):
-            return self._refuse(request, flow, fault.status, fault.kind, fault.fields)
+            return self.stateless.refuse(request, flow, fault.status, fault.kind, fault.fields)
         match request.method:
             case "OPTIONS":
-                return self._options(request, flow, now)
+                return self.stateless.options(request, flow, now)
             case "INVITE":
                 return self._invite(key, request, flow, now)
             case _:
-                return self._refuse(request, flow, 481, "unknown_dialog")
-
-    def _options(self, request: Request, flow: Flow, now: float) -> list[Effect]:
-        """Health checks: 200 when a call would be taken, else 503."""
-        if self._access and (fault := self._access.too_often(flow.peer[0], now)):
-            return self._refuse(request, flow, fault.status, fault.kind, fault.fields)
-        described = self._profile.described()
-        if self.busy_seconds is not None:
-            return self._stateless(request, flow, 503, (*retry_after(self.busy_seconds), *described))
-        return self._stateless(request, flow, 200, described)
+                return self.stateless.refuse(request, flow, 481, "unknown_dialog")
 
     def _invite(self, key: ServerKey, request: Request, flow: Flow, now: float) -> list[Effect]:
         if self._layer.is_merged(request, key):
-            return self._refuse(request, flow, 482, "merged_request")
-        if fault := self._inadmissible(request, flow.peer[0], now) or self._too_short(request):
-            return self._refuse(request, flow, fault.status, fault.kind, fault.fields)
+            return self.stateless.refuse(request, flow, 482, "merged_request")
+        if fault := self.stateless.inadmissible(request, flow.peer[0], now) or self._too_short(request):
+            return self.stateless.refuse(request, flow, fault.status, fault.kind, fault.fields)
         room = len(self._layer) < TRANSACTIONS_PER_DIALOG * self._max_dialogs
         if len(self._dialogs) >= self._max_dialogs or not room:
-            return self._refuse(request, flow, 503, "overload", retry_after())
+            return self.stateless.refuse(request, flow, 503, "overload", retry_after())
         dialog = Dialog(self._last_number + 1, request, self._token(), flow)
         self._last_number = dialog.number
         self._dialogs[dialog.number] = dialog
@@ -287,7 +261,7 @@ class UserAgentServer:
 
     def _open(self, dialog: Dialog, key: ServerKey, request: Request, flow: Flow, now: float) -> list[Effect]:
         """A transaction that waits for `respond`; an INVITE is told so at once."""
-        self._layer.open(key, request, _back(request, flow), dialog.number, dialog.id.local_tag)
+        self._layer.open(key, request, back(request, flow), dialog.number, dialog.id.local_tag)
         self._pending[dialog.number] = key
         if request.method != "INVITE":
             return []
@@ -299,20 +273,20 @@ class UserAgentServer:
         """A new request of a known dialog."""
         full = len(self._layer) >= DIALOG_RESERVE * TRANSACTIONS_PER_DIALOG * self._max_dialogs
         if full and request.method != "BYE":  # which frees what it takes: a dialog ends once
-            return self._refuse(request, flow, 503, "overload", retry_after())
+            return self.stateless.refuse(request, flow, 503, "overload", retry_after())
         fault = objection(request, self._profile)
-        if not fault and self._access and flow.peer[0] != dialog.host:  # somebody else than who made it?
-            fault = self._access.unproven(request, flow.peer[0], now)
+        if not fault and flow.peer[0] != dialog.host:  # somebody else than who made it?
+            fault = self.stateless.unproven(request, flow.peer[0], now)
         if fault:
-            return self._refuse(request, flow, fault.status, fault.kind, fault.fields)
+            return self.stateless.refuse(request, flow, fault.status, fault.kind, fault.fields)
         if request.cseq.number < dialog.remote_sequence:
-            return self._refuse(request, flow, 500, "old_sequence")
+            return self.stateless.refuse(request, flow, 500, "old_sequence")
         dialog.remote_sequence = request.cseq.number
         dialog.flow = flow
         if request.method == "BYE":
             return self._bye(dialog, key, request, flow, now)
         if dialog.state in OVER:
-            return self._refuse(request, flow, 481, "unknown_dialog")
+            return self.stateless.refuse(request, flow, 481, "unknown_dialog")
         if request.method in ("INVITE", "UPDATE"):
             return self._modify(dialog, key, request, flow, now)
         # OPTIONS asks; INFO may carry digits, which are forgotten unread.
@@ -324,18 +298,13 @@ class UserAgentServer:
     ) -> list[Effect]:
         if dialog.number in self._pending:
             # Section 14.2 and RFC 3311 section 5.2: one before it is not answered yet.
-            return self._refuse(request, flow, 500, "request_pending", retry_after(1))
+            return self.stateless.refuse(request, flow, 500, "request_pending", retry_after(1))
         if request.method == "INVITE" and dialog.state is dialogs.State.ACCEPTED:
-            return self._refuse(request, flow, 491, "request_pending")
+            return self.stateless.refuse(request, flow, 491, "request_pending")
         if fault := self._too_short(request):
-            return self._refuse(request, flow, fault.status, fault.kind, fault.fields)
+            return self.stateless.refuse(request, flow, fault.status, fault.kind, fault.fields)
         dialog.refresh_target(request)
         return [*self._open(dialog, key, request, flow, now), Modified(dialog.number, request, flow)]
-
-    def _inadmissible(self, request: Request, host: str, now: float) -> Objection | None:
-        if self._access is None:
-            return None
-        return self._access.too_often(host, now) or self._access.unproven(request, host, now)
 
     def _too_short(self, request: Request) -> Objection | None:
         """Whether the session timer asked for is below our least, RFC 4028 section 9."""
@@ -368,9 +337,9 @@ class UserAgentServer:
         key = server_key(request, "INVITE")
         entry = self._layer.get(key)
         if entry is None:
-            return self._refuse(request, flow, 481, "unknown_transaction")
+            return self.stateless.refuse(request, flow, 481, "unknown_transaction")
         answer = response(request, 200, entry.tag)
-        effects: list[Effect] = [Send(serialise(answer), _back(request, flow))]
+        effects: list[Effect] = [Send(serialise(answer), back(request, flow))]
         if self._pending.get(entry.dialog) == key:
             effects += self.respond(entry.dialog, 487, now, cause="cancel")
         return effects
@@ -419,26 +388,5 @@ class UserAgentServer:
     def _at_once(
         self, dialog: Dialog, key: ServerKey, request: Request, flow: Flow, now: float, fields: Fields
     ) -> list[Effect]:
-        self._layer.open(key, request, _back(request, flow), dialog.number, dialog.id.local_tag)
+        self._layer.open(key, request, back(request, flow), dialog.number, dialog.id.local_tag)
         return list(self._layer.respond(key, response(request, 200, fields=fields), now))
-
-    def _refuse(
-        self, request: Request, flow: Flow, status: int, kind: str, fields: Fields = ()
-    ) -> list[Effect]:
-        return [Rejected(kind), *self._stateless(request, flow, status, fields)]
-
-    def _stateless(self, request: Request, flow: Flow, status: int, fields: Fields) -> list[Effect]:
-        """Section 8.2.7: the same request gets the same tag without our remembering it."""
-        source = f"{self._secret} {request.via.branch} {request.headers.get('Call-ID')}"
-        tag = hashlib.sha256(source.encode("utf-8", "surrogateescape")).hexdigest()[:16]
-        return [Send(serialise(response(request, status, tag, fields)), _back(request, flow))]
-
-    @staticmethod
-    def _stamped(request: Request, flow: Flow) -> Request:
-        headers = request.headers.with_first("Via", str(request.via.stamped(flow.peer)))
-        return replace(request, headers=headers)
-
-
-def _back(request: Request, flow: Flow) -> Flow:
-    """Where the responses to a request go, section 18.2.2."""
-    return flow if flow.reliable else replace(flow, peer=request.via.reply_to(flow.peer))

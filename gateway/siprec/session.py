@@ -164,11 +164,11 @@ class RecordingServer:
 
     def admits(self, host: str) -> bool:
         """Whether a host may speak to us; what others send is answered shortly or not at all."""
-        return self._agent.admits(host)
+        return self._agent.stateless.admits(host)
 
     def busy(self, retry_seconds: int | None) -> None:
         """What OPTIONS is answered from now on: 503 with this Retry-After, or 200."""
-        self._agent.busy_seconds = retry_seconds
+        self._agent.stateless.busy_seconds = retry_seconds
 
     def timed(self, session: SessionId) -> bool:
         """Whether a session timer (RFC 4028) ends this session when the client is gone."""
