@@ -141,7 +141,7 @@ def encode_call(record: CallRecord, node: NodeKey) -> bytes:
 
 
 def decode_call(document: bytes, node: NodePublicKey) -> CallRecord:
-    """Raises RecordError."""
+    """The record, once its signature holds. Raises RecordError."""
     body = _verified("call", document, node)
     try:
         sealed = sealed_of(body.pop("participants"))
@@ -161,7 +161,7 @@ def encode_manifest(manifest: Manifest, node: NodeKey) -> bytes:
 
 
 def decode_manifest(document: bytes, node: NodePublicKey) -> Manifest:
-    """Raises RecordError."""
+    """The manifest, once its signature holds. Raises RecordError."""
     body = _verified("manifest", document, node)
     try:
         for part in body["parts"]:

@@ -135,7 +135,7 @@ class Vault:
         return data_key
 
     def data_key(self, recording_id: str, keys: PrivateKeyProvider) -> bytes:
-        """Raises NotInVault, RecordError, NotOpened."""
+        """A recording's data key, unwrapped. Raises NotInVault, RecordError, NotOpened."""
         path = self.key_path(recording_id)
         owner, sealed = records.decode_data_key(_read(path))
         if owner != recording_id:
@@ -173,7 +173,7 @@ class Vault:
             raise
 
     def read_call(self, folder: Path, node: NodePublicKey) -> CallRecord:
-        """Raises NotInVault, RecordError."""
+        """The signed record in a call's folder. Raises NotInVault, RecordError."""
         record = records.decode_call(_read(folder / CALL_FILE), node)
         if self.call_folder(record.facts.id, record.facts.started_ns) != folder:
             raise RecordError(
@@ -196,7 +196,7 @@ class Vault:
     def read_manifest(
         self, call_id: str, started_ns: int, recording_id: str, node: NodePublicKey
     ) -> Manifest:
-        """Raises NotInVault, RecordError."""
+        """The signed manifest of a finished recording. Raises NotInVault, RecordError."""
         return records.decode_manifest(_read(self.manifest_path(call_id, started_ns, recording_id)), node)
 
     def finish_recording(self, call: CallFacts, recording: RecordingFacts, node: NodeKey) -> Manifest:

@@ -35,7 +35,7 @@ def load(settings: AccessSettings, environment: Mapping[str, str]) -> tuple[Cred
 
 
 def read(path: Path) -> tuple[Credential, ...]:
-    """Raises CredentialsFault."""
+    """The users of a file that nobody else may read. Raises CredentialsFault."""
     try:
         with path.open("rb") as file:
             mode = os.fstat(file.fileno()).st_mode & 0o777
