@@ -142,8 +142,9 @@ def test_users_are_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         async with serving(tmp_path, users(tmp_path, "first words")) as server:
             watch = asyncio.create_task(server.admission.watch_forever())
             assert await status(server, Login("sbc", "first words")) == 200
+            seen = server.admission._users
             users(tmp_path, "second words")
-            await asyncio.sleep(0.1)
+            await until(lambda: server.admission._users != seen)
             assert await status(server, Login("sbc", "first words")) == 401
             assert await status(server, Login("sbc", "second words")) == 200
             (tmp_path / "users").chmod(0o644)
