@@ -45,6 +45,8 @@ class Lines:
                 self._pause(live, line, now)
                 if stream.recordpref in ("off", "pause"):
                     live.call.note((f"the client asked by recordpref for {stream.recordpref}",))
+            else:  # what comes yet on a line that is closed is not meant to be recorded
+                self._pause(live, line, now)
         carried = {line.index for line in branch.lines}
         if not offers.keys() <= carried:  # refused in the answer
             live.call.problem(
@@ -83,11 +85,12 @@ class Lines:
         return len(legs)
 
     def _pause(self, live: Live, line: Line, now: int) -> None:
-        """Begin or end a leg's pause, as its line says."""
+        """Begin or end a leg's pause, as its line says; a dropped line pauses."""
         roles_paused = (live.role(line.leg),)
-        if line.paused and line.leg not in live.pauses:
+        paused = line.paused or line.index is None
+        if paused and line.leg not in live.pauses:
             live.pauses[line.leg] = now
             self._tell(Pause(live.call.id, roles_paused, now), ())
-        elif not line.paused and line.leg in live.pauses:
+        elif not paused and line.leg in live.pauses:
             del live.pauses[line.leg]
             self._tell(Resume(live.call.id, roles_paused, now), ())

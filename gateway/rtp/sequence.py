@@ -91,6 +91,7 @@ class LegTable:
         ):  # fmt: skip
             column[leg] = 0
         self._about[leg] = _Formats()
+        self._kinds[leg] = UNKNOWN
         self.formats(leg, codecs, events, noise)
         return leg
 
@@ -101,11 +102,13 @@ class LegTable:
         events: frozenset[int],
         noise: frozenset[int] = frozenset(),
     ) -> None:
-        """What payload types mean from now on; codecs keep their numbers for as long as the leg is open."""
+        """What payload types mean from now on; codecs keep their numbers for as long as the leg is open.
+
+        Types that are not named any more mean what they did: such packets may be under way (RFC 3264 section 8.3.2).
+        """
         about = self._about[leg]
         known = dict.fromkeys((*about.codecs, *codecs.values()))
         about.codecs = tuple(known)
-        self._kinds[leg] = UNKNOWN
         self._kinds[leg, [*COMFORT_NOISE, *noise]] = SILENT
         self._kinds[leg, list(events)] = EVENT
         for payload_type, codec in codecs.items():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from pylibsrtp import Error, Policy, Session
@@ -18,8 +18,8 @@ from gateway.rtp.packets import HEADER, REFUSED, RTCP_FIRST, RTCP_LAST, Ints, Oc
 from gateway.rtp.suites import SUITES, MasterKey
 
 WINDOW = 4096  # packets back that are told from replayed ones: more than any hold-back keeps
-# A stream whose beginning was not heard (this process is a replacement) has rolled over an unknown
-# number of times: so many are tried, 5.8 hours of 20 ms packets, on so many packets of a batch.
+# A stream whose beginning was not heard under a key (it is a new one, or this process is a replacement) has rolled
+# over an unknown number of times: so many are tried, 5.8 hours of 20 ms packets, on so many packets of a batch.
 ROLLOVERS_TRIED = 16
 SEARCHES = 2
 FIXED_HEADER = struct.Struct(">BBHII")
@@ -111,8 +111,13 @@ class Opener:
             key = self._known.get(ssrc)
             answer = key.open(packet, ssrc) if key else "srtp_auth"
             if answer == "srtp_auth":
-                searches -= key is None
-                answer = self._try(packet, ssrc, search=key is None and searches >= 0)
+                keys = [each for _, generation in self._generations for each in generation]
+                answer = self._try(packet, ssrc, keys, _Key.open)
+            # A stream keeps its count of rollovers when its key changes (RFC 3711 section 3.3.1).
+            unused = [each for each in self._generations[0][1] if each is not key]
+            if answer == "srtp_auth" and searches and unused:
+                searches -= 1
+                answer = self._try(packet, ssrc, unused, _Key.search)
             if isinstance(answer, str):
                 faults[answer] += 1
                 sizes[row] = REFUSED
@@ -120,17 +125,18 @@ class Opener:
                 sizes[row] = len(answer)
                 slots[row, : len(answer)] = np.frombuffer(answer, np.uint8)
 
-    def _try(self, packet: bytes, ssrc: int, search: bool) -> bytes | str:
+    def _try(
+        self, packet: bytes, ssrc: int, keys: Sequence[_Key], way: Callable[[_Key, bytes, int], bytes | str]
+    ) -> bytes | str:
         """Find the key of a stream that is new, or whose key has changed."""
-        for searching in (False, True) if search else (False,):
-            for key in (key for _, generation in self._generations for key in generation):
-                answer = key.search(packet, ssrc) if searching else key.open(packet, ssrc)
-                if isinstance(answer, bytes):
-                    if len(self._known) >= MAX_STREAMS:
-                        self._known.clear()
-                    self._known[ssrc] = key
-                if answer != "srtp_auth":
-                    return answer
+        for key in keys:
+            answer = way(key, packet, ssrc)
+            if isinstance(answer, bytes):
+                if len(self._known) >= MAX_STREAMS:
+                    self._known.clear()
+                self._known[ssrc] = key
+            if answer != "srtp_auth":
+                return answer
         return "srtp_auth"
 
 

@@ -292,6 +292,10 @@ class RecordingServer:
             state.metadata = merge(state.metadata, contents.metadata)
         elif (pair := pair_of(request)) and state.metadata:
             state.metadata = pair.metadata
+        if contents.offer and state.local and not self._takes(contents.offer):
+            # RFC 3261 section 14.1: what is refused changes nothing of the media.
+            refused = self._respond(session, 488, now, _warning())
+            return [Changed(session, None, state.metadata, contents.notes, False), *refused]
         state.offer, state.ours = contents.offer, False
         streams = self._streams(contents.offer) if contents.offer else None
         changed = Changed(session, streams, state.metadata, contents.notes, contents.offer is not None)
@@ -303,6 +307,11 @@ class RecordingServer:
             self._describe(session, state, sdp.open_again(state.negotiated), state.ports, state.address)
             body, state.ours = state.local, True
         return [changed, *self._respond(session, 200, now, body=body)]
+
+    def _takes(self, offer: sdp.SessionDescription) -> bool:
+        """Whether a line can be recorded, or all are closed."""
+        closed = not any(media.port for media in offer.media)
+        return closed or any(media.accepted(self._supported) for media in offer.media)
 
     def _acknowledged(self, session: SessionId, request: Request) -> list[Effect]:
         """The ACK to our offer brings the answer."""

@@ -170,6 +170,34 @@ def test_a_call_may_begin_on_hold(tmp_path: Path) -> None:
     assert all(isinstance(command, Pause) and command.at_ns == opened.started_ns for command in paused)
 
 
+def test_a_line_that_is_closed_is_recorded_no_more_until_it_is_opened_again(tmp_path: Path) -> None:
+    closed = description().replace("m=audio 6002", "m=audio 0")
+
+    async def play(bench: Bench) -> None:
+        bench.give(request("INVITE", 1, 1, description()))
+        await settled()
+        bench.give(request("UPDATE", 1, 2, closed, tag="token1"))
+        bench.give(request("UPDATE", 1, 3, description(), tag="token1"))
+
+    told = run(tmp_path, play).told
+    turns = [command for command in told if isinstance(command, Pause | Resume)]
+    assert [(type(command), command.legs) for command in turns] == [
+        (Pause, (Role.AGENT,)),
+        (Resume, (Role.AGENT,)),
+    ]
+
+
+def test_an_offer_that_is_refused_pauses_nothing(tmp_path: Path) -> None:
+    async def play(bench: Bench) -> None:
+        bench.give(request("INVITE", 1, 1, description()))
+        await settled()
+        bench.give(request("UPDATE", 1, 2, description().replace("RTP/AVP 8", "RTP/AVP 96"), tag="token1"))
+
+    bench = run(tmp_path, play)
+    assert bench.statuses() == ["200", "488"]
+    assert [type(command) for command in bench.told] == [Open]
+
+
 def test_a_connection_lost_during_set_up_is_no_cancel(tmp_path: Path) -> None:
     async def play(bench: Bench) -> None:
         flow = replace(CLIENT, transport="tcp", connection=1)

@@ -270,6 +270,24 @@ def test_a_growing_ring_leaves_no_audio_behind() -> None:
     assert table.ring(leg).size[cells].tolist() == [160] * 10 + [700]
 
 
+def test_packets_under_way_when_the_codec_changes_are_kept() -> None:
+    table = LegTable(1, SECOND)
+    leg = table.open({8: CODECS[8]}, EVENTS)
+    sent_before, sent_after = (
+        [rtp(n, n * 160, bytes(160), payload_type=kind)] for n, kind in ((1, 8), (2, 0))
+    )
+    table.formats(leg, {0: CODECS[0]}, EVENTS)
+    tones, faults = table.receive(
+        batch(
+            [Datagram(n * 20 * MS, 0, data) for n, data in enumerate(sent_before + sent_after)],
+            [leg],
+            STARTED,
+        )
+    )
+    assert (tones, faults) == ([], Counter())
+    assert len(table.waiting(leg)[0]) == 2
+
+
 def test_more_legs_than_there_are() -> None:
     table = LegTable(1, SECOND)
     table.open(CODECS, EVENTS)

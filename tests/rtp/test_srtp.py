@@ -141,6 +141,21 @@ def test_a_new_key_takes_over_while_old_packets_are_under_way() -> None:
     assert opened(opener, [fresh])[1] == Counter(srtp_replay=1)
 
 
+def test_a_count_of_rollovers_outlives_a_new_key() -> None:
+    """RFC 3711 section 3.3.1; packets under way still come under the key before."""
+    old, new = key("AES_CM_128_HMAC_SHA1_80"), key("AES_CM_128_HMAC_SHA1_80", seed=2)
+    before, after = sender(old).protect, sender(new).protect
+    opener = Opener([old])
+    plain = [rtp(index) for index in range(65_000, 66_200)]
+    sent = [before(packet) for packet in plain[:1000]]
+    for packet in plain[:1000]:
+        after(packet)  # brings the sender to where the stream is
+    sent += [after(packet) for packet in plain[1000:]]
+    assert opened(opener, sent[:900]) == (plain[:900], Counter())
+    opener.rekey([new])
+    assert opened(opener, sent[900:]) == (plain[900:], Counter())
+
+
 @settings(max_examples=200)
 @given(st.lists(st.binary(max_size=200), max_size=8))
 def test_any_bytes_are_refused_without_harm(packets: list[bytes]) -> None:
