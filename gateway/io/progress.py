@@ -25,6 +25,7 @@ from gateway.recording.messages import (
     Pause,
     Refused,
     SegmentEnded,
+    Unreadable,
 )
 from gateway.recording.model import Part
 
@@ -62,6 +63,9 @@ class Progress:
                 if live := self._running.call(call_id):
                     live.call.end_segment(message)
                     self._settling.if_done(live)
+            case Unreadable(call_id):
+                if live := self._running.call(call_id):
+                    live.call.problem("audio came under a key that the client had not told")
             case MediaStopped(call_id):
                 if live := self._running.call(call_id):
                     self._silent(live)

@@ -23,6 +23,7 @@ from gateway.recording.messages import (
     Refused,
     Resume,
     Split,
+    Unreadable,
     Write,
 )
 from gateway.recording.output import Entropy
@@ -126,6 +127,8 @@ class Engine:
             return
         yield from call.commit(now - hold_back, now)
         events += call.ended_segments()
+        if call.unreadable():
+            events.append(Unreadable(call.plan.call_id))
         idle = now - call.last_arrival() > self._settings.timeout_ns
         call.stopped = call.stopped and idle
         if idle and not (call.stopped or call.held or call.finish_at is not None):

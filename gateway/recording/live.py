@@ -25,6 +25,8 @@ from gateway.storage.container import Chapter
 
 # Audio that came in before the BYE, or before a segment ended, may still be on its way when we hear of that.
 RACE_UNITS = UNITS_PER_SECOND
+# Half a second of 20 ms packets: more than are under way when a key changes.
+UNREADABLE_PACKETS = 25
 
 
 class LiveCall:
@@ -35,6 +37,7 @@ class LiveCall:
         self.awaited_ns = now  # media is awaited since: the opening, or the end of a hold
         self.finish_at: int | None = None  # ns, once the call has ended
         self.held = plan.held
+        self._told_unreadable = False
         self.stopped = False  # whether its silence has been told of
         self._table = table
         self._entropy = entropy
@@ -160,6 +163,14 @@ class LiveCall:
         legs = tuple(leg.report() for leg in self.legs)
         redactions = self.redactions(self._until(now))
         return Finished(self.plan.call_id, last.identity.recording_id, legs, redactions, last.next_part)
+
+    def unreadable(self) -> bool:
+        """Whether, as is not told before, a leg's stream has come under a key nobody knows for a while."""
+        if self._told_unreadable:
+            return False
+        counts = [int(self._table.unreadable[leg.number]) for leg in self.legs]
+        self._told_unreadable = max(counts, default=0) >= UNREADABLE_PACKETS
+        return self._told_unreadable
 
     def last_arrival(self) -> int:
         """When a packet of any leg last came, or else media began to be awaited (ns)."""

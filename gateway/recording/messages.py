@@ -141,6 +141,13 @@ class CallReport:
 
 
 @dataclass(frozen=True, slots=True)
+class Unreadable:
+    """SRTP of a call goes on under a key that was not told: its audio is lost."""
+
+    call_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class MediaStopped:
     """No leg of a call that is not held has carried a packet for the media timeout."""
 
@@ -176,4 +183,4 @@ class Refused:
     count: int
 
 
-Event = CallReport | MediaStopped | SegmentEnded | Finished | Refused
+Event = CallReport | MediaStopped | Unreadable | SegmentEnded | Finished | Refused

@@ -61,6 +61,7 @@ class LegTable:
         self.ssrc = np.full(capacity, NO_STREAM, np.int64)
         self.highest = np.full(capacity, -1, np.int64)  # slot
         self.committed, self.last_arrival = _columns(capacity, 2)  # the next slot to commit; ns
+        (self.unreadable,) = _columns(capacity, 1)  # packets of known streams under a key that was not told
         self.packets, self.lost, self.late, self.duplicated = _columns(capacity, 4)
         self.first, self._base_slot = _columns(capacity, 2)  # of the stream: first committed, least possible
         self._sequence, self._timestamp, self._media = _columns(capacity, 3)  # of `highest`
@@ -87,7 +88,7 @@ class LegTable:
         self.ssrc[leg], self.highest[leg], self.committed[leg] = NO_STREAM, -1, 0
         self._cells[leg] = self._width[leg] = 0
         for column in (
-            self.packets, self.lost, self.late, self.duplicated, self.last_arrival, self.first, self._base_slot
+            self.packets, self.lost, self.late, self.duplicated, self.last_arrival, self.first, self._base_slot, self.unreadable
         ):  # fmt: skip
             column[leg] = 0
         self._about[leg] = _Formats()
@@ -174,7 +175,8 @@ class LegTable:
         legs = batch.legs[rows]
         for group in np.split(rows, np.flatnonzero(np.diff(legs)) + 1):
             if len(group):
-                self._openers[int(batch.legs[group[0]])].open(batch.slots, group, batch.sizes, faults)
+                leg = int(batch.legs[group[0]])
+                self.unreadable[leg] += self._openers[leg].open(batch.slots, group, batch.sizes, faults)
 
     def _consider(self, leg: int, packets: RtpColumns, slots: Octets, faults: Counter[str]) -> list[Tone]:
         """Packets that are not of the leg's stream: keep them until their stream may be the leg's."""

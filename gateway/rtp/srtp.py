@@ -86,6 +86,7 @@ class Opener:
     def __init__(self, masters: Sequence[MasterKey]) -> None:
         self._generations: list[tuple[tuple[MasterKey, ...], list[_Key]]] = []
         self._known: dict[int, _Key] = {}  # by SSRC
+        self._heard: set[int] = set()  # SSRCs opened so far, under whatever key
         self.rekey(masters)
 
     def rekey(self, masters: Sequence[MasterKey]) -> None:
@@ -97,12 +98,12 @@ class Opener:
         del self._generations[GENERATIONS:]
         self._known.clear()
 
-    def open(self, slots: Octets, rows: Ints, sizes: Ints, faults: Counter[str]) -> None:
+    def open(self, slots: Octets, rows: Ints, sizes: Ints, faults: Counter[str]) -> int:
         """Decrypt some rows of a batch in place; `sizes`, of all rows, become those of plain RTP, or REFUSED.
 
-        SRTCP is left as it is.
+        SRTCP is left as it is. Returns how many packets no key fits though their stream was opened before.
         """
-        searches = SEARCHES
+        searches, unreadable = SEARCHES, 0
         for row in rows.tolist():
             packet = slots[row, : sizes[row]].tobytes()
             if len(packet) < HEADER.itemsize or RTCP_FIRST <= packet[1] <= RTCP_LAST:
@@ -120,10 +121,12 @@ class Opener:
                 answer = self._try(packet, ssrc, unused, _Key.search)
             if isinstance(answer, str):
                 faults[answer] += 1
+                unreadable += answer == "srtp_auth" and ssrc in self._heard
                 sizes[row] = REFUSED
             else:
                 sizes[row] = len(answer)
                 slots[row, : len(answer)] = np.frombuffer(answer, np.uint8)
+        return unreadable
 
     def _try(
         self, packet: bytes, ssrc: int, keys: Sequence[_Key], way: Callable[[_Key, bytes, int], bytes | str]
@@ -134,7 +137,9 @@ class Opener:
             if isinstance(answer, bytes):
                 if len(self._known) >= MAX_STREAMS:
                     self._known.clear()
+                    self._heard.clear()
                 self._known[ssrc] = key
+                self._heard.add(ssrc)
             if answer != "srtp_auth":
                 return answer
         return "srtp_auth"
