@@ -24,7 +24,9 @@ from gateway.storage.sealing import AlteredError, SealedReader, SealError, Sourc
 from gateway.storage.vault import CALL_FILE, MANIFEST_SUFFIX, PART_FILE, NotInVault, Vault
 
 CHUNK_BYTES = 1 << 20
-ATTEMPTS, PAUSE_SECONDS = 5, 0.2  # a gateway writes a call's record, then its index row, within milliseconds
+# A gateway writes a call's record, then its index row, within milliseconds, if the machine lets it.
+ATTEMPTS, PAUSE_SECONDS = 6, 0.2
+FRESH_SECONDS = 10.0  # a record older than this is not being written
 
 Progress = Callable[[int, int], None]  # calls done, calls in all
 
@@ -74,6 +76,14 @@ def verify(
         yield Verdict(missing, False, 0, "Neither vault nor index has a call or recording of this id.")
 
 
+def _fresh(folder: Path | None) -> bool:
+    """Whether a call's record was written a moment ago, its index row perhaps not yet."""
+    try:
+        return folder is not None and time.time() - (folder / CALL_FILE).stat().st_mtime < FRESH_SECONDS
+    except OSError:
+        return False
+
+
 @dataclass(frozen=True, slots=True)
 class _Check:
     vault: Vault
@@ -87,7 +97,8 @@ class _Check:
             before = self._written(call_id, folder)
             verdicts = self._call_or_fault(call_id, folder)
             after = self._written(call_id, folder)
-            if all(verdict.ok for verdict in verdicts) or (before == after and not after.running):
+            settled = before == after and not after.running and not _fresh(folder)
+            if settled or all(verdict.ok for verdict in verdicts):
                 return verdicts
             time.sleep(PAUSE_SECONDS)
         return self._call_or_fault(call_id, folder)

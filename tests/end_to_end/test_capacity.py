@@ -61,6 +61,6 @@ def test_two_hundred_calls_lose_nothing(
         assert {leg["seconds"] for leg in legs} == {SECONDS}
         verdicts = gateway.verify()
         assert len(verdicts) == CALLS
-        assert all(verdict["ok"] for verdict in verdicts)
+        assert [verdict for verdict in verdicts if not verdict["ok"]] == []
     record_property("control process, CPU s", round(used.control - before.control, 2))
     record_property("media worker, CPU s", round(used.worker - before.worker, 2))
