@@ -277,6 +277,76 @@ class RoleSettings(Section):
         return patterns
 
 
+class CardSettings(Section):
+    """The card rule: a run of keys that looks like a card number opens a pause. See docs/redaction.md."""
+
+    active: bool = Field(True, description="Whether the rule is on.")
+    least_digits: int = Field(
+        13,
+        ge=4,
+        le=19,
+        description="Digits after which a run looks like a card; 13 are the shortest card numbers.",
+    )
+    schemes_only: bool = Field(
+        True,
+        description="Whether a run counts only from a digit on with which a card scheme's numbers begin.",
+    )
+    gap_seconds: float = Field(10.0, gt=0, le=60, description="A longer time between two digits ends a run.")
+    quiet_seconds: float = Field(
+        20.0, ge=1, le=300, description="The pause ends this long after the last digit."
+    )
+    ceiling_seconds: float = Field(
+        300.0, ge=10, le=3600, description="The longest it lasts while no digit arrives."
+    )
+    agent_may_resume: bool = Field(
+        True, description="Whether an agent's resume ends it early; never while digits still arrive."
+    )
+
+
+class PauseSettings(Section):
+    """An agent's pause."""
+
+    ceiling_seconds: float = Field(
+        600.0, ge=0, le=86_400, description="It ends by itself after this long; 0: never."
+    )
+    warn_seconds: float = Field(
+        30.0, ge=5, le=300, description="The agent is warned this long before a pause ends by itself."
+    )
+    extend_seconds: float = Field(
+        300.0, ge=10, le=3600, description="By how much one press puts that off, counted from the press."
+    )
+    forgotten_seconds: float = Field(
+        180.0, ge=10, le=86_400, description="A pause that lasts longer counts as forgotten in the metrics."
+    )
+
+
+class FeatureCodeSettings(Section):
+    """What an agent may key on the telephone: a star or hash and digits; empty: no such code."""
+
+    pause: str = Field("*7", pattern=r"^([*#][0-9]{1,3})?$", description="Pauses.")
+    resume: str = Field("*8", pattern=r"^([*#][0-9]{1,3})?$", description="Resumes.")
+    opt_out: str = Field("*9", pattern=r"^([*#][0-9]{1,3})?$", description="Stops recording the call.")
+
+
+class RedactionSettings(Section):
+    """What is never kept: tones, what is said while paused."""
+
+    look_back_seconds: float = Field(
+        3.0,
+        ge=0,
+        le=29,
+        description="A pause reaches back this far before the key was pressed; at most the hold-back less a tick.",
+    )
+    inband: Literal["always", "without_events", "never"] = Field(
+        "always",
+        description="On which legs tones are looked for in the audio: all, those without telephone-events, or none.",
+    )
+    guard_milliseconds: int = Field(40, ge=0, le=500, description="Masked before and after each tone.")
+    card: CardSettings = Field(CardSettings(), description="The card rule.")
+    pause: PauseSettings = Field(PauseSettings(), description="An agent's pause.")
+    codes: FeatureCodeSettings = Field(FeatureCodeSettings(), description="Feature codes.")
+
+
 class MetricsSettings(Section):
     """Where Prometheus scrapes."""
 
@@ -309,9 +379,27 @@ class Settings(Section):
     load: LoadSettings = LoadSettings()
     keys: KeySettings = KeySettings()
     roles: RoleSettings = RoleSettings()
+    redaction: RedactionSettings = RedactionSettings()
     speech: SpeechSettings = SpeechSettings()
     metrics: MetricsSettings = MetricsSettings()
     log: LogSettings = LogSettings()
+
+    @model_validator(mode="after")
+    def _look_back_held(self) -> Settings:
+        asked = self.redaction.look_back_seconds
+        if "look_back_seconds" in self.redaction.model_fields_set and asked > self._longest_look_back():
+            raise ValueError(
+                f"redaction.look_back_seconds = {asked:g} reaches back further than audio is held: at most "
+                f"{self._longest_look_back():g}, media.hold_back_seconds less a tick"
+            )
+        return self
+
+    def look_back_seconds(self) -> float:
+        """How far a pause reaches back: as set, and never further than audio is held."""
+        return min(self.redaction.look_back_seconds, self._longest_look_back())
+
+    def _longest_look_back(self) -> float:
+        return self.media.hold_back_seconds - self.media.tick_milliseconds / 1000
 
     def key_path(self, name: KeyName) -> Path:
         """Where a key file lies, by its setting or in the storage folder."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gateway.recording.live import LiveCall
 from gateway.recording.messages import (
@@ -27,6 +27,7 @@ from gateway.recording.messages import (
     Write,
 )
 from gateway.recording.output import Entropy
+from gateway.redaction.rules import Rules
 from gateway.rtp.packets import PacketBatch
 from gateway.rtp.sequence import LegTable
 
@@ -41,6 +42,7 @@ class EngineSettings:
     hold_back_ns: int
     timeout_ns: int  # of media
     tick_ns: int
+    rules: Rules = field(default_factory=Rules)
 
 
 class Engine:
@@ -109,9 +111,9 @@ class Engine:
                 self._by_leg[leg.number] = (call, len(call.legs) - 1)
             case Split():
                 call.split(command)
-            case Pause(_, roles, at_ns):
+            case Pause(legs=roles, at_ns=at_ns):
                 call.pause(roles, at_ns)
-            case Resume(_, roles, at_ns):
+            case Resume(legs=roles, at_ns=at_ns):
                 call.resume(roles, at_ns)
             case Close(_, at_ns, at_once):
                 call.close(at_ns, 0 if at_once else self._settings.hold_back_ns)

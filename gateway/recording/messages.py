@@ -6,8 +6,10 @@ Monotonic times are ns and the same for both sides; call times are units of the 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 
-from gateway.recording.model import LegReport, Redaction, Role
+from gateway.recording.model import Cause, LegReport, Marker, Redaction, Role
+from gateway.redaction.digit import Digit
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,23 +103,91 @@ class Split:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """The client pauses legs: nothing that arrives from `at_ns` on is kept until they are resumed."""
+    """Keep nothing of some legs from `at_ns` on, or with `reach_back` from a look-back before it, until they are resumed.
+
+    Causes are counted apart: a leg is kept again when every cause that paused it has resumed it.
+    """
 
     call_id: str
-    legs: tuple[Role, ...]
+    legs: tuple[Role, ...]  # none: all, those that join later included
     at_ns: int
+    cause: Cause = Cause.SRC
+    actor: str | None = None
+    reason: str = ""
+    reach_back: bool = False
+    request: str = ""  # is named in the Answered that follows; empty: none does
 
 
 @dataclass(frozen=True, slots=True)
 class Resume:
-    """The client goes on with legs that it paused."""
+    """One cause of a pause ends; an agent's resume ends the card rule's, too, where that may be."""
 
     call_id: str
-    legs: tuple[Role, ...]
+    legs: tuple[Role, ...]  # none: all
+    at_ns: int
+    cause: Cause = Cause.SRC
+    actor: str | None = None
+    request: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StopRecording:
+    """Keep nothing from `at_ns` on, less the look-back where `reach_back`; with `discard`, nothing of what came before either."""
+
+    call_id: str
+    at_ns: int
+    cause: Cause  # OPT_OUT or NEVER_RECORD
+    actor: str | None = None
+    reason: str = ""
+    discard: bool = False
+    reach_back: bool = False
+    request: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StartRecording:
+    """What NEVER_RECORD stopped goes on: the call came to somebody who is recorded. An opt-out stays."""
+
+    call_id: str
     at_ns: int
 
 
-Command = Open | Reformat | Close | Join | Split | Pause | Resume
+@dataclass(frozen=True, slots=True)
+class Extend:
+    """Put the automatic end of the pauses that are open off, by as long as the rule says from `at_ns` on."""
+
+    call_id: str
+    at_ns: int
+    actor: str | None = None
+    request: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Note something at a moment of the call."""
+
+    call_id: str
+    at_ns: int
+    kind: str
+    actor: str | None = None
+    request: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Press:
+    """A key was pressed, as signalling tells (SIP INFO); `role` where it is known whose key it was."""
+
+    call_id: str
+    role: Role | None
+    digit: Digit
+    at_ns: int  # when it was heard of
+    lasts_ns: int
+
+
+Command = (
+    Open | Reformat | Close | Join | Split
+    | Pause | Resume | StopRecording | StartRecording | Extend | Mark | Press
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +208,7 @@ class CallReport:
     call_id: str
     legs: tuple[LegReport, ...]
     redactions: tuple[Redaction, ...]
+    markers: tuple[Marker, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +244,7 @@ class Finished:
     legs: tuple[LegReport, ...]
     redactions: tuple[Redaction, ...]
     next_part: int  # one above the last part written
+    markers: tuple[Marker, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,4 +255,75 @@ class Refused:
     count: int
 
 
-Event = CallReport | MediaStopped | Unreadable | SegmentEnded | Finished | Refused
+class RecordingNow(StrEnum):
+    RECORDING = "recording"
+    PAUSED = "paused"
+    OFF = "off"  # not to be recorded any more
+    UNKNOWN = "unknown"  # no media worker says so; the control process's own word
+
+
+class Outcome(StrEnum):
+    APPLIED = "applied"
+    UNCHANGED = "unchanged"  # it was so already
+    LATE = "late"  # applied from now on; what it should have covered besides was stored and is to be cut
+    REFUSED = "refused"
+    UNCONFIRMED = "unconfirmed"  # nobody can say: the control process's own word
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRedaction:
+    """A pause that lasts, or recording that was stopped."""
+
+    cause: Cause
+    legs: tuple[Role, ...]  # none: all
+    since_ns: int  # when it was asked for
+    actor: str | None = None
+    reason: str = ""
+    ends_ns: int | None = None  # when it ends by itself, unless put off
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Whether a call is being recorded has changed, or may have: what is true from now on."""
+
+    call_id: str
+    state: RecordingNow
+    since_ns: int  # of this state
+    open: tuple[OpenRedaction, ...] = ()
+    warning: bool = False  # an open pause ends by itself soon
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What became of a command with a request, told after the Status it made."""
+
+    call_id: str
+    request: str
+    outcome: Outcome
+    why: str = ""  # a sentence, where it is not APPLIED
+
+
+@dataclass(frozen=True, slots=True)
+class LateRedaction:
+    """Audio that a redaction covers was committed before it was known of: it must be cut from what is stored."""
+
+    call_id: str
+    start: int  # call units
+    end: int
+    legs: tuple[Role, ...]
+    cause: Cause
+
+
+@dataclass(frozen=True, slots=True)
+class Keyed:
+    """Keys were masked: how many were heard, and in which ways. Never which."""
+
+    call_id: str
+    way: str  # rfc4733, info, inband
+    count: int
+
+
+Event = (
+    CallReport | MediaStopped | Unreadable | SegmentEnded | Finished | Refused
+    | Status | Answered | LateRedaction | Keyed
+)  # fmt: skip

@@ -92,6 +92,21 @@ class Speech:
     overtalk_ms: int  # of the talk, while the other party talked too
 
 
+class Cause(StrEnum):
+    """Why a redaction begins or ends."""
+
+    DTMF = "dtmf"  # a key that sounds
+    SRC = "src"  # the recording client pauses, or asks that nothing be recorded
+    AGENT = "agent"  # by a button, an action URL, a hotkey
+    FEATURE_CODE = "feature_code"  # keys pressed on the agent's telephone
+    CARD = "card"  # the card rule
+    OPT_OUT = "opt_out"  # the call, or the rest of it, is not to be recorded
+    NEVER_RECORD = "never_record"  # an extension or a number that is never recorded
+    QUIET = "quiet"  # no key for a while: the card rule's end
+    CEILING = "ceiling"  # the longest that a pause may last
+    ENDED = "ended"  # the call was over
+
+
 @dataclass(frozen=True, slots=True)
 class Redaction:
     """An interval of the call clock in which nothing of the named legs is kept."""
@@ -99,7 +114,19 @@ class Redaction:
     start: int
     end: int
     legs: tuple[Role, ...]
-    cause: str  # dtmf, pause, ...
+    cause: str  # a Cause, as text
+    actor: str | None = None  # the id of an agent's token
+    reason: str = ""  # a code of the policy's, where it wants one
+    end_cause: str = ""  # why it ended; empty for tones, and while it is open
+    end_actor: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Marker:
+    """Something a person noted at a moment of the call."""
+
+    at: int  # call units
+    kind: str  # told_caller, abuse_reminder, decision_read_back
     actor: str | None = None
 
 
@@ -142,4 +169,5 @@ class CallFacts:
     recordings: tuple[RecordingFacts, ...] = ()
     notes: tuple[str, ...] = ()  # what was not understood or went wrong; no personal data
     speech: tuple[Speech, ...] = ()  # by leg; empty until it is measured after the end, or where it was not
+    markers: tuple[Marker, ...] = ()
     follows: str | None = None  # the call before it of the same group, where it was too late to be one call
