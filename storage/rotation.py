@@ -41,7 +41,7 @@ def rotate(
 
     Raises VaultBusy while a gateway runs, KeysError, RecordError at a document that is not as signed.
     """
-    with vault.exclusive():
+    with vault.exclusive(), vault.wrapping(anew=True):
         node = load_node(paths.node)
         if not paths.vault_private.exists():
             raise PrivateKeyMissing(

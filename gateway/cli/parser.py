@@ -146,6 +146,15 @@ def _add_keeping(command: Command) -> None:
     for action in ("add", "remove"):
         users[action].add_argument("name", metavar="NAME", help="the user's name")
     command("reindex", "make the index anew from the vault")
+    cut = command(
+        "cut",
+        "carry out pending cuts of what must not be kept",
+        "Write recordings anew without what was stored before it was known that it must not be kept, under new keys;"
+        " the old ones are destroyed.",
+    )
+    which = cut.add_mutually_exclusive_group(required=True)
+    which.add_argument("call", nargs="?", metavar="CALL", help="a call id, or enough of its start")
+    which.add_argument("--pending", action="store_true", help="every call with pending cuts")
 
 
 def _add_actions(parser: argparse.ArgumentParser, **summaries: str) -> dict[str, argparse.ArgumentParser]:

@@ -236,9 +236,9 @@ class LiveLeg:
             heads = rings.payload[cells[mine], : codec.heads] if codec.heads else NO_HEADS
             ticks = codec.durations(sizes[mine], heads)
             lengths[mine] = np.maximum(1, -(-ticks * UNITS_PER_SECOND // codec.clock_rate))
-            joints[mine] = int(codec.clock_rate != UNITS_PER_SECOND) if codec.frame else ALONE
-            if codec.frame > 1:
-                joints[mine] = np.where(sizes[mine] % codec.frame, ALONE, joints[mine])
+            joints[mine] = int(codec.clock_rate != UNITS_PER_SECOND) if len(codec.frames) == 1 else ALONE
+            if len(codec.frames) == 1:
+                joints[mine] = np.where(sizes[mine] % codec.frames[0][0], ALONE, joints[mine])
         return lengths, joints
 
 
