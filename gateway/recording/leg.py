@@ -42,8 +42,9 @@ class LiveLeg:
         self.number = number
         self.redacted = Timeline()  # tones
         self.event_rates: dict[int, int] = {}  # Hz, by payload type; those not named have the audio's
-        self.paused = Timeline()
-        self.paused_since: int | None = None  # of a pause that is open
+        self.cut = Timeline()  # by place on the call clock, what is not kept besides tones
+        self.shut = Timeline()  # by arrival
+        self.reached = 0  # call units: up to where it is committed
         self.cuts: tuple[int, ...] = ()  # call times that no block lies across
         self._table = table
         self._started_ns = started_ns
@@ -57,24 +58,6 @@ class LiveLeg:
 
     def hear(self, tone: Tone) -> None:
         self._tones.append(tone)
-
-    def pause(self, at: int) -> None:
-        """Keep nothing from a call time on."""
-        if self.paused_since is None:
-            self.paused_since = at
-
-    def resume(self, at: int) -> None:
-        self.paused, self.paused_since = self._paused(at), None
-
-    def redactions(self, until: int) -> Iterator[tuple[Span, str]]:
-        """What is not kept, and why; a pause that is open ends at `until`."""
-        yield from ((span, "dtmf") for span in self.redacted.spans)
-        yield from ((span, "src") for span in self._paused(until).spans)
-
-    def _paused(self, until: int) -> Timeline:
-        if self.paused_since is None or self.paused_since >= until:
-            return self.paused
-        return self.paused | Timeline((Span(self.paused_since, until),))
 
     @property
     def codec(self) -> Codec:
@@ -145,6 +128,7 @@ class LiveLeg:
         self._shift_ns = int(delays[-1]) - self._started_ns
         self._mask(limit)
         times = (media[:wanted] + delays - self._started_ns) // UNIT_NS
+        self.reached = max(self.reached, int((times + lengths).max()))
         return self._blocks(rings, cells[:wanted], times, lengths, joints, end)
 
     def _delays(self, arrivals: Ints, media: Ints, rates: Ints, lengths: Ints) -> Ints:
@@ -195,10 +179,11 @@ class LiveLeg:
             & (times + lengths <= end)
             & (sizes > 0)
         )
-        paused = self._paused(FOREVER)
-        if paused.spans:
+        if self.cut.spans:
+            keep &= ~self.cut.touches(times, times + lengths)
+        if self.shut.spans:
             came = (rings.arrival[cells] - self._started_ns) // UNIT_NS
-            keep &= ~paused.touches(times, times + lengths) & ~paused.touches(came, came + 1)
+            keep &= ~self.shut.touches(came, came + 1)
         if not keep.any():
             return []
         if not keep.all():
