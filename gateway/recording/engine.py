@@ -128,7 +128,10 @@ class Engine:
             case Press() | Open():
                 pass
             case _:
-                return call.obey(command, now)
+                events = call.obey(command, now)
+                if call.discarded:
+                    self._unwritten += call.discard()
+                return events
         return call.redacting.status(now, now)
 
     def _commit(self, call: LiveCall, now: int, events: list[Event]) -> Iterator[Write]:

@@ -133,8 +133,23 @@ class LiveCall:
         self.finish_at = at_ns + wait_ns
         self._end = self._units(at_ns) + RACE_UNITS
 
+    @property
+    def discarded(self) -> bool:
+        """Whether nothing of the call is kept, neither what came before nor what comes yet."""
+        return self.redacting.pauses.discarded
+
+    def discard(self) -> Iterator[Write]:
+        """Forget what waits in the hold-back, and end every file where it stands."""
+        for leg in self.legs:
+            self._table.wipe(leg.number)
+        for output in self._outputs:
+            yield from output.abandon()
+
     def commit(self, arrived_by: int, now: int) -> Iterator[Write]:
         """Append what has waited long enough (ns) in the hold-back."""
+        if self.discarded:
+            arrived_by = now
+            yield from self.discard()
         placed = [(leg.role, block) for leg in self.legs for block in leg.commit(arrived_by, self._end)]
         if placed:
             placed.sort(key=lambda pair: pair[1].time)

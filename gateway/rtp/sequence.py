@@ -130,6 +130,12 @@ class LegTable:
         self._free.append(leg)
         return len(strays.packets) if strays else 0
 
+    def wipe(self, leg: int) -> None:
+        """Forget what a leg's packets carried; that they came stays counted."""
+        if cells := int(self._cells[leg]):
+            base = int(self._base[leg])
+            self.ring(leg).payload[base : base + cells] = 0
+
     def ring(self, leg: int) -> Rings:
         return self._rings[self._shapes[self._shape[leg]]]
 
