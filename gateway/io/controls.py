@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from dataclasses import replace
 from weakref import WeakSet
 
-from gateway.io.live import Live, Requested
 from gateway.io.running import Running
+from gateway.io.running_call import Live, Requested
 from gateway.recording.call import Phase
 from gateway.recording.control import MARKERS, CallStatus, NoSuchCall, Result
 from gateway.recording.messages import (

@@ -36,8 +36,9 @@ UNREADABLE_PACKETS = 25
 class LiveCall:
     """Commits a call; what its methods yield is to be appended to its files."""
 
-    def __init__(self, plan: Open, table: LegTable, entropy: Entropy, now: int, rules: Rules) -> None:
+    def __init__(self, plan: Open, table: LegTable, entropy: Entropy, rules: Rules, now: int) -> None:
         self.plan = plan
+        self.rules = rules
         self.redacting = Redacting(plan, rules)
         self.awaited_ns = now  # media is awaited since: the opening, or the end of a hold
         self.finish_at: int | None = None  # ns, once the call has ended
@@ -73,8 +74,10 @@ class LiveCall:
 
     def _leg(self, plan: LegPlan) -> LiveLeg:
         number = self._table.open(*_formats(plan))
-        leg = LiveLeg(self._table, number, plan.role, _preferred(plan), self.plan.started_ns)
-        leg.cuts = tuple(output.start for output in self._outputs[1:])
+        leg = LiveLeg(
+            self._table, number, plan.role, _preferred(plan), self.plan.started_ns, self.rules.guard_ns
+        )
+        leg.borders = tuple(output.start for output in self._outputs[1:])
         self._cut(leg)
         self._fit(leg, plan)
         return leg
@@ -106,7 +109,7 @@ class LiveCall:
         self._at_split[before.identity.recording_id] = tuple(leg.report() for leg in self.legs)
         self._outputs.append(Output(identity, 1, before.stop, self._formats, self._entropy))
         for leg in self.legs:
-            leg.cuts = (*leg.cuts, before.stop)
+            leg.borders = (*leg.borders, before.stop)
 
     def obey(self, asked: Asked, now: int) -> list[Event]:
         """Do what is asked of the recording; gives what is true now, and the answer."""
@@ -180,7 +183,7 @@ class LiveCall:
         """What is not kept, with a pause that is open ending at `until` (call units)."""
         tones: dict[Span, list[Role]] = {}
         for leg in self.legs:
-            for span in leg.redacted.spans:
+            for span in leg.mask.spans:
                 tones.setdefault(span, []).append(leg.role)
         masks = [Redaction(span.start, span.stop, tuple(legs), Cause.DTMF) for span, legs in tones.items()]
         return (*masks, *self.redacting.redactions(until, ended))

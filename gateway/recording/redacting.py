@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from gateway.recording.messages import (
     Answered,
@@ -202,7 +202,8 @@ class Redacting:
         for role in redaction.legs or self.roles:
             stop = reached.get(role, 0)
             if redaction.start < stop:
-                for span in _without(Span(redaction.start, stop), before.get(role, Timeline())):
+                covered = Timeline((Span(redaction.start, stop),)) - before.get(role, Timeline())
+                for span in covered.spans:
                     stored.setdefault(span, []).append(role)
         self._late += [
             LateRedaction(self._call_id, span.start, span.stop, tuple(roles), redaction.cause)
@@ -220,17 +221,6 @@ class Redacting:
 
     def _units(self, at_ns: int) -> int:
         return max(0, (at_ns - self._started_ns) // UNIT_NS)
-
-
-def _without(span: Span, cut: Timeline) -> Iterator[Span]:
-    """What of a span lies outside a timeline."""
-    start = span.start
-    for each in cut.spans:
-        if start < each.start < span.stop:
-            yield Span(start, each.start)
-        start = max(start, each.stop)
-    if start < span.stop:
-        yield Span(start, span.stop)
 
 
 def _late(found: Sequence[LateRedaction]) -> str:

@@ -18,12 +18,12 @@ from gateway.io import controls as controls_module
 from gateway.io import supervisor
 from gateway.io.channel import Configure, Message
 from gateway.io.controls import RunningControls
-from gateway.io.live import Branch, Line, Live
 from gateway.io.metrics import Metrics
 from gateway.io.progress import Progress
 from gateway.io.receive import media_socket
 from gateway.io.room import Room
 from gateway.io.running import Running
+from gateway.io.running_call import Branch, Line, Live
 from gateway.io.settling import Settling
 from gateway.io.store import Store
 from gateway.io.supervisor import Supervisor
