@@ -17,6 +17,7 @@ from pathlib import Path
 from gateway.codecs.stored import codec_of, spans_of
 from gateway.codecs.trimming import Trimmer
 from gateway.recording.model import CallFacts, Cut, Part, RecordingFacts, Redaction, Rewrite, Role
+from gateway.recording.policy import with_cuts
 from gateway.redaction.timeline import Timeline
 from gateway.storage import container, files
 from gateway.storage.container import Block, Chapter, Info, Reader
@@ -178,19 +179,8 @@ def _rewritten(recording: RecordingFacts, plan: Plan, parts: Mapping[str, Sequen
 
 def _manifest(old: Manifest, recording: RecordingFacts, facts: CallFacts) -> Manifest:
     """Counts stay those of what came; the redactions are those that are known now."""
-    known = set(old.redactions)
-    added = tuple(
-        Redaction(cut.start, cut.end, cut.legs, cut.cause)
-        for cut in facts.cuts
-        if not any(_covers(redaction, cut) for redaction in known)
-    )
-    return replace(
-        old, recording_id=recording.id, parts=recording.parts, redactions=(*old.redactions, *added)
-    )
-
-
-def _covers(redaction: Redaction, cut: Cut) -> bool:
-    return redaction.start <= cut.start and cut.end <= redaction.end and set(cut.legs) <= set(redaction.legs)
+    redactions = with_cuts(old.redactions, facts.cuts)
+    return replace(old, recording_id=recording.id, parts=recording.parts, redactions=redactions)
 
 
 def tidy(vault: Vault, facts: CallFacts) -> None:

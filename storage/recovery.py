@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from gateway.recording.model import CallFacts, CallState, LegReport, Part, RecordingFacts, RecordingState
+from gateway.recording.model import RUNNING, CallFacts, CallState, LegReport, Part, RecordingFacts, RecordingState
 from gateway.storage import files
 from gateway.storage.cutting import pending, tidy
 from gateway.storage.discarding import destroy
@@ -22,7 +22,7 @@ from gateway.storage.sealing import HEADER_BYTES, TAG_BYTES
 from gateway.storage.vault import CALL_FILE, NotInVault, Vault, measure_part
 
 STOPPED = "the gateway stopped while this call was recorded; audio up to the stop is kept"
-STOPPED_DISCARDED = "the gateway stopped while this call was running, and nothing of it is kept"
+STOPPED_DISCARDED = "the gateway stopped while this call was running"
 STOPPED_EARLY = "the gateway stopped before any audio of this call was written"
 NO_AUDIO_BYTES = HEADER_BYTES + TAG_BYTES  # a sealed stream of this length or less holds nothing
 UNKNOWN_SEGMENT = ""  # of a recording that no call record names
@@ -111,10 +111,11 @@ def _close(
         for recording in named.values()
         if (closed := _close_recording(vault, node, facts, recording, on_disk.get(recording.id, [])))
     ]
+    told = [] if facts.reason == RUNNING else [facts.reason]
     closed_facts = replace(
         facts,
         state=CallState.PARTIAL if kept else CallState.NOT_RECORDED,
-        reason=STOPPED if kept else STOPPED_EARLY,
+        reason="; ".join([STOPPED if kept else STOPPED_EARLY, *told]),
         ended_ns=ended_ns,
         legs=_fullest(facts.legs, row.facts.legs if row else ()),
         recordings=tuple(kept),
@@ -132,7 +133,7 @@ def _destroyed(vault: Vault, node: NodeKey, record: CallRecord, ended_ns: int) -
     facts = replace(
         record.facts,
         state=CallState.NOT_RECORDED,
-        reason=f"{STOPPED_DISCARDED}: {record.facts.reason}",
+        reason=f"{STOPPED_DISCARDED}; {record.facts.reason}",
         ended_ns=ended_ns,
         recordings=(),
         discard=replace(record.facts.discard, done_ns=time.time_ns()),

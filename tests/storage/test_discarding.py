@@ -79,7 +79,7 @@ def test_the_next_start_finishes_what_was_asked_for(recorder: Recorder) -> None:
     assert facts.discard
     assert facts.discard.done_ns
     assert facts.recordings == ()
-    assert facts.reason.endswith(": opted out")
+    assert facts.reason.endswith("; opted out")
     assert problems(recorder) == [None]
     assert reindex(recorder.vault, recorder.keys.node.public) == []
     assert problems(recorder) == [None]
