@@ -29,6 +29,7 @@ COMMANDS = {
     "sip-user": "sip_user",
     "reindex": "reindex",
     "cut": "cut",
+    "never-record": "never_record",
 }
 
 
