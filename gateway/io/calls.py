@@ -170,7 +170,11 @@ class Calls:
                 self._sessions.answer(live, branch, len(changed.streams))
         if changed.metadata is not None:
             assigned = self._setting_up.assign(changed.metadata, live.labels(branch))
-            if live.know(assigned, branch):
+            swapped = live.call.swapped
+            transfer = live.know(assigned, branch)
+            if live.call.swapped is not swapped:
+                self._lines.tell(live)
+            if transfer:
                 self._spawn(self._segments.turn(live, now))
                 return
         self._spawn(self._segments.save(live))

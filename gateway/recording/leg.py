@@ -66,6 +66,10 @@ class LiveLeg:
     def hear(self, tone: Tone) -> None:
         self._tones.append(tone)
 
+    def lasts_ns(self, tone: Tone) -> int:
+        """How long a tone has sounded; its duration is told by the clock of its format, or the audio's."""
+        return tone.ticks * NS_PER_SECOND // self.event_rates.get(tone.payload_type, self._rate)
+
     @property
     def codec(self) -> Codec:
         """The one last committed; until then the one preferred."""
@@ -169,9 +173,9 @@ class LiveLeg:
         self._tones = [tone for tone in self._tones if tone.slot >= committed]
 
     def _span(self, tone: Tone, shift_ns: int) -> Span:
-        """A tone with its guards: its timestamps follow the audio's clock, its duration perhaps that of its format."""
+        """A tone with its guards; its timestamps follow the audio's clock."""
         begins = tone.start * NS_PER_SECOND // self._rate + shift_ns
-        lasts = tone.ticks * NS_PER_SECOND // self.event_rates.get(tone.payload_type, self._rate)
+        lasts = self.lasts_ns(tone)
         start = max(0, begins // UNIT_NS - self._guard)
         return Span(start, max(-(-(begins + lasts) // UNIT_NS) + self._guard, start + 1))
 
