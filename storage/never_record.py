@@ -106,8 +106,15 @@ def number_of(entry: Entry, keys: PrivateKeyProvider) -> str:
 class NumberList:
     """The list as a gateway asks it: every change of the file is known at the next question."""
 
-    def __init__(self, directory: Path, lookup_key: bytes, today: Callable[[], str]) -> None:
-        """Raises NeverRecordFault."""
+    def __init__(
+        self,
+        directory: Path,
+        lookup_key: bytes,
+        today: Callable[[], str],
+        told: Callable[[NeverRecordFault], None] = lambda fault: None,
+    ) -> None:
+        """A list that cannot be read later on is `told` of, and stays as it was. Raises NeverRecordFault."""
+        self._told = told
         self._directory = directory
         self._lookup_key = lookup_key
         self._today = today
@@ -115,11 +122,13 @@ class NumberList:
         self._entries = _by_hash(read(directory))
 
     def code(self, number: str) -> str | None:
-        """The code of the reason why a number is not recorded today. Raises NeverRecordFault, then as before."""
-        stamp = self._stamped()
-        if stamp != self._stamp:
-            self._entries = _by_hash(read(self._directory))
-            self._stamp = stamp
+        """The code of the reason why a number is not recorded today."""
+        before, self._stamp = self._stamp, self._stamped()
+        if before != self._stamp:
+            try:
+                self._entries = _by_hash(read(self._directory))
+            except NeverRecordFault as fault:
+                self._told(fault)
         today = self._today()
         for found in number_hashes(self._lookup_key, number):
             entry = self._entries.get(found.hex())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from dataclasses import replace
 from weakref import WeakSet
 
@@ -46,6 +46,13 @@ class RunningControls:
         self._rules = rules
         self._requests = itertools.count(1)
         self._wakes: WeakSet[asyncio.Event] = WeakSet()
+        self.intend: Callable[[Live, StopRecording], Awaitable[None]] = (
+            _nothing  # before a discard is asked for
+        )
+        self.keep: Callable[[Live], Awaitable[None]] = (
+            _nothing  # before anybody is told what must outlast a crash
+        )
+        self.withheld: Callable[[Live, Status], bool] = lambda live, status: False
         running.changed = self.wake
 
     def running(self, extensions: Collection[str] | None) -> list[CallStatus]:
@@ -72,6 +79,8 @@ class RunningControls:
     async def opt_out(self, call_id: str, actor: str, reason: str = "") -> Result:
         now, discard = time.monotonic_ns(), self._rules.discard
         stop = StopRecording(call_id, now, Cause.OPT_OUT, actor, reason, discard, reach_back=True)
+        if discard:
+            await self.intend(self._live(call_id), stop)
         return await self._ask(call_id, stop)
 
     async def mark(self, call_id: str, actor: str, kind: str) -> Result:
@@ -107,10 +116,15 @@ class RunningControls:
 
     def said(self, status: Status) -> None:
         """The worker says how a call stands."""
-        if live := self._running.call(status.call_id):
-            live.status = status
-            live.call.stopped = next((each for each in status.open if each.cause in STOPS), None)
-            self.wake()
+        live = self._running.call(status.call_id)
+        if live and not self.withheld(live, status):
+            self.say(live, status)
+
+    def say(self, live: Live, status: Status) -> None:
+        """A call stands so from now on."""
+        live.status = status
+        live.call.stopped = next((each for each in status.open if each.cause in STOPS), None)
+        self.wake()
 
     def lost(self) -> None:
         """The worker died: until another one says how its calls stand, nobody knows."""
@@ -132,6 +146,8 @@ class RunningControls:
             why = f"the media worker has not answered within {ANSWER_SECONDS:g} s"
             unknown = replace(_status(live), state=RecordingNow.UNKNOWN)
             return Result(Outcome.UNCONFIRMED, why, unknown)
+        if answered.outcome is Outcome.LATE or isinstance(asked, StopRecording):
+            await self.keep(live)
         return Result(answered.outcome, answered.why, _status(live))
 
     def _live(self, call_id: str) -> Live:
@@ -140,6 +156,10 @@ class RunningControls:
         if live is None or not _stands(live):
             raise NoSuchCall(f"no call {call_id} is running")
         return live
+
+
+async def _nothing(*_: object) -> None:
+    """Where nothing else is to be done."""
 
 
 async def _wakes(woken: asyncio.Event) -> AsyncIterator[None]:

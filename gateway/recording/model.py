@@ -93,6 +93,13 @@ class Speech:
     overtalk_ms: int  # of the talk, while the other party talked too
 
 
+class Wish(StrEnum):
+    """What a recording client asks for a call: that it be recorded, or not."""
+
+    ON = "on"
+    OFF = "off"
+
+
 class Cause(StrEnum):
     """Why a redaction begins or ends."""
 

@@ -11,7 +11,16 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from gateway.recording.messages import OpenRedaction
-from gateway.recording.model import UNIT_NS, UNITS_PER_SECOND, Cause, Cut, Participant, Personal, Redaction
+from gateway.recording.model import (
+    UNIT_NS,
+    UNITS_PER_SECOND,
+    Cause,
+    Cut,
+    Participant,
+    Personal,
+    Redaction,
+    Wish,
+)
 
 DISCARDED = "what was recorded before was destroyed"
 
@@ -23,13 +32,6 @@ class Ground(StrEnum):
     NUMBER = "number"
     HEADER = "header"
     RECORDPREF = "recordpref"
-
-
-class Wish(StrEnum):
-    """What a recording client asks for (RFC 7866 section 7.2 for recordpref)."""
-
-    ON = "on"
-    OFF = "off"
 
 
 SENTENCES = {
@@ -79,7 +81,7 @@ def decide(
 
 
 def wish_of(preferences: Sequence[str | None]) -> Wish | None:
-    """What the `a=recordpref` of all lines of an offer together ask; None: nothing new.
+    """What the `a=recordpref` of all lines of an offer together ask (RFC 7866 section 7.2); None: nothing new.
 
     A line alone that asks for it pauses its own leg.
     """
