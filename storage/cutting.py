@@ -27,6 +27,10 @@ from gateway.storage.sealing import PREFIX_BYTES, SALT_BYTES, Sealer, open_seale
 from gateway.storage.vault import DATA_KEY_BYTES, MANIFEST_SUFFIX, PART_FILE, Vault, VaultError
 
 
+class CannotCut(VaultError):
+    """A pending cut cannot be carried out; the text says why."""
+
+
 @dataclass(frozen=True, slots=True)
 class PartToCut:
     """A sealed part, where it goes, and what is gone from it."""
@@ -143,9 +147,10 @@ def switch(
 ) -> CallRecord:  # fmt: skip
     """Let the parts that were written, by new id, take the place of the old ones, which are destroyed.
 
-    Gives the call's record as it is now; the index is to be told of it. `at_ns` is UTC.
+    Gives the call's record as it is now; the index is to be told of it. `at_ns` is UTC. Raises CannotCut.
     """
     facts = record.facts
+    _check(vault, facts, plan, parts)
     for new, key in plan.new_keys.items():
         vault.keep_key(new, key, public)
     changed = {recording.id: _rewritten(recording, plan, parts) for recording in facts.recordings}
@@ -172,6 +177,18 @@ def switch(
     return record
 
 
+def _check(vault: Vault, facts: CallFacts, plan: Plan, parts: Mapping[str, Sequence[Part]]) -> None:
+    """Raises CannotCut where another process has cut the call, or tidied up, since the parts were written."""
+    paths = [
+        (vault.part_path(facts.id, facts.started_ns, new, part.number), part)
+        for new, written in parts.items()
+        for part in written
+    ]
+    whole = all(path.exists() and path.stat().st_size == part.bytes for path, part in paths)
+    if not whole or not plan.new_ids.keys() <= {recording.id for recording in facts.recordings}:
+        raise CannotCut(f"call {facts.id} was cut by another process meanwhile")
+
+
 def _rewritten(recording: RecordingFacts, plan: Plan, parts: Mapping[str, Sequence[Part]]) -> RecordingFacts:
     new = plan.new_ids.get(recording.id)
     return replace(recording, id=new, parts=tuple(parts[new])) if new else recording
@@ -186,6 +203,8 @@ def _manifest(old: Manifest, recording: RecordingFacts, facts: CallFacts) -> Man
 def tidy(vault: Vault, facts: CallFacts) -> None:
     """Remove what a finished call's record does not name: recordings that were replaced, and unfinished new ones."""
     folder = vault.call_folder(facts.id, facts.started_ns)
+    if not folder.is_dir():
+        return
     named = {recording.id for recording in facts.recordings}
     replaced = {rewrite.old_id for rewrite in facts.rewrites} - named
     strays = {match[1] for path in folder.iterdir() if (match := PART_FILE.fullmatch(path.name))}
@@ -198,10 +217,6 @@ def tidy(vault: Vault, facts: CallFacts) -> None:
         if vault.key_path(recording_id).exists():
             vault.destroy_key(recording_id)
         vault.remove_recording(facts.id, facts.started_ns, recording_id)
-
-
-class CannotCut(VaultError):
-    """A pending cut cannot be carried out; the text says why."""
 
 
 def carry_out(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from dataclasses import replace
@@ -30,6 +31,8 @@ from gateway.recording.model import Cause, Role
 from gateway.recording.pauses import STOPS
 from gateway.recording.redacting import Asked
 from gateway.redaction.rules import Rules
+
+log = logging.getLogger(__name__)
 
 ANSWER_SECONDS = 2.0  # after which nobody waits for a media worker's word any more
 MAX_ASKED = 64  # requests of one call that wait for an answer: a worker that hangs fills no memory
@@ -146,9 +149,14 @@ class RunningControls:
             why = f"the media worker has not answered within {ANSWER_SECONDS:g} s"
             unknown = replace(_status(live), state=RecordingNow.UNKNOWN)
             return Result(Outcome.UNCONFIRMED, why, unknown)
-        if answered.outcome is Outcome.LATE or isinstance(asked, StopRecording):
-            await self.keep(live)
-        return Result(answered.outcome, answered.why, _status(live))
+        outcome, why = answered.outcome, answered.why
+        if outcome is Outcome.LATE or isinstance(asked, StopRecording):
+            try:
+                await self.keep(live)
+            except Exception:
+                log.exception("the record of call %s could not be told what was asked of it", call_id)
+                outcome, why = Outcome.UNCONFIRMED, "it is done, and a crash of the gateway would forget it"
+        return Result(outcome, why, _status(live))
 
     def _live(self, call_id: str) -> Live:
         """Raises NoSuchCall."""

@@ -13,7 +13,7 @@ import pytest
 from gateway.recording.model import CallFacts, CallState, Cut, RecordingState, Role
 from gateway.storage import cutting
 from gateway.storage.container import Block, Chapter
-from gateway.storage.cutting import CannotCut, carry_out, pending, tidy
+from gateway.storage.cutting import CannotCut, carry_out, pending, plan, switch, tidy
 from gateway.storage.records import CallRecord
 from gateway.storage.recovery import recover
 from gateway.storage.reindex import reindex
@@ -174,6 +174,18 @@ def test_a_running_call_is_not_cut(recorder: Recorder) -> None:
     with pytest.raises(CannotCut, match="still being recorded"):
         cut(recorder, late(recorder, facts))
     assert facts.state is CallState.RECORDING
+
+
+def test_two_that_cut_one_call_do_not_lose_it(recorder: Recorder) -> None:
+    """The second one tidies up what the first has written, and fails."""
+    record = late(recorder, recorder.call(1))
+    key = partial(recorder.vault.data_key, keys=recorder.private)
+    planned = plan(recorder.vault, record.facts, key, lambda: identifier(9, 1))
+    parts = {planned.parts[0].new_id: [part for each in planned.parts if (part := cutting.cut_part(each))]}
+    tidy(recorder.vault, record.facts)
+    with pytest.raises(CannotCut, match="by another process"):
+        switch(recorder.vault, record, planned, parts, NOW, recorder.keys.vault, recorder.keys.node)
+    assert [verdict.problem for verdict in verdicts(recorder)] == [None]
 
 
 def test_no_rotation_passes_while_a_cut_wraps_a_key(recorder: Recorder) -> None:
