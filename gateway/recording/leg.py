@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -66,7 +66,7 @@ class LiveLeg:
         self._units = 0
 
     def hear(self, tone: Tone) -> None:
-        self._tones.append(tone)
+        self._tones.append(replace(tone, digit=None))  # it is acted on elsewhere, now, and kept nowhere
 
     def pause(self, at: int) -> None:
         """Keep nothing from a call time on."""
