@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -64,7 +64,7 @@ class LiveLeg:
         self._units = 0
 
     def hear(self, tone: Tone) -> None:
-        self._tones.append(tone)
+        self._tones.append(replace(tone, digit=None))  # it is acted on elsewhere, now, and kept nowhere
 
     def lasts_ns(self, tone: Tone) -> int:
         """How long a tone has sounded; its duration is told by the clock of its format, or the audio's."""
