@@ -8,11 +8,13 @@ import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 
 from gateway.config.settings import Settings
+from gateway.io.controls import RunningControls
 from gateway.io.groups import Groups
 from gateway.io.lines import Lines
 from gateway.io.metrics import Metrics
 from gateway.io.ports import MediaPorts
 from gateway.io.progress import Progress
+from gateway.io.redaction_rules import rules_of
 from gateway.io.room import Room
 from gateway.io.running import Running
 from gateway.io.running_call import Ending, Live
@@ -80,7 +82,10 @@ class Calls:
         self._settling = Settling(
             store, metrics, self._ports, self._running, self._groups, self._spawn, settled
         )
-        self.progress = Progress(store, metrics, self._room, self._running, self._settling, self._silent)
+        self.controls = RunningControls(self._running, tell, rules_of(settings))
+        self.progress = Progress(
+            store, metrics, self._room, self._running, self._settling, self.controls, self._silent
+        )
         self.sip: SipServer  # set once the server is there, which needs `hear`
 
     def hear(self, event: SessionEvent) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -49,8 +49,6 @@ class LiveLeg:
         self.reached = 0  # call time up to which audio has been committed
         self.borders: tuple[int, ...] = ()  # call times that no block lies across
         self.event_rates: dict[int, int] = {}  # Hz, by payload type; those not named have the audio's
-        self.paused = Timeline()
-        self.paused_since: int | None = None  # of a pause that is open
         self._table = table
         self._started_ns = started_ns
         self._guard = -(-guard_ns // UNIT_NS)
@@ -67,26 +65,6 @@ class LiveLeg:
 
     def hear(self, tone: Tone) -> None:
         self._tones.append(tone)
-
-    def pause(self, at: int) -> None:
-        """Keep nothing from a call time on."""
-        if self.paused_since is None:
-            self.paused_since = at
-        self.cut = self.shut = self._paused(FOREVER)
-
-    def resume(self, at: int) -> None:
-        self.paused, self.paused_since = self._paused(at), None
-        self.cut = self.shut = self.paused
-
-    def redactions(self, until: int) -> Iterator[tuple[Span, str]]:
-        """What is not kept, and why; a pause that is open ends at `until`."""
-        yield from ((span, "dtmf") for span in self.mask.spans)
-        yield from ((span, "src") for span in self._paused(until).spans)
-
-    def _paused(self, until: int) -> Timeline:
-        if self.paused_since is None or self.paused_since >= until:
-            return self.paused
-        return self.paused | Timeline((Span(self.paused_since, until),))
 
     @property
     def codec(self) -> Codec:
