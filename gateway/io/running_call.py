@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from gateway.recording.call import Call
+from gateway.recording.control import CallStatus
 from gateway.recording.messages import (
     Answered,
     Command,
@@ -18,7 +19,7 @@ from gateway.recording.messages import (
     SrtpKey,
     Status,
 )
-from gateway.recording.model import UNIT_NS, Cause, Role
+from gateway.recording.model import UNIT_NS, Cause, Participant, Personal, Role
 from gateway.siprec.parties import Parties
 from gateway.siprec.roles import Assignment
 from gateway.siprec.session import SessionId, Stream
@@ -62,6 +63,14 @@ class Requested:
     answer: asyncio.Future[Answered]
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """How a call stands in the words of those who may ask, kept while nothing that it was made of changes."""
+
+    made_of: tuple[object, ...]
+    status: CallStatus
+
+
 @dataclass(slots=True)
 class Live:
     """A call, its sessions and its sockets."""
@@ -79,6 +88,10 @@ class Live:
     paused_before: bool = False  # by an agent or the card rule, at least once
     forgotten: set[tuple[Cause, tuple[str, ...], int]] = field(default_factory=set)  # pauses told of as such
     heard_ns: dict[Role, int] = field(default_factory=dict)  # when a leg last carried a packet, as reported
+    told: Told | None = None  # how it stands, as people were last told
+    reached: tuple[tuple[Participant, ...], tuple[Personal, ...]] | None = (
+        None  # by which extensions, of whom
+    )
     pair: str | None = None
     group: str | None = None
     ending: Ending | None = None  # while it waits for another session of its group
