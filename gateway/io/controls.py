@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from dataclasses import replace
 from weakref import WeakSet
 
 from gateway.io.alarms import Alarms
 from gateway.io.running import Running
-from gateway.io.running_call import Live, Requested, Told
+from gateway.io.running_call import Live, Requested
 from gateway.recording.call import Phase
 from gateway.recording.control import MARKERS, CallStatus, NoSuchCall, Result
 from gateway.recording.messages import (
@@ -56,13 +56,10 @@ class RunningControls:
 
     def running(self, extensions: Collection[str] | None) -> list[CallStatus]:
         """The running calls of these extensions, the latest begun first; None: all."""
-        mine = None if extensions is None else frozenset(extensions)
-        found = [
-            _status(live)
-            for live in self._running
-            if _stands(live) and (mine is None or not mine.isdisjoint(_extensions(live)))
-        ]
-        return sorted(found, key=lambda call: call.started_ns, reverse=True)
+        found = [live for live in self._running if _stands(live)]
+        if extensions is not None:
+            found = [live for live in found if not _reached_at(live).isdisjoint(extensions)]
+        return sorted(map(_status, found), key=lambda call: call.started_ns, reverse=True)
 
     def status(self, call_id: str) -> CallStatus:
         return _status(self._live(call_id))
@@ -169,11 +166,12 @@ def _stands(live: Live) -> bool:
 
 
 def _status(live: Live) -> CallStatus:
-    """As told before where nothing has changed: with a thousand calls most of what is asked is asked of those."""
-    made_of = (live.status, live.call.phase, live.call.segment.participants, live.call.direction, live.held)
-    if live.told is None or live.told.made_of != made_of:
-        live.told = Told(made_of, _made(live))
-    return live.told.status
+    """How a call stands; made anew only when that changed, since whoever watches asks of all calls many times a second."""
+    call = live.call
+    made_of = (live.status, call.segment.participants, call.direction, live.held, call.phase)
+    if live.shown is None or live.shown[0] != made_of:
+        live.shown = made_of, _made(live)
+    return live.shown[1]
 
 
 def _made(live: Live) -> CallStatus:
@@ -187,7 +185,7 @@ def _made(live: Live) -> CallStatus:
         since_ns=status.since_ns + to_utc,
         started_ns=opening.started_utc_ns,
         direction=call.direction,
-        extensions=_extensions(live),
+        extensions=_extensions(call.segment.participants),
         cause=latest.cause if latest else None,
         actor=latest.actor if latest else None,
         resumes_ns=None if status.resumes_ns is None else status.resumes_ns + to_utc,
@@ -198,18 +196,24 @@ def _made(live: Live) -> CallStatus:
     )
 
 
-def _extensions(live: Live) -> tuple[Personal, ...]:
-    """Of the agents who are on a call: what they are called by."""
+def _reached_at(live: Live) -> frozenset[Personal]:
+    """The extensions of those who are on a call now, found out once."""
     people = live.call.segment.participants
-    if live.reached is None or live.reached[0] is not people:
-        live.reached = people, tuple(_names(people))
-    return live.reached[1]
+    if live.reached_at is None or live.reached_at[0] is not people:
+        live.reached_at = people, frozenset(_extensions(people))
+    return live.reached_at[1]
 
 
-def _names(people: tuple[Participant, ...]) -> Iterator[Personal]:
-    for person in people:
-        if person.role is Role.AGENT or person.extension:
-            yield from filter(None, dict.fromkeys((person.extension, person.number)))
+def _extensions(people: Sequence[Participant]) -> tuple[Personal, ...]:
+    """Of the agents among them, and of a caller who has one; an agent's number, where no extension is known for it."""
+    found = [
+        text
+        for person in people
+        if person.role is Role.AGENT or person.extension
+        for text in (person.extension, person.number)
+        if text
+    ]
+    return tuple(dict.fromkeys(found))
 
 
 def _latest(status: Status) -> OpenRedaction | None:

@@ -63,14 +63,6 @@ class Requested:
     answer: asyncio.Future[Answered]
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
-    """How a call stands in the words of those who may ask, kept while nothing that it was made of changes."""
-
-    made_of: tuple[object, ...]
-    status: CallStatus
-
-
 @dataclass(slots=True)
 class Live:
     """A call, its sessions and its sockets."""
@@ -85,13 +77,12 @@ class Live:
         default_factory=dict
     )  # requests that are not answered, in their order
     status: Status = field(init=False)  # as the media worker last told it
+    shown: tuple[tuple[object, ...], CallStatus] | None = None  # how it stands, and what that was made of
+    # Who is on it, and the extensions by which their telephones know it.
+    reached_at: tuple[tuple[Participant, ...], frozenset[Personal]] | None = None
     paused_before: bool = False  # by an agent or the card rule, at least once
     forgotten: set[tuple[Cause, tuple[str, ...], int]] = field(default_factory=set)  # pauses told of as such
     heard_ns: dict[Role, int] = field(default_factory=dict)  # when a leg last carried a packet, as reported
-    told: Told | None = None  # how it stands, as people were last told
-    reached: tuple[tuple[Participant, ...], tuple[Personal, ...]] | None = (
-        None  # by which extensions, of whom
-    )
     pair: str | None = None
     group: str | None = None
     ending: Ending | None = None  # while it waits for another session of its group
@@ -111,8 +102,13 @@ class Live:
     @property
     def held(self) -> bool:
         """Whether the client says of every leg that no media will come."""
-        lines = [line for branch in self.branches.values() for line in branch.lines]
-        return bool(lines) and all(line.paused or line.index is None for line in lines)
+        some = False
+        for branch in self.branches.values():
+            for line in branch.lines:
+                if not line.paused and line.index is not None:
+                    return False
+                some = True
+        return some
 
     def redactions(self) -> tuple[OpenRedaction, ...]:
         """What another worker goes on not to keep: what the last one said, and what the client itself wants."""
