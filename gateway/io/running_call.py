@@ -76,6 +76,9 @@ class Live:
         default_factory=dict
     )  # requests that are not answered, in their order
     status: Status = field(init=False)  # as the media worker last told it
+    paused_before: bool = False  # by an agent or the card rule, at least once
+    forgotten: set[tuple[Cause, tuple[str, ...], int]] = field(default_factory=set)  # pauses told of as such
+    heard_ns: dict[Role, int] = field(default_factory=dict)  # when a leg last carried a packet, as reported
     pair: str | None = None
     group: str | None = None
     ending: Ending | None = None  # while it waits for another session of its group
