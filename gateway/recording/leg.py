@@ -67,6 +67,10 @@ class LiveLeg:
         self._tones.append(tone)
         self._table.steady.unsettle(self.number)
 
+    def lasts_ns(self, tone: Tone) -> int:
+        """How long a tone has sounded; its duration is told by the clock of its format, or the audio's."""
+        return tone.ticks * NS_PER_SECOND // self.event_rates.get(tone.payload_type, self._rate)
+
     @property
     def codec(self) -> Codec:
         """The one last committed; until then the one preferred."""
@@ -167,12 +171,9 @@ class LiveLeg:
         return bool(self.shut.reaching(came, came_last + 1).spans)
 
     def go_on(self, due: Stretch, kept: bool) -> None:
-        """A stretch was committed with those of other legs."""
-        table, leg = self._table, self.number
-        table.lost[leg] += due.passed - int(table.committed[leg]) - due.packets
-        table.committed[leg] = due.passed
+        """A stretch is committed with those of other legs."""
         self._clock.go_on(due.first_arrival, due.last_arrival, due.least, due.end)
-        self._last = due.last, self._shut_at(due.last_arrival, due.last_arrival)
+        self._last = due.last, bool(self.shut.spans) and self._shut_at(due.last_arrival, due.last_arrival)
         if kept:
             self._codec = self.going
             self._units += due.units
@@ -210,9 +211,9 @@ class LiveLeg:
         self._tones = [tone for tone in self._tones if tone.slot >= committed]
 
     def _span(self, tone: Tone, shift_ns: int) -> Span:
-        """A tone with its guards: its timestamps follow the audio's clock, its duration perhaps that of its format."""
+        """A tone with its guards; its timestamps follow the audio's clock."""
         begins = tone.start * NS_PER_SECOND // self._rate + shift_ns
-        lasts = tone.ticks * NS_PER_SECOND // self.event_rates.get(tone.payload_type, self._rate)
+        lasts = self.lasts_ns(tone)
         start = max(0, begins // UNIT_NS - self._guard)
         return Span(start, max(-(-(begins + lasts) // UNIT_NS) + self._guard, start + 1))
 

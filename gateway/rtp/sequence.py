@@ -21,7 +21,7 @@ from gateway.rtp.srtp import Opener
 from gateway.rtp.steady import Steady, first_of_each
 from gateway.rtp.strays import Strays, next_stream, signed16
 from gateway.rtp.suites import MasterKey
-from gateway.rtp.tones import Tone, tones_of
+from gateway.rtp.tones import Events, Tone
 
 # What a payload type means on a leg. Codecs are numbered from AUDIO on.
 UNKNOWN, SILENT, EVENT, AUDIO = 0, 1, 2, 3
@@ -82,6 +82,7 @@ class LegTable:
         self._kinds = np.zeros((capacity, 128), np.uint8)
         self._secured = np.zeros(capacity, np.bool_)
         self._openers: dict[int, Opener] = {}
+        self._events = Events()
         self.steady = Steady(capacity)
 
     def secure(self, leg: int, keys: Sequence[MasterKey]) -> None:
@@ -141,6 +142,7 @@ class LegTable:
         self._cells[leg] = 0
         self.ssrc[leg] = NO_STREAM
         self.secure(leg, ())
+        self._events.close(leg)
         del self._about[leg]
         self._free.append(leg)
         return len(strays.packets) if strays else 0
@@ -207,6 +209,13 @@ class LegTable:
         if len(rows):
             yield Due(rings, group, starts + passed, rows, cells[rows, columns])
 
+    def arrived(self, leg: int, slot: int) -> int | None:
+        """When a packet came (ns), while it is held."""
+        if not self._cells[leg]:
+            return None
+        rings, cells = self.ring(leg), np.array([self._base[leg] + slot % self._cells[leg]])
+        return int(rings.arrival[cells[0]]) if rings.holds(cells, np.array([slot])).all() else None
+
     def receive(self, batch: PacketBatch) -> tuple[list[Tone], Counter[str]]:
         """Put a batch's packets in their places; returns tones seen and datagrams refused, by kind."""
         refused: Counter[str] = Counter()
@@ -270,6 +279,7 @@ class LegTable:
         start = int(self.highest[leg]) + 1
         self._about[leg].restarts.append(Restart(start))
         self.steady.unsettle(leg)
+        self._events.restart(leg)
         self._base_slot[leg], self.highest[leg] = start, start + RESTART_SLOTS
         self.ssrc[leg] = packets.ssrc[first]
         self._sequence[leg], self._timestamp[leg] = packets.sequence[first], packets.timestamp[first]
@@ -324,7 +334,7 @@ class LegTable:
         self._advance(packets, slot, media)
         if not (told := kinds == EVENT).any():
             return []
-        return tones_of(packets, slots, slot, media, np.flatnonzero(told & ~again))
+        return self._events.tones(packets, slots, slot, media, np.flatnonzero(told & ~again))
 
     def _put_shapes(
         self, packets: RtpColumns, slots: Octets, slot: Ints, media: Ints, kinds: Octets
