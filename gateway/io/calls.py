@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 
 from gateway.config.settings import Settings
+from gateway.io.alarms import Alarms
 from gateway.io.controls import RunningControls
 from gateway.io.discards import Discards
 from gateway.io.groups import Groups
@@ -78,7 +79,9 @@ class Calls:
         self._running = Running()
         self._sessions = Sessions(settings, self._lines, lambda: self.sip)
         self._segments = Segments(store, self._running, tell)
-        self.controls = RunningControls(self._running, tell, rules_of(settings))
+        rules = rules_of(settings)
+        self.alarms = Alarms(self._running, metrics.redaction, rules)
+        self.controls = RunningControls(self._running, tell, rules, self.alarms)
         discards = Discards(store, self._segments, self._spawn, self.controls.say)
         self.controls.intend, self.controls.withheld = discards.intend, discards.withheld
         self.controls.keep = self._segments.save
@@ -94,7 +97,14 @@ class Calls:
             store, metrics, self._ports, self._running, self._groups, self._spawn, settled
         )
         self.progress = Progress(
-            store, metrics, self._room, self._running, self._settling, self.controls, self._silent
+            store,
+            metrics,
+            self._room,
+            self._running,
+            self._settling,
+            self.controls,
+            self.alarms,
+            self._silent,
         )
         self.progress.late = self._late
         self.sip: SipServer  # set once the server is there, which needs `hear`
@@ -199,7 +209,6 @@ class Calls:
 
     def _late(self, live: Live, late: LateRedaction) -> None:
         """Something was stored that must not be kept: the record says so at once, and it is cut after the end."""
-        self._metrics.late_redactions.inc()
         live.call.late(Cut(late.start, late.end, late.legs, late.cause, time.time_ns()))
         self._spawn(self._segments.save(live))
 

@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, star
 from gateway.config.settings import MetricsSettings
 from gateway.io.append import Synced
 from gateway.io.channel import Ticked
+from gateway.io.redaction_metrics import RedactionMetrics
 from gateway.recording.model import CallState, LegReport
 from gateway.recording.policy import Ground
 
@@ -71,7 +72,6 @@ class Metrics:
         )
         for ground in Ground:
             self.unrecorded.labels(ground.value)
-        self.late_redactions = counter("late_redactions", "Redactions of audio that was stored before")
         self.discards = counter(
             "discarded_calls", "Calls of which nothing was kept though it had been recorded"
         )
@@ -81,6 +81,7 @@ class Metrics:
             self.cuts.labels(outcome)
         self.worker_restarts = counter("worker_restarts", "Media workers replaced after their death")
         self.memory_locked = gauge("memory_locked", "1 when media workers' memory can never be swapped out")
+        self.redaction = RedactionMetrics(registry)
         self._free = gauge("storage_free_bytes", "Free space where recordings are stored")
 
     def serve(self, settings: MetricsSettings, free_bytes: Callable[[], int]) -> HTTPServer:
