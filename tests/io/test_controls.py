@@ -35,6 +35,7 @@ from gateway.recording.messages import (
     Answered,
     Close,
     Finished,
+    LateRedaction,
     Outcome,
     Pause,
     RecordingNow,
@@ -295,6 +296,25 @@ def test_who_paused_a_call_is_saved_while_it_runs(tmp_path: Path, monkeypatch: p
     assert actors == [[("t1", None)], [("t1", "t2")]]
 
 
+def test_a_key_that_took_too_long_to_be_told_of_is_late(tmp_path: Path) -> None:
+    async def scenario(rig: Rig) -> None:
+        told: list[tuple[Live, LateRedaction]] = []
+        rig.progress.late = lambda live, late: told.append((live, late))
+        await rig.speak(3.0)
+        result = await rig.controls.pause(PLAN.call_id, "t1", ago_ns=2 * SECOND)
+        assert (result.outcome, result.status.state) == (Outcome.LATE, RecordingNow.PAUSED)
+        ((live, late),) = told
+        assert live is rig.live
+        assert late.legs == (Role.EXTERNAL,)
+        since = (result.status.since_ns - result.status.started_ns) * 8 // MS
+        assert abs(late.start - (since - 4000)) <= 1
+        assert 0 < late.end - late.start <= 2.5 * 8000
+        await rig.finish()
+
+    rig = run(tmp_path, scenario)
+    assert rig.metrics.registry.get_sample_value("hushtap_redactions_late_total") == 1
+
+
 def test_nothing_more_is_written_of_a_call_that_is_discarded(tmp_path: Path) -> None:
     async def scenario(rig: Rig) -> None:
         await rig.speak(2.5)
@@ -310,6 +330,10 @@ def test_nothing_more_is_written_of_a_call_that_is_discarded(tmp_path: Path) -> 
         size = path.stat().st_size
         await rig.speak(1.5)
         assert (await rig.controls.resume(PLAN.call_id, "t1")).outcome is Outcome.REFUSED
+        rig.kill()
+        await rig.until(lambda: rig.state is RecordingNow.UNKNOWN)
+        await rig.until(lambda: rig.state is RecordingNow.OFF)
+        await rig.speak(2.0)
         await rig.finish()
         assert path.stat().st_size == size
         assert len(list(tmp_path.glob("*.sealed"))) == 1
