@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from gateway.codecs.codec import Codec
-from gateway.redaction.holdback import WIDTHS, Rings, Shape
+from gateway.redaction.holdback import MARGIN_CELLS, WIDTHS, Rings, Shape
 from gateway.rtp.packets import Bools, Ints, Octets, PacketBatch, RtpColumns, parse
 from gateway.rtp.srtp import Opener
 from gateway.rtp.steady import Steady, first_of_each
@@ -31,7 +31,9 @@ RESTART_SLOTS = 64  # left free before a stream that starts, for its packets tha
 MAX_CELLS = 4096  # ring size at which a leg's packets are refused: 40 s of 10 ms packets
 MAX_STRAYS = 32  # packets of other streams kept for a leg: GRACE_NS and a tick of 10 ms packets
 GRACE_NS = 200_000_000  # a stream that was heard so lately is not given up for another
-SHARE = 10  # part of a ring that nearly always holds all that is due: what comes in a slice, and more
+SHARE = (
+    12  # part of a ring that nearly always holds all that is due: what comes in a slice, and a little more
+)
 FAR = 1 << 32  # RTP time a stream may cover; what a sender that leaps on could reach overflows in ns
 NO_STREAM = -1
 
@@ -180,7 +182,7 @@ class LegTable:
             mine = np.flatnonzero((shapes == number) & (self.highest[legs] >= first))
             rings = self._rings[self._shapes[number]]
             straight = first[mine] >= self.steady.straight[legs[mine]]
-            width = rings.shape.cells // SHARE
+            width = (rings.shape.cells - MARGIN_CELLS) // SHARE + 2
             for group, least in ((mine[straight], width), (mine[~straight], rings.shape.cells)):
                 if len(group):
                     yield from self._due(rings, legs, first, group, least, arrived_by)
