@@ -8,12 +8,12 @@ from typing import NamedTuple
 import numpy as np
 
 from gateway.recording.model import UNIT_NS
-from gateway.recording.pieces import block_starts, by_kind, pacing
+from gateway.recording.pieces import block_starts, pacing
 from gateway.redaction.holdback import Rings
+from gateway.redaction.homes import Due
 from gateway.rtp.clock import quiet
-from gateway.rtp.packets import Bools, Ints
-from gateway.rtp.sequence import Due, LegTable
-from gateway.rtp.steady import first_of_each
+from gateway.rtp.packets import Bools, Ints, by_value, first_of_each
+from gateway.rtp.sequence import LegTable
 from gateway.storage.clusters import Clusters
 
 
@@ -65,7 +65,7 @@ class Batch:
         if not blocks.all():
             mine = np.repeat(blocks, counts)
             places, cells, sizes = places[mine], cells[mine], sizes[mine]
-        for size, those in by_kind(sizes):
+        for size, those in by_value(sizes):
             clusters.put(places[those], self.rings.payload[cells[those], :size])
 
 
@@ -157,7 +157,7 @@ class _Packets:
 def _pacing(table: LegTable, rings: Rings, legs: Ints, cells: Ints, sizes: Ints) -> tuple[Ints, Ints]:
     """How long packets last and how they join, codec by codec."""
     lengths, joints = np.empty(len(cells), np.int64), np.empty(len(cells), np.int64)
-    for number, mine in by_kind(table.steady.codec[legs]):
+    for number, mine in by_value(table.steady.codec[legs]):
         codec = table.steady.codecs[number]
         lengths[mine], joints[mine] = pacing(codec, sizes[mine], rings.payload, cells[mine])
     return lengths, joints

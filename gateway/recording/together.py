@@ -11,9 +11,8 @@ from gateway.recording.live import LiveCall
 from gateway.recording.messages import Write
 from gateway.recording.output import Output
 from gateway.recording.stretches import Batch, Stretch, stretches
-from gateway.rtp.packets import Bools, Ints
+from gateway.rtp.packets import Bools, Ints, first_of_each
 from gateway.rtp.sequence import LegTable
-from gateway.rtp.steady import first_of_each
 from gateway.storage.clusters import Clusters
 from gateway.storage.container import MAX_CLUSTER_UNITS
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from gateway.codecs.codec import Codec
-from gateway.rtp.packets import Bools, Ints, Octets
+from gateway.rtp.packets import Bools, Ints, first_of_each
 
 NS_PER_SECOND = 1_000_000_000
 
@@ -84,10 +84,3 @@ class Steady:
     def disorder(self, leg: int, highest: int) -> None:
         """Packets came out of order up to a slot."""
         self.straight[leg] = max(int(self.straight[leg]), highest + 1)
-
-
-def first_of_each(legs: Ints | Octets) -> Ints:
-    """Where each run of one value begins."""
-    first = np.ones(len(legs), np.bool_)
-    first[1:] = legs[1:] != legs[:-1]
-    return np.flatnonzero(first)
