@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 
 from gateway.config.settings import Settings
+from gateway.io.alarms import Alarms
 from gateway.io.controls import RunningControls
 from gateway.io.groups import Groups
 from gateway.io.lines import Lines
@@ -82,9 +83,18 @@ class Calls:
         self._settling = Settling(
             store, metrics, self._ports, self._running, self._groups, self._spawn, settled
         )
-        self.controls = RunningControls(self._running, tell, rules_of(settings))
+        rules = rules_of(settings)
+        self.alarms = Alarms(self._running, metrics.redaction, rules)
+        self.controls = RunningControls(self._running, tell, rules, self.alarms)
         self.progress = Progress(
-            store, metrics, self._room, self._running, self._settling, self.controls, self._silent
+            store,
+            metrics,
+            self._room,
+            self._running,
+            self._settling,
+            self.controls,
+            self.alarms,
+            self._silent,
         )
         self.sip: SipServer  # set once the server is there, which needs `hear`
 

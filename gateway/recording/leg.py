@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -64,7 +64,7 @@ class LiveLeg:
 
     def hear(self, tone: Tone) -> None:
         """Mask a tone when it is committed."""
-        self._tones.append(tone)
+        self._tones.append(replace(tone, digit=None))  # it is acted on elsewhere, now, and kept nowhere
         self._table.steady.unsettle(self.number)
 
     def lasts_ns(self, tone: Tone) -> int:

@@ -57,6 +57,7 @@ class Redacting:
         for each in plan.redactions:
             if each.cause is Cause.CARD:
                 self._card.reopen(each.since_ns, now)
+                self.pauses.put_off(now + rules.card.quiet_ns, Cause.CARD)
         self._since_ns = max((each.since_ns for each in plan.redactions), default=plan.started_ns)
 
     def obey(self, asked: Asked, now: int, reached: Mapping[Role, int]) -> list[Event]:
