@@ -11,7 +11,15 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from gateway.recording.model import RUNNING, CallFacts, CallState, LegReport, Part, RecordingFacts, RecordingState
+from gateway.recording.model import (
+    RUNNING,
+    CallFacts,
+    CallState,
+    LegReport,
+    Part,
+    RecordingFacts,
+    RecordingState,
+)
 from gateway.storage import files
 from gateway.storage.cutting import pending, tidy
 from gateway.storage.discarding import destroy
@@ -74,11 +82,7 @@ def _again(vault: Vault, index: Index, record: CallRecord) -> Recovered:
         tidy(vault, record.facts)
     index.put(record)
     left = len(pending(record.facts))
-    told = (
-        f"{left} cuts are to be carried out: `hushtap cut --pending`"
-        if left
-        else "brought into the index again"
-    )
+    told = f"cuts pending: {left}; `hushtap cut --pending`" if left else "brought into the index again"
     return Recovered(record.facts.id, record.facts.state, told)
 
 
