@@ -14,9 +14,10 @@ const NOTED = {
   abuse_reminder: "Noted: the reminder was given.",
   decision_read_back: "Noted: the decision was read back.",
 };
-const EVERYTHING = { rights: ["pause", "opt-out", "mark"], reasons: [], require_reason: [] };
+const ANYBODY = { actor: null, may: ["pause", "opt-out", "mark"], reasons: [], require_reason: [] };
 
 let access = null;
+let learning = false;
 let chosen = null; // the id of a call that the person chose
 let announced = { state: "", warning: false };
 const desk = {
@@ -30,7 +31,7 @@ const desk = {
   message: "",
   noted: new Set(), // kinds of marker that the gateway has taken for this call
   extension: "",
-  policy: EVERYTHING,
+  holder: ANYBODY, // what the token may do
 };
 
 const link = new Link({
@@ -40,6 +41,7 @@ const link = new Link({
     desk.calls = calls;
     choose();
     show();
+    learn();
   },
   lost() {
     desk.linked = false;
@@ -119,7 +121,7 @@ async function press(event) {
   const view = describe(desk, performance.now());
   if (!view.pressable) return;
   const action = ACTIONS[view.state];
-  const { require_reason, reasons } = desk.policy;
+  const { require_reason, reasons } = desk.holder;
   if (action !== "pause" || !require_reason.includes("pause")) return request(action, event);
   const reason = await whyPause(reasons);
   if (reason) await request(action, event, { reason });
@@ -139,7 +141,7 @@ async function mark(kind, event) {
 }
 
 async function stop(event) {
-  const { require_reason, reasons } = desk.policy;
+  const { require_reason, reasons } = desk.holder;
   const answer = await whyStop(reasons, require_reason.includes("opt-out"));
   $("press").focus();
   if (answer) await request("opt-out", { timeStamp: performance.now() }, answer.reason ? answer : {});
@@ -180,7 +182,7 @@ $("keys").addEventListener("change", () => localStorage.setItem("hushtap.keys", 
 function signIn(fault = "") {
   access = null;
   link.close();
-  Object.assign(desk, { linked: false, calls: [], call: null, asking: false, message: "", policy: EVERYTHING });
+  Object.assign(desk, { linked: false, calls: [], call: null, asking: false, message: "", holder: ANYBODY });
   announced = { state: "", warning: false };
   withdraw();
   Object.assign(document.documentElement.dataset, { screen: "sign-in", state: "idle" });
@@ -191,15 +193,24 @@ function signIn(fault = "") {
   $("token").focus();
 }
 
-async function enter(given) {
+function enter(given) {
   access = given;
   desk.extension = given.extension;
   document.documentElement.dataset.screen = "call";
   link.open(given);
   show();
   $("press").focus();
-  const { outcome, said } = await ask(given, "policy");
-  if (outcome === "applied" && access === given) desk.policy = { ...EVERYTHING, ...said };
+  learn();
+}
+
+/** What the token may do, once that is to be had. */
+async function learn() {
+  if (desk.holder.actor || learning) return;
+  const who = access;
+  learning = true;
+  const { outcome, said } = await ask(who, "token");
+  learning = false;
+  if (outcome === "applied" && who === access) desk.holder = said;
 }
 
 $("access").addEventListener("submit", async (event) => {

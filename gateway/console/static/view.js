@@ -10,6 +10,7 @@ const CAUSES = {
   opt_out: "Recording was stopped for this call",
   never_record: "Calls of this line or number are not recorded",
 };
+const MINE = { agent: "Paused by you", opt_out: "You stopped the recording of this call" };
 const LEADS = { inbound: "They rang", outbound: "You rang", internal: "Internal call" };
 const WARN_SECONDS = 30;
 
@@ -59,7 +60,8 @@ function about(desk, call, state) {
   if (!desk.linked) return desk.wait > 1 ? `No link to the gateway. Trying again in ${desk.wait} s.` : "Connecting to the gateway…";
   if (state === "idle") return "Recording is shown here as soon as a call begins.";
   if (state === "unknown") return "The gateway cannot say at the moment whether this call is recorded.";
-  const why = state === "recording" ? LEADS[call.direction] : CAUSES[call.cause];
+  const mine = call.actor !== null && call.actor === desk.holder.actor;
+  const why = state === "recording" ? LEADS[call.direction] : (mine && MINE[call.cause]) || CAUSES[call.cause];
   return [why, call.held && "On hold"].filter(Boolean).join(" · ");
 }
 
@@ -87,6 +89,7 @@ export function paint(view, desk) {
   shape($("shape"), view.state);
   if (document.title !== view.title) document.title = view.title;
   text($("word"), view.word);
+  if ($("word").ariaLabel !== view.word) $("word").ariaLabel = view.word; // in capitals only for the eye
   text($("clock"), view.clock);
   text($("about"), view.about);
   text($("press-name"), view.press);
@@ -96,8 +99,8 @@ export function paint(view, desk) {
   $("countdown").hidden = !view.again;
   $("countdown").classList.toggle("soon", view.warning);
   $("stop").disabled = !view.stoppable;
-  $("stop").hidden = !desk.policy.rights.includes("opt-out");
-  $("markers").hidden = !desk.policy.rights.includes("mark");
+  $("stop").hidden = !desk.holder.may.includes("opt-out");
+  $("markers").hidden = !desk.holder.may.includes("mark");
   text($("line"), line(desk));
   text($("message"), desk.message);
   for (const words of $("words").children) {

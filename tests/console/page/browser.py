@@ -33,8 +33,8 @@ KEYS = {
 class Browser:
     """One process; every tab may have a context (cookies, storage) of its own."""
 
-    def __init__(self, address: str) -> None:
-        self._socket: ClientConnection = connect(address, max_size=None, compression=None)
+    def __init__(self, connection: ClientConnection) -> None:
+        self._socket = connection
         self._count = 0
         self.events: list[Json] = []
 
@@ -55,9 +55,6 @@ class Browser:
     def context(self) -> str:
         found: str = self.command("Target.createBrowserContext")["browserContextId"]
         return found
-
-    def close(self) -> None:
-        self._socket.close()
 
 
 class Tab:
@@ -125,7 +122,7 @@ class Tab:
 
     def press(self, key: str, repeats: int = 0) -> None:
         """One press of a key, held for so many repeats."""
-        code, place, text = KEYS.get(key, (ord(key.upper()), f"Key{key.upper()}", key))
+        code, place, text = KEYS[key] if key in KEYS else (ord(key.upper()), f"Key{key.upper()}", key)
         about = {"key": key, "code": place, "windowsVirtualKeyCode": code}
         for index in range(repeats + 1):
             made = {"text": text} if text else {}
@@ -206,11 +203,9 @@ def chromium(profile: Path) -> Iterator[Browser]:
         [program, *options, "about:blank"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
-        browser = Browser(_address(profile / "DevToolsActivePort", process))
-        try:
-            yield browser
-        finally:
-            browser.close()
+        address = _address(profile / "DevToolsActivePort", process)
+        with connect(address, max_size=None, compression=None) as connection:
+            yield Browser(connection)
     finally:
         process.terminate()
         process.wait(START_SECONDS)

@@ -1,110 +1,129 @@
-"""Running calls without any audio: does at once what a media worker would, unless told to answer otherwise."""
+"""The API with running calls that have no audio, in a thread of its own, for clients that are other processes."""
 
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
-from collections.abc import AsyncIterator, Collection
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import replace
+from typing import Any, TypeVar
 
-from gateway.recording.control import CallStatus, NoSuchCall, Result
-from gateway.recording.messages import Outcome, RecordingNow
-from gateway.recording.model import Cause, Direction, Personal
+from prometheus_client import CollectorRegistry
 
-SECOND = 1_000_000_000
-CEILING_NS = 600 * SECOND
-EXTEND_NS = 300 * SECOND
+from gateway.config.settings import ApiSettings
+from gateway.console.server import serving
+from gateway.recording.control import CallStatus, Result
+from gateway.recording.messages import RecordingNow
+from tests.console.fake import GENEROUS, HOST, SECOND, FakeAgents, FakeControls
 
-
-def call(name: str = "call-1", extension: str = "201", **facts: Any) -> CallStatus:
-    """A call that is recorded since now, with other facts where they are given."""
-    now = time.time_ns()
-    made = CallStatus(name, RecordingNow.RECORDING, now, now, Direction.INBOUND, (Personal(extension),))
-    return replace(made, **facts)
+WAIT_SECONDS = 10.0
+T = TypeVar("T")
 
 
-@dataclass(slots=True)
-class Switchboard:
-    """The `Controls` of a test, in an event loop of another thread: `put` and `set` are called in that one."""
+class Calls(FakeControls):
+    """As its parent; `why` is said with an outcome that is not APPLIED, and `gate` holds answers back."""
 
-    asked: list[tuple[str, ...]] = field(default_factory=list)  # action, call, reason or kind
-    ago_ns: list[int] = field(default_factory=list)  # of each pause
-    verdict: tuple[Outcome, str] | None = None  # of every further request, which then changes nothing, unless late
-    gate: asyncio.Event | None = None  # requests wait for it
-    calls: dict[str, CallStatus] = field(default_factory=dict)
-    wakes: set[asyncio.Event] = field(default_factory=set)
+    def __init__(self) -> None:
+        super().__init__()
+        self.why = ""
+        self.gate = asyncio.Event()
+        self.gate.set()
 
-    def put(self, *calls: CallStatus) -> None:
-        """These calls run from now on, and no others."""
-        self.calls = {each.call_id: each for each in calls}
-        self._wake()
-
-    def set(self, name: str = "call-1", **facts: Any) -> None:
+    def change(self, call_id: str, **facts: Any) -> None:
+        """Something happens to a call that this agent did not ask for."""
         if "state" in facts:
             facts = {"since_ns": time.time_ns()} | facts
-        self.calls[name] = replace(self.calls[name], **facts)
+        self._put(replace(self.calls[call_id], **facts))
+
+    def none(self) -> None:
+        """No call runs."""
+        self.calls.clear()
         self._wake()
 
-    def running(self, extensions: Collection[str] | None) -> list[CallStatus]:
-        """In the order in which they were put."""
-
-        def wanted(status: CallStatus) -> bool:
-            return extensions is None or any(each.reveal() in extensions for each in status.extensions)
-
-        return [status for status in self.calls.values() if wanted(status)]
-
-    def status(self, call_id: str) -> CallStatus:
-        if call_id not in self.calls:
-            raise NoSuchCall(call_id)
-        return self.calls[call_id]
-
     async def pause(self, call_id: str, actor: str, reason: str = "", ago_ns: int = 0) -> Result:
-        self.ago_ns.append(ago_ns)
-        resumes = time.time_ns() + CEILING_NS
-        paused = {"state": RecordingNow.PAUSED, "cause": Cause.AGENT, "actor": actor, "resumes_ns": resumes}
-        return await self._apply("pause", call_id, reason, paused)
+        await self.gate.wait()
+        if self.status(call_id).state is RecordingNow.PAUSED:
+            self.asked.append(("pause", call_id, actor, reason, ago_ns))
+            return self._result(call_id)
+        return await super().pause(call_id, actor, reason, ago_ns)
 
-    async def resume(self, call_id: str, actor: str) -> Result:
-        recording = {"state": RecordingNow.RECORDING, "cause": None, "actor": None, "resumes_ns": None}
-        return await self._apply("resume", call_id, "", recording)
+    def _result(self, call_id: str) -> Result:
+        return replace(super()._result(call_id), why=self.why)
 
-    async def opt_out(self, call_id: str, actor: str, reason: str = "") -> Result:
-        off = {"state": RecordingNow.OFF, "cause": Cause.OPT_OUT, "actor": actor, "resumes_ns": None}
-        return await self._apply("opt-out", call_id, reason, off)
 
-    async def extend(self, call_id: str, actor: str) -> Result:
-        later = {"resumes_ns": time.time_ns() + EXTEND_NS, "warning": False}
-        return await self._apply("extend", call_id, "", later)
+class Switchboard:
+    """Calls are changed by `do`, in the server's own thread."""
 
-    async def mark(self, call_id: str, actor: str, kind: str) -> Result:
-        return await self._apply("mark", call_id, kind, {})
+    def __init__(self) -> None:
+        self.controls, self.agents = Calls(), FakeAgents()
+        self.port = 0
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._serving = AsyncExitStack()
 
-    async def _apply(self, action: str, call_id: str, detail: str, facts: dict[str, Any]) -> Result:
-        before = self.status(call_id)
-        self.asked.append((action, call_id, detail))
-        if self.gate is not None:
-            await self.gate.wait()
-        outcome, why = self.verdict or (Outcome.APPLIED, "")
-        if outcome is Outcome.UNCONFIRMED:
-            return Result(outcome, why, replace(before, state=RecordingNow.UNKNOWN))
-        if outcome in (Outcome.APPLIED, Outcome.LATE):
-            if facts.get("state") is before.state:
-                return Result(Outcome.UNCHANGED, "it was so already", before)
-            self.set(call_id, **facts)
-        return Result(outcome, why, self.status(call_id))
+    def start(self, **settings: object) -> None:
+        """On the port it had before, or on a free one."""
+        chosen = ApiSettings.model_validate({"port": self.port, **GENEROUS, **settings})
+        self.port = self._run(
+            self._serving.enter_async_context(
+                serving(chosen, self.controls, self.agents, CollectorRegistry())
+            )
+        )
 
-    async def changes(self) -> AsyncIterator[None]:
-        wake = asyncio.Event()
-        self.wakes.add(wake)
-        try:
-            while True:
-                await wake.wait()
-                wake.clear()
-                yield
-        finally:
-            self.wakes.discard(wake)
+    def stop(self) -> None:
+        """The gateway ends."""
+        self._run(self._serving.aclose())
 
-    def _wake(self) -> None:
-        for wake in self.wakes:
-            wake.set()
+    def freeze(self, seconds: float) -> None:
+        """The gateway says nothing, while its connections stay."""
+        self._loop.call_soon_threadsafe(time.sleep, seconds)
+
+    def do(self, action: Callable[[Calls], T]) -> T:
+        async def act() -> T:
+            return action(self.controls)
+
+        return self._run(act())
+
+    def begin(self, call_id: str = "c1", extension: str = "201", **facts: Any) -> None:
+        """This call runs, beside those that do."""
+
+        def act(calls: Calls) -> None:
+            calls.begin(call_id, extension)
+            calls.change(call_id, **facts)
+
+        self.do(act)
+
+    def call(self, call_id: str = "c1") -> CallStatus:
+        return self.do(lambda calls: calls.status(call_id))
+
+    def asked(self) -> list[tuple[object, ...]]:
+        """What was asked since this was last looked at: action and call, and for the rest see FakeControls."""
+        found = self.do(lambda calls: list(calls.asked))
+        self.do(lambda calls: calls.asked.clear())
+        return found
+
+    @property
+    def url(self) -> str:
+        return f"http://{HOST}:{self.port}"
+
+    def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(WAIT_SECONDS)
+
+
+@contextmanager
+def switchboard(**settings: object) -> Iterator[Switchboard]:
+    made = Switchboard()
+    made._thread.start()
+    try:
+        made.start(**settings)
+        yield made
+    finally:
+        made.stop()
+        made._loop.call_soon_threadsafe(made._loop.stop)
+        made._thread.join()
+        made._loop.close()
+
+
+__all__ = ["SECOND", "Switchboard", "switchboard"]
