@@ -128,7 +128,7 @@ async function press(event) {
 }
 
 function extend(event) {
-  if (!$("countdown").hidden) request("extend", event);
+  if (!$("countdown").hidden && !$("extend").hidden) request("extend", event);
 }
 
 async function mark(kind, event) {
@@ -189,6 +189,7 @@ function signIn(fault = "") {
   document.title = "Sign in – HushTap";
   $("said").textContent = $("alarm").textContent = "";
   $("access-fault").textContent = fault;
+  $("line").textContent = "";
   $("token").value = "";
   $("token").focus();
 }

@@ -38,7 +38,7 @@ export function describe(desk, now) {
     again: left === null ? "" : clock(Math.ceil(left)),
     warning: left !== null && (call.warning || left <= WARN_SECONDS),
     press: desk.asking ? "Asking…" : PRESSES[state],
-    pressable: !desk.asking && state in ACTIONS && (desk.call !== null),
+    pressable: !desk.asking && state in ACTIONS && desk.call !== null && desk.holder.may.includes("pause"),
     stoppable: !desk.asking && (state === "recording" || state === "paused"),
     direction: call?.direction ?? "",
     title: `${SIGNS[state]} ${WORDS[state]} – HushTap`,
@@ -97,6 +97,7 @@ export function paint(view, desk) {
   $("press").setAttribute("aria-busy", desk.asking);
   text($("again"), view.again);
   $("countdown").hidden = !view.again;
+  $("extend").hidden = !desk.holder.may.includes("pause");
   $("countdown").classList.toggle("soon", view.warning);
   $("stop").disabled = !view.stoppable;
   $("stop").hidden = !desk.holder.may.includes("opt-out");

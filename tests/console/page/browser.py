@@ -177,6 +177,7 @@ class Tab:
         return found
 
     def screenshot(self, path: Path) -> None:
+        self.evaluate("scrollTo(0, 0)")
         path.parent.mkdir(parents=True, exist_ok=True)
         shot = self.command("Page.captureScreenshot", format="png", optimizeForSpeed=False)
         path.write_bytes(base64.b64decode(shot["data"]))

@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry
 from gateway.config.settings import ApiSettings
 from gateway.console.server import serving
 from gateway.recording.control import CallStatus, Result
-from gateway.recording.messages import RecordingNow
+from gateway.recording.messages import Outcome, RecordingNow
 from tests.console.fake import GENEROUS, HOST, SECOND, FakeAgents, FakeControls
 
 WAIT_SECONDS = 10.0
@@ -37,10 +37,17 @@ class Calls(FakeControls):
             facts = {"since_ns": time.time_ns()} | facts
         self._put(replace(self.calls[call_id], **facts))
 
-    def none(self) -> None:
-        """No call runs."""
+    def clear(self) -> None:
+        """As at first: no call runs, nothing was asked, and what is asked is done."""
         self.calls.clear()
+        self.asked.clear()
+        self.outcome, self.why = Outcome.APPLIED, ""
+        self.gate.set()
         self._wake()
+
+    async def extend(self, call_id: str, actor: str) -> Result:
+        self.change(call_id, warning=False)
+        return await super().extend(call_id, actor)
 
     async def pause(self, call_id: str, actor: str, reason: str = "", ago_ns: int = 0) -> Result:
         await self.gate.wait()
