@@ -82,9 +82,7 @@ def look(tab: Tab) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_state_can_be_read(
-    gateway: Switchboard, signed_in: Enter, scheme: str, pictures: Path
-) -> None:
+def test_every_state_can_be_read(gateway: Switchboard, signed_in: Enter, scheme: str, pictures: Path) -> None:
     tab = signed_in()
     tab.look(*PICTURE, scheme)
     suffix = "" if scheme == "light" else "-dark"
@@ -95,9 +93,7 @@ def test_every_state_can_be_read(
         tab.screenshot(pictures / f"agent-{state}{suffix}.png")
 
 
-def test_what_comes_with_a_state_can_be_read(
-    gateway: Switchboard, signed_in: Enter, pictures: Path
-) -> None:
+def test_what_comes_with_a_state_can_be_read(gateway: Switchboard, signed_in: Enter, pictures: Path) -> None:
     tab = signed_in()
     tab.look(*PICTURE)
     gateway.do(lambda calls: begin(calls, **paused(18), warning=True))
