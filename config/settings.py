@@ -153,10 +153,11 @@ class SipSettings(Section):
         """Networks whose hosts may speak to the SIP port."""
         if self.access.peers is not None:
             return tuple(ip_network(peer) for peer in self.access.peers)
-        return tuple(map(ip_network, EVERYBODY if _is_loopback(self.address) else PRIVATE))
+        return tuple(map(ip_network, EVERYBODY if is_loopback(self.address) else PRIVATE))
 
 
-def _is_loopback(address: str) -> bool:
+def is_loopback(address: str) -> bool:
+    """Whether only this machine reaches an address."""
     try:
         return ip_address(address).is_loopback
     except ValueError:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
+import secrets
+from collections.abc import Container
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -39,6 +41,21 @@ class Agent:
 def digest(secret: str) -> bytes:
     """SHA-256, plain: 256 random bits cannot be guessed or tabulated, so salt and slowness would add nothing."""
     return hashlib.sha256(secret.encode()).digest()
+
+
+def issue(
+    name: str,
+    extensions: frozenset[str] | None,
+    rights: frozenset[Right],
+    created: str,
+    taken: Container[str],
+) -> tuple[Agent, str]:
+    """A new agent, and its token, which nobody can tell again."""
+    secret = secrets.token_urlsafe(32)
+    id = secrets.token_hex(4)
+    while id in taken:
+        id = secrets.token_hex(4)
+    return Agent(id, Personal(name), extensions, rights, digest(secret), created), f"ht_{id}_{secret}"
 
 
 def identify(token: str, agents: dict[str, Agent]) -> Agent | None:

@@ -51,14 +51,14 @@ def make_app(
 
     app.get("/v1/openapi.json", include_in_schema=False)(openapi)
     app.websocket("/v1/live")(watch)
-    app.add_exception_handler(Problem, _ours)
+    app.add_exception_handler(Problem, answer_problem)
     app.add_exception_handler(HTTPException, _routing)
     app.add_exception_handler(RequestValidationError, _parameters)
     app.add_middleware(Shield, gate=gate, meters=meters, origins=settings.origins, most=settings.max_requests)
     return app, broadcast
 
 
-async def _ours(_: Request, error: Exception) -> Response:
+async def answer_problem(_: Request, error: Exception) -> Response:
     assert isinstance(error, Problem)
     return error.response()
 

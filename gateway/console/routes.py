@@ -41,16 +41,17 @@ def _add_reads(app: FastAPI, desk: Desk) -> None:
     async def holder(agent: ByHeader) -> Response:
         return _json(desk.holder(agent))
 
-    @app.get("/v1/calls", **describe_read("listCalls", "The running calls of this token", "Calls"))
+    @app.get("/v1/calls", **describe_read("listCalls", "The running calls of this token", "Calls", 403))
     async def calls(agent: ByHeader, extension: str | None = None) -> Response:
         return _json({"calls": [shown(status, now()) for status in desk.calls(agent, extension)]})
 
-    @app.get("/v1/calls/{call}", **describe_read("getCall", "One running call", "Status"))
+    @app.get("/v1/calls/{call}", **describe_read("getCall", "One running call", "Status", 404))
     async def one(agent: ByHeader, call: str) -> Response:
         return _json(shown(desk.call(agent, call), now()))
 
     @app.get(
-        "/v1/extensions/{extension}", **describe_read("getExtension", "The call an extension is on", "Status")
+        "/v1/extensions/{extension}",
+        **describe_read("getExtension", "The call an extension is on", "Status", 403, 404),
     )
     async def of_extension(agent: ByHeader, extension: str) -> Response:
         return _json(shown(desk.call_of(agent, extension), now()))

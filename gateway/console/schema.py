@@ -6,6 +6,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from fastapi.responses import PlainTextResponse
 from pydantic.json_schema import models_json_schema
 
 from gateway.console.problems import MEDIA_TYPE
@@ -38,14 +39,16 @@ WHY = {
     503: "Too many requests at once.",
     504: "No media worker confirmed in time: nobody can say whether it was done.",
 }
-ALWAYS = (401, 403, 429, 500, 503)
-ACTS = (*ALWAYS, 404, 409, 422, 504)
+ALWAYS = (401, 429, 500, 503)
+ACTS = (*ALWAYS, 403, 404, 409, 422, 504)
 
 Description = dict[str, Any]
 
 
-def describe_read(operation: str, summary: str, gives: str) -> Description:
-    return _described(operation, summary, "calls", "application/json", _reference(gives), (*ALWAYS, 404))
+def describe_read(operation: str, summary: str, gives: str, *problems: int) -> Description:
+    return _described(
+        operation, summary, "calls", "application/json", _reference(gives), (*ALWAYS, *problems)
+    )
 
 
 def describe_act(operation: str, action: str) -> Description:
@@ -66,7 +69,10 @@ def describe_act(operation: str, action: str) -> Description:
 def describe_key(word: str) -> Description:
     text = {"type": "string", "enum": ["RECORDING", "PAUSED", "OFF", "UNKNOWN", "NOTED"]}
     operation = "key" + "".join(part.title() for part in word.split("-"))
-    return _described(operation, f"{word}, for a key of a desk telephone", "keys", "text/plain", text, ACTS)
+    described = _described(
+        operation, f"{word}, for a key of a desk telephone", "keys", "text/plain", text, ACTS
+    )
+    return described | {"response_class": PlainTextResponse}
 
 
 def _described(

@@ -17,7 +17,7 @@ LONGEST_AGO_MS = 10_000  # a key is told of at once; more would reach into what 
 
 
 class Shape(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class Ask(Shape):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
+import re
 import traceback
 from collections.abc import Iterable
 from ipaddress import ip_address
-from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
@@ -28,6 +28,7 @@ HEADERS = {
     "X-Frame-Options": "DENY",
 }
 SAFE = ("GET", "HEAD", "OPTIONS")  # RFC 9110 section 9.2.1
+PLACE = re.compile(r"(?:\[([^][]+)]|([^][:]+))(?::[0-9]+)?")  # of a Host header: address or name, and port
 STRANGE = "requests from pages of this origin are not taken; api.origins names those that are"
 
 
@@ -63,8 +64,10 @@ class Shield:
         self._gate.knock(client[0] if client else "")
         if scope["type"] == "websocket" or scope["method"] not in SAFE:
             headers = Headers(scope=scope)
+            scheme = "https" if scope["scheme"] in ("https", "wss") else "http"
+            own = f"{scheme}://{headers.get('host', '')}"
             origin = headers.get("origin")
-            if origin is not None and not self._is_ours(origin.lower(), headers.get("host", "").lower()):
+            if origin is not None and not self._is_ours(origin.lower(), own.lower()):
                 raise Problem(403, STRANGE)
 
     async def _serve(self, scope: Scope, answer: _Answer) -> None:
@@ -76,12 +79,9 @@ class Shield:
         finally:
             self._room += 1
 
-    def _is_ours(self, origin: str, host: str) -> bool:
-        """A page of the host that was asked; by a name only where it is set, as a stranger's name may lead here, too."""
-        if origin in self._origins:
-            return True
-        place = urlsplit(origin)
-        return place.netloc == host and (place.hostname == "localhost" or _is_address(place.hostname or ""))
+    def _is_ours(self, origin: str, own: str) -> bool:
+        """A page of where we were asked; if by a name, only where it is set: a stranger's name may lead here, too."""
+        return origin in self._origins or (origin == own and _is_plain(own.partition("://")[2]))
 
 
 class _Answer:
@@ -123,11 +123,16 @@ class _Answer:
         await response(self._scope, self._receive, self.send)
 
 
-def _is_address(host: str) -> bool:
+def _is_plain(place: str) -> bool:
+    """Whether a host is given as an address or as localhost, which no name server can change."""
+    found = PLACE.fullmatch(place)
+    if found is None:
+        return False
+    host = found[1] or found[2]
     try:
         ip_address(host)
     except ValueError:
-        return False
+        return host == "localhost"
     return True
 
 

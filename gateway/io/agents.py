@@ -116,7 +116,7 @@ def write(path: Path, agents: Iterable[Agent]) -> None:
     entries = [_Entry.of(agent).model_dump(mode="json") for agent in agents]
     try:
         partial.unlink(missing_ok=True)
-        with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        with os.fdopen(_open(partial, os.O_WRONLY | os.O_EXCL), "w") as file:
             json.dump({"agents": entries}, file, ensure_ascii=False, indent=1)
             file.write("\n")
             file.flush()
@@ -131,7 +131,7 @@ def changing(path: Path) -> Iterator[None]:
     """Nobody else changes the file meanwhile: of two changes at once none is lost. Raises AgentsFault."""
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT, 0o600)
+        lock = _open(path.with_name(path.name + ".lock"), os.O_RDWR)
     except OSError as error:
         raise AgentsFault(f"{path}: {os.strerror(error.errno or 0)}") from error
     try:
@@ -139,3 +139,12 @@ def changing(path: Path) -> Iterator[None]:
         yield
     finally:
         os.close(lock)
+
+
+def _open(path: Path, flags: int) -> int:
+    """Made where there is none, and, when root does, as the folder's owner's: the gateway must be able to read it."""
+    descriptor = os.open(path, flags | os.O_CREAT, 0o600)
+    if os.geteuid() == 0:
+        folder = path.parent.stat()
+        os.fchown(descriptor, folder.st_uid, folder.st_gid)
+    return descriptor

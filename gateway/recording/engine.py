@@ -12,21 +12,23 @@ from dataclasses import dataclass, field
 
 from gateway.recording.live import LiveCall
 from gateway.recording.messages import (
+    Answered,
     Close,
     Command,
     Event,
     Join,
     MediaStopped,
     Open,
-    Pause,
+    Outcome,
+    Press,
     Reformat,
     Refused,
-    Resume,
     Split,
     Unreadable,
     Write,
 )
 from gateway.recording.output import Entropy
+from gateway.recording.redacting import Asked
 from gateway.redaction.rules import Rules
 from gateway.rtp.packets import PacketBatch
 from gateway.rtp.sequence import LegTable
@@ -58,6 +60,7 @@ class Engine:
         self._ticks = 0
         self._reported_ns: int | None = None
         self._faults: Counter[str] = Counter()
+        self._unwritten: list[Write] = []  # that a command caused, until the next tick gives them out
 
     def legs(self, call_id: str) -> list[int]:
         """The numbers by which batches name a call's legs, in the order of its plan; none of a call that is over."""
@@ -68,18 +71,23 @@ class Engine:
         self, now: int, batch: PacketBatch | None = None, commands: Sequence[Command] = ()
     ) -> tuple[list[Write], list[Event]]:
         """Advance to `now` (ns): commands first, then the batch, then what is due."""
-        writes: list[Write] = []
-        events: list[Event] = []
-        for command in commands:
-            self._obey(command, now)
+        events = self.obey(commands, now)
+        writes, self._unwritten = self._unwritten, []
         if batch is not None and len(batch):
             self.receive(batch)
         self._ticks += 1
         due = self._slices[self._ticks % len(self._slices)]
         for call in list(due.values()):
             writes += self._commit(call, now, events)
+        for call in self._calls.values():
+            if call.redacting.pauses.open:
+                events += call.advance(now)
         events += self._report(now)
         return [write for write in writes if write.data or write.last], events
+
+    def obey(self, commands: Sequence[Command], now: int) -> list[Event]:
+        """Apply commands, at any time between two ticks; gives what is true then, and the answers."""
+        return [event for command in commands for event in self._obey(command, now)]
 
     def receive(self, batch: PacketBatch) -> None:
         """Put one batch into the hold-back; a tick may bring several."""
@@ -93,16 +101,20 @@ class Engine:
         """End every file where it stands; audio still held back is given up."""
         return [write for call in self._calls.values() for write in call.finish()]
 
-    def _obey(self, command: Command, now: int) -> None:
+    def _obey(self, command: Command, now: int) -> list[Event]:
         if isinstance(command, Open):
-            call = LiveCall(command, self._table, self._entropy, now)
+            call = LiveCall(command, self._table, self._entropy, self._settings.rules, now)
             self._calls[command.call_id] = call
             min(self._slices, key=len)[command.call_id] = call
             self._by_leg |= {leg.number: (call, index) for index, leg in enumerate(call.legs)}
-        elif found := self._calls.get(command.call_id):
-            self._change(found, command, now)
+            return call.redacting.status(now, now)
+        if found := self._calls.get(command.call_id):
+            return self._change(found, command, now)
+        if isinstance(command, Asked) and command.request:
+            return [Answered(command.call_id, command.request, Outcome.REFUSED, "the call is over")]
+        return []
 
-    def _change(self, call: LiveCall, command: Command, now: int) -> None:
+    def _change(self, call: LiveCall, command: Command, now: int) -> list[Event]:
         match command:
             case Reformat(_, legs, held):
                 call.reformat(legs, held, now)
@@ -111,12 +123,16 @@ class Engine:
                 self._by_leg[leg.number] = (call, len(call.legs) - 1)
             case Split():
                 call.split(command)
-            case Pause(legs=roles, at_ns=at_ns):
-                call.pause(roles, at_ns)
-            case Resume(legs=roles, at_ns=at_ns):
-                call.resume(roles, at_ns)
             case Close(_, at_ns, at_once):
                 call.close(at_ns, 0 if at_once else self._settings.hold_back_ns)
+            case Press() | Open():
+                pass
+            case _:
+                events = call.obey(command, now)
+                if call.discarded:
+                    self._unwritten += call.discard()
+                return events
+        return call.redacting.status(now, now)
 
     def _commit(self, call: LiveCall, now: int, events: list[Event]) -> Iterator[Write]:
         hold_back = self._settings.hold_back_ns

@@ -9,6 +9,7 @@ from gateway.codecs.registry import Codec, by_name
 from gateway.recording.leg import FOREVER, LiveLeg, Placed
 from gateway.recording.messages import (
     CallReport,
+    Event,
     Finished,
     LegPlan,
     Open,
@@ -17,8 +18,11 @@ from gateway.recording.messages import (
     Split,
     Write,
 )
-from gateway.recording.model import UNIT_NS, UNITS_PER_SECOND, LegReport, Redaction, Role
+from gateway.recording.model import UNIT_NS, UNITS_PER_SECOND, Cause, LegReport, Redaction, Role
 from gateway.recording.output import Entropy, Identity, Output
+from gateway.recording.redacting import Asked, Redacting
+from gateway.redaction.rules import Rules
+from gateway.redaction.timeline import Span
 from gateway.rtp.sequence import LegTable
 from gateway.rtp.suites import MasterKey
 from gateway.storage.container import Chapter
@@ -32,8 +36,10 @@ UNREADABLE_PACKETS = 25
 class LiveCall:
     """Commits a call; what its methods yield is to be appended to its files."""
 
-    def __init__(self, plan: Open, table: LegTable, entropy: Entropy, now: int) -> None:
+    def __init__(self, plan: Open, table: LegTable, entropy: Entropy, rules: Rules, now: int) -> None:
         self.plan = plan
+        self.rules = rules
+        self.redacting = Redacting(plan, rules)
         self.awaited_ns = now  # media is awaited since: the opening, or the end of a hold
         self.finish_at: int | None = None  # ns, once the call has ended
         self.held = plan.held
@@ -60,6 +66,7 @@ class LiveCall:
 
     def join(self, plan: LegPlan) -> LiveLeg:
         """Another leg."""
+        self.redacting.roles.append(plan.role)
         leg = self._leg(plan)
         self.legs.append(leg)
         self._declare([plan])
@@ -67,8 +74,11 @@ class LiveCall:
 
     def _leg(self, plan: LegPlan) -> LiveLeg:
         number = self._table.open(*_formats(plan))
-        leg = LiveLeg(self._table, number, plan.role, _preferred(plan), self.plan.started_ns)
-        leg.cuts = tuple(output.start for output in self._outputs[1:])
+        leg = LiveLeg(
+            self._table, number, plan.role, _preferred(plan), self.plan.started_ns, self.rules.guard_ns
+        )
+        leg.borders = tuple(output.start for output in self._outputs[1:])
+        self._cut(leg)
         self._fit(leg, plan)
         return leg
 
@@ -99,25 +109,50 @@ class LiveCall:
         self._at_split[before.identity.recording_id] = tuple(leg.report() for leg in self.legs)
         self._outputs.append(Output(identity, 1, before.stop, self._formats, self._entropy))
         for leg in self.legs:
-            leg.cuts = (*leg.cuts, before.stop)
+            leg.borders = (*leg.borders, before.stop)
 
-    def pause(self, roles: Sequence[Role], at_ns: int) -> None:
-        for leg in self.legs:
-            if leg.role in roles:
-                leg.pause(self._units(at_ns))
+    def obey(self, asked: Asked, now: int) -> list[Event]:
+        """Do what is asked of the recording; gives what is true now, and the answer."""
+        events = self.redacting.obey(asked, now, {leg.role: leg.reached for leg in self.legs})
+        return self._fitted(events, now)
 
-    def resume(self, roles: Sequence[Role], at_ns: int) -> None:
+    def advance(self, now: int) -> list[Event]:
+        """End the pauses that end by themselves, and warn before; gives what is true now."""
+        return self._fitted(self.redacting.advance(now), now)
+
+    def _fitted(self, events: list[Event], now: int) -> list[Event]:
+        """What became of the redactions is true of the legs, and on record, before anybody is told of it."""
+        if not events:
+            return events
         for leg in self.legs:
-            if leg.role in roles:
-                leg.resume(self._units(at_ns))
+            self._cut(leg)
+        return [self.report(now), *events]
+
+    def _cut(self, leg: LiveLeg) -> None:
+        leg.cut, leg.shut = self.redacting.pauses.cut(leg.role), self.redacting.pauses.shut(leg.role)
 
     def close(self, at_ns: int, wait_ns: int) -> None:
         """The call ended; its last audio waits `wait_ns` yet."""
         self.finish_at = at_ns + wait_ns
         self._end = self._units(at_ns) + RACE_UNITS
 
+    @property
+    def discarded(self) -> bool:
+        """Whether nothing of the call is kept, neither what came before nor what comes yet."""
+        return self.redacting.pauses.discarded
+
+    def discard(self) -> Iterator[Write]:
+        """Forget what waits in the hold-back, and end every file where it stands."""
+        for leg in self.legs:
+            self._table.wipe(leg.number)
+        for output in self._outputs:
+            yield from output.abandon()
+
     def commit(self, arrived_by: int, now: int) -> Iterator[Write]:
         """Append what has waited long enough (ns) in the hold-back."""
+        if self.discarded:
+            arrived_by = now
+            yield from self.discard()
         placed = [(leg.role, block) for leg in self.legs for block in leg.commit(arrived_by, self._end)]
         if placed:
             placed.sort(key=lambda pair: pair[1].time)
@@ -144,25 +179,27 @@ class LiveCall:
         ended, self._ended = self._ended, []
         return ended
 
-    def redactions(self, until: int) -> tuple[Redaction, ...]:
+    def redactions(self, until: int, ended: bool = False) -> tuple[Redaction, ...]:
         """What is not kept, with a pause that is open ending at `until` (call units)."""
-        found: dict[tuple[int, int, str], list[Role]] = {}
+        tones: dict[Span, list[Role]] = {}
         for leg in self.legs:
-            for span, cause in leg.redactions(until):
-                found.setdefault((span.start, span.stop, cause), []).append(leg.role)
-        return tuple(
-            Redaction(start, stop, tuple(legs), cause) for (start, stop, cause), legs in found.items()
-        )
+            for span in leg.mask.spans:
+                tones.setdefault(span, []).append(leg.role)
+        masks = [Redaction(span.start, span.stop, tuple(legs), Cause.DTMF) for span, legs in tones.items()]
+        return (*masks, *self.redacting.redactions(until, ended))
 
     def report(self, now: int) -> CallReport:
         legs = tuple(leg.report() for leg in self.legs)
-        return CallReport(self.plan.call_id, legs, self.redactions(self._until(now)))
+        redactions, markers = self.redactions(self._until(now)), tuple(self.redacting.markers)
+        return CallReport(self.plan.call_id, legs, redactions, markers)
 
     def finished(self, now: int) -> Finished:
         last = self._outputs[-1]
         legs = tuple(leg.report() for leg in self.legs)
-        redactions = self.redactions(self._until(now))
-        return Finished(self.plan.call_id, last.identity.recording_id, legs, redactions, last.next_part)
+        redactions, markers = self.redactions(self._until(now), ended=True), tuple(self.redacting.markers)
+        return Finished(
+            self.plan.call_id, last.identity.recording_id, legs, redactions, last.next_part, markers
+        )
 
     def unreadable(self) -> bool:
         """Whether, as is not told before, a leg's stream has come under a key nobody knows for a while."""
@@ -230,11 +267,16 @@ class LiveCall:
         )
 
     def _trailer(self, output: Output) -> tuple[Mapping[str, str], Sequence[Chapter]]:
-        until = min(output.stop, self._end)
+        start, stop = output.start, min(output.stop, self._end)
         chapters = [
-            Chapter(max(r.start, output.start), min(r.end, until), f"redaction: {r.cause}")
-            for r in self.redactions(until)
-            if r.start < until and r.end > output.start
+            Chapter(max(r.start, start), min(r.end, stop), f"redaction: {r.cause}")
+            for r in self.redactions(stop)
+            if r.start < stop and r.end > start
+        ]
+        chapters += [
+            Chapter(marker.at, marker.at + 1, f"marker: {marker.kind}")
+            for marker in self.redacting.markers
+            if start <= marker.at < stop
         ]
         return self._tags(), chapters
 
