@@ -103,7 +103,7 @@ class Desk:
         self._asked: Ask | None = None
         self._count = 0
         self._told: State | None = None  # the state last shown
-        self._sounded = False  # since the last press
+        self._sounded: Tone | None = None  # the last one since the last press
         self._message, self._until = "", 0.0
         self._again = 0.0  # until then a second press opts out
 
@@ -139,7 +139,7 @@ class Desk:
                 return [Tone.AGAIN]
             action = "opt-out"
         self._count += 1
-        self._again, self._message, self._sounded = 0.0, "", False
+        self._again, self._message, self._sounded = 0.0, "", None
         self._asked = Ask(self._count, f"{path}/{action}", self._reasons.get(action, ""), at)
         self._deadline = now + ANSWER_SECONDS
         return [self._asked]
@@ -156,13 +156,10 @@ class Desk:
         done = answer.outcome in ("applied", "unchanged", "late")
         if not done:
             self._say(_fault(answer), now)
-            return effects if Tone.FAULT in effects else [*effects, Tone.FAULT]
-        if answer.outcome == "late":
+        elif answer.outcome == "late":
             self._say(f"late: {answer.why}", now)
-        if not self._sounded and told:
-            self._sounded = True
-            return [*effects, TONES[told.state]]
-        return effects
+        due = TONES[told.state] if done and told else Tone.FAULT
+        return effects if self._sounded is due else [*effects, self._sound(due)]
 
     def tick(self, now: float) -> list[Effect]:
         """Called a few times a second."""
@@ -196,8 +193,11 @@ class Desk:
         usual = state is State.RECORDING and before in (None, State.IDLE)
         if state is before or state is State.IDLE or usual:
             return []
-        self._sounded = True
-        return [TONES[state]]
+        return [self._sound(TONES[state])]
+
+    def _sound(self, tone: Tone) -> Tone:
+        self._sounded = tone
+        return tone
 
     def _say(self, text: str, now: float) -> None:
         self._message, self._until = text, now + MESSAGE_SECONDS

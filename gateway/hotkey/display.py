@@ -38,10 +38,11 @@ def opened() -> Display:
     """The best there is."""
     try:
         tkinter = importlib.import_module("tkinter")
-        return Window(tkinter)
     except ImportError:
         return Terminal()
-    except RuntimeError:  # tkinter.TclError is one: there is no display
+    try:
+        return Window(tkinter)
+    except tkinter.TclError:
         return Terminal()
 
 

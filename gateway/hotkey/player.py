@@ -9,7 +9,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 from gateway.hotkey.desk import Tone
@@ -20,14 +19,11 @@ COMMANDS = (("afplay",), ("paplay",), ("pw-play",), ("aplay", "-q"))
 PLAY_SECONDS = 3.0  # a tone takes half a second; a player that hangs is given up
 WAITING = 2  # tones that may wait; of more, the newest count
 
-Play = Callable[[Tone], bool]
-
 
 class Player:
     """Plays in a thread of its own, one tone after the other, until it is closed."""
 
-    def __init__(self, play: Play | None = None) -> None:
-        self._play = play or _platform()
+    def __init__(self) -> None:
         self._tones: queue.Queue[Tone | None] = queue.Queue()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -42,58 +38,42 @@ class Player:
         self._thread.join(PLAY_SECONDS)
 
     def _run(self) -> None:
-        while (tone := self._tones.get()) is not None:
-            if not self._play(tone):
-                print("\a", end="", flush=True)
+        with tempfile.TemporaryDirectory(prefix="hushtap-tones-") as folder:
+            while (tone := self._tones.get()) is not None:
+                if not (_by_windows(tone) if sys.platform == "win32" else by_command(tone, Path(folder))):
+                    print("\a", end="", flush=True)
 
 
-def _platform() -> Play:
-    if sys.platform == "win32":
-        return _winsound()
-    return _Files().play
-
-
-def _winsound() -> Play:
+def _by_windows(tone: Tone) -> bool:
     winsound = importlib.import_module("winsound")
-
-    def play(tone: Tone) -> bool:
-        try:
-            winsound.PlaySound(wav(tone), winsound.SND_MEMORY)
-        except RuntimeError:
-            return False
-        return True
-
-    return play
+    try:
+        winsound.PlaySound(wav(tone), winsound.SND_MEMORY)
+    except RuntimeError:
+        return False
+    return True
 
 
-class _Files:
-    """The commands want files: they are kept as long as this is."""
+def by_command(tone: Tone, folder: Path) -> bool:
+    """Whether a command played it; they want files, which are kept in a folder."""
+    file = folder / f"{tone.value}.wav"
+    if not file.exists():
+        file.write_bytes(wav(tone))
+    return any(_plays(command, file) for command in COMMANDS)
 
-    def __init__(self) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="hushtap-tones-")
-        for tone in Tone:
-            self._path(tone).write_bytes(wav(tone))
 
-    def _path(self, tone: Tone) -> Path:
-        return Path(self._folder.name, f"{tone.value}.wav")
-
-    def play(self, tone: Tone) -> bool:
-        """Whether a command played it."""
-        return any(self._plays(command, tone) for command in COMMANDS)
-
-    def _plays(self, command: tuple[str, ...], tone: Tone) -> bool:
-        program = shutil.which(command[0])
-        if program is None:
-            return False
-        try:
-            done = subprocess.run(  # noqa: S603
-                [program, *command[1:], str(self._path(tone))],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                timeout=PLAY_SECONDS,
-                check=False,
-            )
-        except (OSError, subprocess.TimeoutExpired):
-            return False
-        return done.returncode == 0
+def _plays(command: tuple[str, ...], file: Path) -> bool:
+    program = shutil.which(command[0])
+    if program is None:
+        return False
+    try:
+        done = subprocess.run(  # noqa: S603
+            [program, *command[1:], str(file)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            timeout=PLAY_SECONDS,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return done.returncode == 0
