@@ -80,6 +80,12 @@ class _Candidate:
             self.sums = (even + DOUBLED[digit]) % 10, (odd + digit) % 10
         self.length += 1
 
+    def spaced(self) -> bool:
+        """Whether cards print a space here: who stops to look at one does so between two blocks of its digits."""
+        if self.state is None or not self.state.lengths:
+            return False
+        return self.length in ((4, 8, 12, 16) if max(self.state.lengths) >= 16 else (4, 10))
+
     def proven(self) -> bool:
         """Whether it is as long as its scheme's numbers are, and the check digit is right."""
         long = self.state is not None and self.length in self.state.lengths
@@ -109,8 +115,8 @@ class CardWatch:
     def key(self, digit: Digit, at_ns: int) -> int | None:
         """Take a key. Where it makes the run look like a card number: when that number began.
 
-        A star or a hash ends a run: many systems ask for one after each thing that they ask for. So does a gap,
-        but for a number that is as long as its scheme's are when its check digit proves it.
+        A star or a hash ends a run: many systems ask for one after each thing that they ask for. So does a gap.
+        But a number with gaps only where cards have spaces is still one when its length and check digit prove it.
         """
         gap = at_ns - self._last_ns > self._rule.gap_ns
         self._last_ns = max(self._last_ns, at_ns)
@@ -146,6 +152,10 @@ class CardWatch:
         ceiling = max(self._opened_ns + self._rule.ceiling_ns, self._last_ns + self._rule.gap_ns)
         return max(min(quiet, ceiling), self._put_off_ns), Cause.QUIET if quiet <= ceiling else Cause.CEILING
 
+    def reopen(self, opened_ns: int, now: int) -> None:
+        """Go on with a pause whose keys another one has heard: it is not over before they could be quiet."""
+        self._opened_ns, self._last_ns = opened_ns, now
+
     def put_off(self, until_ns: int) -> None:
         """The open pause does not end by itself before a time."""
         self._put_off_ns = until_ns
@@ -171,5 +181,6 @@ class CardWatch:
         return long and (candidate.unbroken or candidate.proven())
 
     def _break_off(self) -> None:
+        self._candidates = [each for each in self._candidates if each.spaced()]
         for candidate in self._candidates:
             candidate.unbroken = False

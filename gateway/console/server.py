@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 
 MAX_HEAD_BYTES = 16_384  # of a request; what a browser sends takes some thousand
 MAX_MESSAGE_BYTES = 4096  # of a WebSocket; a token takes fifty
+BACKLOG = 256  # connections not yet taken: the loop takes them every few milliseconds
 IDLE_SECONDS = 30  # a connection is kept so long between two requests
 PING_SECONDS = 10.0
 STOP_SECONDS = 2  # requests under way are answered in this time when the gateway stops
@@ -58,7 +59,6 @@ async def serving(
     settings: ApiSettings, controls: Controls, agents: Agents, registry: CollectorRegistry
 ) -> AsyncIterator[int]:
     """Answers while the context lasts; gives the port. Raises ApiFault."""
-    listener = _listen(settings)
     tls = _tls(settings)
     context = tls.context if tls else None
     meters = Meters(registry)
@@ -77,6 +77,7 @@ async def serving(
             timeout_keep_alive=IDLE_SECONDS,
             timeout_graceful_shutdown=STOP_SECONDS,
             lifespan="off",
+            backlog=BACKLOG,
             log_config=None,
             log_level="error",  # below it are addresses and queries
             access_log=False,
@@ -85,6 +86,7 @@ async def serving(
             ssl_context_factory=(lambda *_: context) if context else None,
         )
     )
+    listener = _listen(settings)
     tasks = [asyncio.create_task(server.serve(sockets=[listener])), asyncio.create_task(broadcast.run())]
     if tls:
         tasks.append(asyncio.create_task(_renew(tls, settings)))
@@ -108,6 +110,7 @@ def _listen(settings: ApiSettings) -> socket.socket:
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREACHED_SECONDS * 1000)
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         listener.bind((settings.address, settings.port))
+        listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
         why = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)

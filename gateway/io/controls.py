@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from dataclasses import replace
 from weakref import WeakSet
 
+from gateway.io.alarms import Alarms
 from gateway.io.running import Running
 from gateway.io.running_call import Live, Requested
 from gateway.recording.call import Phase
@@ -39,11 +40,16 @@ class RunningControls:
     """Controls over the calls of this gateway; `tell` reaches the media worker. All runs on the event loop."""
 
     def __init__(
-        self, running: Running, tell: Callable[[Command, Sequence[int]], None], rules: Rules
+        self,
+        running: Running,
+        tell: Callable[[Command, Sequence[int]], None],
+        rules: Rules,
+        alarms: Alarms,
     ) -> None:
         self._running = running
         self._tell = tell
         self._rules = rules
+        self._alarms = alarms
         self._requests = itertools.count(1)
         self._wakes: WeakSet[asyncio.Event] = WeakSet()
         running.changed = self.wake
@@ -102,12 +108,16 @@ class RunningControls:
     def answered(self, message: Answered) -> None:
         live = self._running.call(message.call_id)
         requested = live.asked.pop(message.request, None) if live else None
-        if requested and not requested.answer.done():
+        if requested is None:
+            return
+        self._alarms.answered(requested, message)
+        if not requested.answer.done():
             requested.answer.set_result(message)
 
     def said(self, status: Status) -> None:
         """The worker says how a call stands."""
         if live := self._running.call(status.call_id):
+            self._alarms.said(live, status)
             live.status = status
             live.call.stopped = next((each for each in status.open if each.cause in STOPS), None)
             self.wake()
@@ -129,6 +139,7 @@ class RunningControls:
         try:
             answered = await asyncio.wait_for(self.order(live, asked), ANSWER_SECONDS)
         except TimeoutError:
+            self._alarms.unconfirmed(call_id)
             why = f"the media worker has not answered within {ANSWER_SECONDS:g} s"
             unknown = replace(_status(live), state=RecordingNow.UNKNOWN)
             return Result(Outcome.UNCONFIRMED, why, unknown)

@@ -98,7 +98,12 @@ async def _run(settings: Settings, store: Store) -> None:
         )
         await _listen(settings, store, metrics, calls.sip, stack)
         await _serve_api(settings, calls, metrics, stack)
-        chores = (progress.checkpoint_forever(), calls.watch_load_forever(), admission.watch_forever())
+        chores = (
+            progress.checkpoint_forever(),
+            calls.watch_load_forever(),
+            calls.alarms.watch_forever(),
+            admission.watch_forever(),
+        )
         tasks = [asyncio.create_task(chore) for chore in chores]
         log.info("ready: %s", _addresses(settings))
         await orders.drain.wait()

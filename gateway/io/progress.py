@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
+from gateway.io.alarms import Alarms
 from gateway.io.append import AppendFailed, PartEnded, Synced
 from gateway.io.channel import Message, Ready, Ticked
 from gateway.io.controls import RunningControls
@@ -24,6 +25,7 @@ from gateway.recording.messages import (
     Close,
     Command,
     Finished,
+    Keyed,
     LateRedaction,
     MediaStopped,
     Refused,
@@ -50,6 +52,7 @@ class Progress:
         running: Running,
         settling: Settling,
         controls: RunningControls,
+        alarms: Alarms,
         silent: Callable[[Live], None],
     ) -> None:
         self._store = store
@@ -58,6 +61,7 @@ class Progress:
         self._running = running
         self._settling = settling
         self._controls = controls
+        self._alarms = alarms
         self.late: Callable[[Live, LateRedaction], None] = _not_cut  # is told what is to be cut
         self._silent = silent  # is told of a call on which no media comes
         self._reported: dict[str, Live] = {}  # since the last checkpoint
@@ -81,7 +85,10 @@ class Progress:
                 self._controls.said(message)
             case Answered():
                 self._controls.answered(message)
+            case Keyed():
+                self._alarms.keyed(message)
             case LateRedaction(call_id):
+                self._alarms.late(message)
                 if live := self._running.call(call_id):
                     self.late(live, message)
             case PartEnded(recording_id, number, size, sha256):
@@ -146,8 +153,11 @@ class Progress:
         live = self._running.call(report.call_id)
         if live is None:
             return
+        heard_ns = time.monotonic_ns()
         for before, now in live.call.report(report):
             self._metrics.leg(before, now)
+            if now.packets > before.packets:
+                live.heard_ns[now.role] = heard_ns
         self._reported[report.call_id] = live
         if isinstance(report, Finished):
             live.call.drain(report)

@@ -76,6 +76,9 @@ class Live:
         default_factory=dict
     )  # requests that are not answered, in their order
     status: Status = field(init=False)  # as the media worker last told it
+    paused_before: bool = False  # by an agent or the card rule, at least once
+    forgotten: set[tuple[Cause, tuple[str, ...], int]] = field(default_factory=set)  # pauses told of as such
+    heard_ns: dict[Role, int] = field(default_factory=dict)  # when a leg last carried a packet, as reported
     pair: str | None = None
     group: str | None = None
     ending: Ending | None = None  # while it waits for another session of its group
@@ -113,6 +116,11 @@ class Live:
     def role(self, leg: int) -> Role:
         """The role by which the engine knows a leg."""
         return self.call.legs[leg].role
+
+    def sole_role(self, session: SessionId) -> Role | None:
+        """The role of the leg that a session carries, where it carries one alone."""
+        legs = [line.leg for line in self.branches[session].lines if line.index is not None]
+        return self.role(legs[0]) if len(legs) == 1 else None
 
     def labels(self, branch: Branch) -> list[str | None]:
         """Of a branch's lines, in the order of their legs."""

@@ -140,6 +140,7 @@ class Call:
             part=segment.next_part,
             segment_start=segment.start,
             held=self.held,
+            swapped=self.swapped,
         )
 
     def join(self, leg: LegPlan) -> None:

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from gateway.recording.leg import LiveLeg
 from gateway.recording.live import LiveCall
 from gateway.recording.messages import (
     Answered,
@@ -17,6 +18,7 @@ from gateway.recording.messages import (
     Command,
     Event,
     Join,
+    Keyed,
     MediaStopped,
     Open,
     Outcome,
@@ -29,9 +31,11 @@ from gateway.recording.messages import (
 )
 from gateway.recording.output import Entropy
 from gateway.recording.redacting import Asked
+from gateway.redaction.presses import INFO, Heard
 from gateway.redaction.rules import Rules
 from gateway.rtp.packets import PacketBatch
 from gateway.rtp.sequence import LegTable
+from gateway.rtp.tones import Tone
 
 SLICE_NS = 500_000_000  # how long a call's audio is collected for one commit
 REPORT_NS = 1_000_000_000
@@ -60,7 +64,11 @@ class Engine:
         self._ticks = 0
         self._reported_ns: int | None = None
         self._faults: Counter[str] = Counter()
-        self._unwritten: list[Write] = []  # that a command caused, until the next tick gives them out
+        self._keyed: Counter[tuple[str, str]] = Counter()  # keys heard, by call and way
+        # That commands and keys caused, until the next tick gives them out.
+        self._unwritten: list[Write] = []
+        self._untold: list[Event] = []
+        self._now = 0
 
     def legs(self, call_id: str) -> list[int]:
         """The numbers by which batches name a call's legs, in the order of its plan; none of a call that is over."""
@@ -71,17 +79,19 @@ class Engine:
         self, now: int, batch: PacketBatch | None = None, commands: Sequence[Command] = ()
     ) -> tuple[list[Write], list[Event]]:
         """Advance to `now` (ns): commands first, then the batch, then what is due."""
+        self._now = now
         events = self.obey(commands, now)
-        writes, self._unwritten = self._unwritten, []
         if batch is not None and len(batch):
             self.receive(batch)
+        for call in self._calls.values():
+            if not call.redacting.idle:
+                events += self._acted(call, call.advance(now))
+        writes, self._unwritten = self._unwritten, []
+        events, self._untold = [*self._untold, *events], []
         self._ticks += 1
         due = self._slices[self._ticks % len(self._slices)]
         for call in list(due.values()):
             writes += self._commit(call, now, events)
-        for call in self._calls.values():
-            if call.redacting.pauses.open:
-                events += call.advance(now)
         events += self._report(now)
         return [write for write in writes if write.data or write.last], events
 
@@ -95,7 +105,14 @@ class Engine:
         self._faults += faults
         for tone in tones:
             call, index = self._by_leg[tone.leg]
-            call.legs[index].hear(tone)
+            self._hear(call, call.legs[index], tone)
+
+    def _hear(self, call: LiveCall, leg: LiveLeg, tone: Tone) -> None:
+        """Mask a tone, and act on its key where it is told."""
+        leg.hear(tone)
+        if tone.digit is not None:
+            self._keyed[call.plan.call_id, tone.way] += 1
+            self._untold += self._acted(call, call.heard(leg, tone, self._now))
 
     def abandon(self) -> list[Write]:
         """End every file where it stands; audio still held back is given up."""
@@ -116,8 +133,8 @@ class Engine:
 
     def _change(self, call: LiveCall, command: Command, now: int) -> list[Event]:
         match command:
-            case Reformat(_, legs, held):
-                call.reformat(legs, held, now)
+            case Reformat(_, legs, held, swapped):
+                call.reformat(legs, held, swapped, now)
             case Join(_, plan):
                 leg = call.join(plan)
                 self._by_leg[leg.number] = (call, len(call.legs) - 1)
@@ -125,14 +142,20 @@ class Engine:
                 call.split(command)
             case Close(_, at_ns, at_once):
                 call.close(at_ns, 0 if at_once else self._settings.hold_back_ns)
-            case Press() | Open():
+            case Press(_, role, digit, at_ns, lasts_ns):
+                self._keyed[call.plan.call_id, INFO] += 1
+                return self._acted(call, call.pressed(Heard(INFO, role, digit, at_ns - lasts_ns, at_ns), now))
+            case Open():
                 pass
             case _:
-                events = call.obey(command, now)
-                if call.discarded:
-                    self._unwritten += call.discard()
-                return events
+                return self._acted(call, call.obey(command, now))
         return call.redacting.status(now, now)
+
+    def _acted(self, call: LiveCall, events: list[Event]) -> list[Event]:
+        """What was asked of a call may have been to keep nothing of it."""
+        if events and call.discarded:
+            self._unwritten += call.discard()
+        return events
 
     def _commit(self, call: LiveCall, now: int, events: list[Event]) -> Iterator[Write]:
         hold_back = self._settings.hold_back_ns
@@ -167,4 +190,6 @@ class Engine:
         self._reported_ns = now
         yield from (call.report(now) for call in self._calls.values())
         yield from (Refused(kind, count) for kind, count in self._faults.items())
+        yield from (Keyed(call_id, way, count) for (call_id, way), count in self._keyed.items())
         self._faults.clear()
+        self._keyed.clear()

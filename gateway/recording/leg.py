@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -64,7 +64,11 @@ class LiveLeg:
         self._units = 0
 
     def hear(self, tone: Tone) -> None:
-        self._tones.append(tone)
+        self._tones.append(replace(tone, digit=None))  # it is acted on elsewhere, now, and kept nowhere
+
+    def lasts_ns(self, tone: Tone) -> int:
+        """How long a tone has sounded; its duration is told by the clock of its format, or the audio's."""
+        return tone.ticks * NS_PER_SECOND // self.event_rates.get(tone.payload_type, self._rate)
 
     @property
     def codec(self) -> Codec:
@@ -169,9 +173,9 @@ class LiveLeg:
         self._tones = [tone for tone in self._tones if tone.slot >= committed]
 
     def _span(self, tone: Tone, shift_ns: int) -> Span:
-        """A tone with its guards: its timestamps follow the audio's clock, its duration perhaps that of its format."""
+        """A tone with its guards; its timestamps follow the audio's clock."""
         begins = tone.start * NS_PER_SECOND // self._rate + shift_ns
-        lasts = tone.ticks * NS_PER_SECOND // self.event_rates.get(tone.payload_type, self._rate)
+        lasts = self.lasts_ns(tone)
         start = max(0, begins // UNIT_NS - self._guard)
         return Span(start, max(-(-(begins + lasts) // UNIT_NS) + self._guard, start + 1))
 

@@ -21,16 +21,20 @@ from gateway.recording.messages import (
 from gateway.recording.model import UNIT_NS, UNITS_PER_SECOND, Cause, LegReport, Redaction, Role
 from gateway.recording.output import Entropy, Identity, Output
 from gateway.recording.redacting import Asked, Redacting
+from gateway.redaction.presses import Heard
 from gateway.redaction.rules import Rules
-from gateway.redaction.timeline import Span
+from gateway.redaction.timeline import Span, Timeline
 from gateway.rtp.sequence import LegTable
 from gateway.rtp.suites import MasterKey
+from gateway.rtp.tones import Tone
 from gateway.storage.container import Chapter
 
 # Audio that came in before the BYE, or before a segment ended, may still be on its way when we hear of that.
 RACE_UNITS = UNITS_PER_SECOND
 # Half a second of 20 ms packets: more than are under way when a key changes.
 UNREADABLE_PACKETS = 25
+# Masks of a leg that its call's record tells apart: beyond a dozen card numbers the closest count as one.
+MAX_TONES = 256
 
 
 class LiveCall:
@@ -39,10 +43,10 @@ class LiveCall:
     def __init__(self, plan: Open, table: LegTable, entropy: Entropy, rules: Rules, now: int) -> None:
         self.plan = plan
         self.rules = rules
-        self.redacting = Redacting(plan, rules)
+        self.redacting = Redacting(plan, rules, now)
         self.awaited_ns = now  # media is awaited since: the opening, or the end of a hold
         self.finish_at: int | None = None  # ns, once the call has ended
-        self.held = plan.held
+        self.held, self.swapped = plan.held, plan.swapped
         self._told_unreadable = False
         self.stopped = False  # whether its silence has been told of
         self._table = table
@@ -61,6 +65,7 @@ class LiveCall:
         self._outputs = [Output(identity, plan.part, plan.segment_start, self._formats, entropy)]
         self._at_split: dict[str, tuple[LegReport, ...]] = {}  # by recording
         self._ended: list[SegmentEnded] = []
+        self._masks: tuple[list[Timeline], tuple[Redaction, ...]] = [], ()
         self.legs = [self._leg(leg) for leg in plan.legs]
         self._declare(plan.legs)
 
@@ -87,14 +92,14 @@ class LiveCall:
         self._table.secure(leg.number, _keys(plan))
         leg.event_rates |= zip(plan.events, plan.event_rates, strict=False)
 
-    def reformat(self, legs: Sequence[LegPlan], held: bool, now: int) -> None:
+    def reformat(self, legs: Sequence[LegPlan], held: bool, swapped: bool, now: int) -> None:
         for leg, plan in zip(self.legs, legs, strict=False):
             self._table.formats(leg.number, *_formats(plan))
             self._fit(leg, plan)
         self._declare(legs)
         if self.held and not held:
             self.awaited_ns, self.stopped = now, False  # the time to wait for media begins anew
-        self.held = held
+        self.held, self.swapped = held, swapped
 
     def split(self, command: Split) -> None:
         """Audio from a time on belongs to a segment of its own; late packets still find the one before."""
@@ -113,12 +118,26 @@ class LiveCall:
 
     def obey(self, asked: Asked, now: int) -> list[Event]:
         """Do what is asked of the recording; gives what is true now, and the answer."""
-        events = self.redacting.obey(asked, now, {leg.role: leg.reached for leg in self.legs})
-        return self._fitted(events, now)
+        return self._fitted(self.redacting.obey(asked, now, self._reached()), now)
+
+    def heard(self, leg: LiveLeg, tone: Tone, now: int) -> list[Event]:
+        """A leg's tone told which key it is."""
+        came = self._table.arrived(leg.number, tone.slot) or now
+        start, digit = came - leg.lasts_ns(tone), tone.digit
+        assert digit is not None
+        role = leg.role.other if self.swapped else leg.role
+        return self.pressed(Heard(tone.way, role, digit, start, came), now)
+
+    def pressed(self, heard: Heard, now: int) -> list[Event]:
+        """Act on a key, in whatever way it was heard; gives what is true now."""
+        return self._fitted(self.redacting.pressed(heard, now, self._reached()), now)
 
     def advance(self, now: int) -> list[Event]:
         """End the pauses that end by themselves, and warn before; gives what is true now."""
-        return self._fitted(self.redacting.advance(now), now)
+        return self._fitted(self.redacting.advance(now, self._reached()), now)
+
+    def _reached(self) -> dict[Role, int]:
+        return {leg.role: leg.reached for leg in self.legs}
 
     def _fitted(self, events: list[Event], now: int) -> list[Event]:
         """What became of the redactions is true of the legs, and on record, before anybody is told of it."""
@@ -181,12 +200,21 @@ class LiveCall:
 
     def redactions(self, until: int, ended: bool = False) -> tuple[Redaction, ...]:
         """What is not kept, with a pause that is open ending at `until` (call units)."""
-        tones: dict[Span, list[Role]] = {}
-        for leg in self.legs:
-            for span in leg.mask.spans:
-                tones.setdefault(span, []).append(leg.role)
-        masks = [Redaction(span.start, span.stop, tuple(legs), Cause.DTMF) for span, legs in tones.items()]
-        return (*masks, *self.redacting.redactions(until, ended))
+        return (*self._masked(), *self.redacting.redactions(until, ended))
+
+    def _masked(self) -> tuple[Redaction, ...]:
+        """The tones' masks; those that change nothing since they were last asked for are not gathered again."""
+        masks = [leg.mask for leg in self.legs]
+        if masks != self._masks[0]:
+            tones: dict[Span, list[Role]] = {}
+            for leg in self.legs:
+                for span in leg.mask.bounded(MAX_TONES).spans:
+                    tones.setdefault(span, []).append(leg.role)
+            redactions = (
+                Redaction(span.start, span.stop, tuple(legs), Cause.DTMF) for span, legs in tones.items()
+            )
+            self._masks = masks, tuple(redactions)
+        return self._masks[1]
 
     def report(self, now: int) -> CallReport:
         legs = tuple(leg.report() for leg in self.legs)

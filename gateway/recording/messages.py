@@ -74,15 +74,17 @@ class Open:
     segment_start: int = 0  # call units: where the segment that is recorded begins
     held: bool = False  # the client says that no media will come for now
     redactions: tuple[OpenRedaction, ...] = ()  # that another worker had begun, and that last
+    swapped: bool = False  # each leg is the other party's than its role says
 
 
 @dataclass(frozen=True, slots=True)
 class Reformat:
-    """The legs of a call were negotiated anew; `held` while the client says that no media will come."""
+    """The legs of a call were negotiated anew, or whose they are; `held` and `swapped` as in Open."""
 
     call_id: str
     legs: tuple[LegPlan, ...]
     held: bool = False
+    swapped: bool = False
 
 
 @dataclass(frozen=True, slots=True)

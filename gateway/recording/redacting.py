@@ -21,7 +21,10 @@ from gateway.recording.messages import (
     StopRecording,
 )
 from gateway.recording.model import UNIT_NS, Cause, Marker, Redaction, Role
-from gateway.recording.pauses import Pauses
+from gateway.recording.pauses import Key, Pauses
+from gateway.redaction.card import CardWatch
+from gateway.redaction.codes import CodeAction, CodeWatch
+from gateway.redaction.presses import FORGET_NS, Heard, Presses
 from gateway.redaction.rules import Rules
 from gateway.redaction.timeline import Span, Timeline
 
@@ -38,17 +41,23 @@ APPLIED: Verdict = (Outcome.APPLIED, "")
 class Redacting:
     """One call's pauses and markers. `reached`: up to where (call units) each leg is committed."""
 
-    def __init__(self, plan: Open, rules: Rules) -> None:
+    def __init__(self, plan: Open, rules: Rules, now: int) -> None:
         self.roles = [leg.role for leg in plan.legs]
         self.pauses = Pauses(plan.started_ns, plan.redactions)
         self.markers: list[Marker] = []
         self._call_id = plan.call_id
         self._started_ns = plan.started_ns
         self._rules = rules
-        self._keyed_ns: dict[Role | None, int] = {}  # when a key last came, by whose it was
+        self._presses, self._codes = Presses(), CodeWatch(rules.codes)
+        self._card = CardWatch(rules.card)
+        self._keyed_ns: dict[Role | None, int] = {}  # when a key last came, lately, by whose it was
         self._late: list[LateRedaction] = []
         self._told: Status | None = None
         self._state = self.pauses.state(self.roles)
+        for each in plan.redactions:
+            if each.cause is Cause.CARD:
+                self._card.reopen(each.since_ns, now)
+                self.pauses.put_off(now + rules.card.quiet_ns, Cause.CARD)
         self._since_ns = max((each.since_ns for each in plan.redactions), default=plan.started_ns)
 
     def obey(self, asked: Asked, now: int, reached: Mapping[Role, int]) -> list[Event]:
@@ -60,13 +69,34 @@ class Redacting:
         answer = [Answered(self._call_id, asked.request, outcome, why)] if asked.request else []
         return [*self.status(asked.at_ns, now), *late, *answer]
 
-    def advance(self, now: int) -> list[Event]:
-        """End what ends by itself, and never while keys are pressed."""
-        if now - max(self._keyed_ns.values(), default=now - KEYING_NS) >= KEYING_NS:
+    @property
+    def idle(self) -> bool:
+        """Whether nothing of the call changes by itself."""
+        return not (self._keyed_ns or self.pauses.open)
+
+    def advance(self, now: int, reached: Mapping[Role, int]) -> list[Event]:
+        """End what ends by itself, and never while keys are pressed; forget keys that nothing more comes of."""
+        self._presses.forget(now)
+        events = self._coded(self._codes.due(now), now, now, reached)
+        last_ns = max(self._keyed_ns.values(), default=now - KEYING_NS)
+        if now - last_ns >= KEYING_NS:
             for each in self.pauses.open:
                 if each.ends_ns is not None and each.ends_ns <= now:
-                    self.pauses.end((each.cause, each.legs), now, self._end_of(each, now))
-        return self.status(now, now)
+                    self._end((each.cause, each.legs), now, self._end_of(each))
+        if now - last_ns > FORGET_NS:
+            self._keyed_ns.clear()
+        return [*events, *self.status(now, now)]
+
+    def pressed(self, heard: Heard, now: int, reached: Mapping[Role, int]) -> list[Event]:
+        """Act on a key that is not counted yet: it may be one of a card's, or of an agent's code."""
+        press = self._presses.heard(heard)
+        if press is None:
+            return []
+        self._keyed_ns[press.role] = max(now, self._keyed_ns.get(press.role, now))
+        if not self.pauses.has(Cause.OPT_OUT):
+            self._watch(press, now, reached)
+        action = self._codes.key(press.digit, press.start_ns) if press.role is Role.AGENT else None
+        return [*self._coded(action, press.start_ns, now, reached), *self.status(now, now)]
 
     def status(self, at_ns: int, now: int) -> list[Event]:
         """What is true since `at_ns`, if it is not what was last told."""
@@ -80,23 +110,6 @@ class Redacting:
             return []
         self._told = status
         return [status]
-
-    def keyed(self, role: Role | None, at_ns: int) -> None:
-        """A key was pressed; a pause of the card rule lasts until keys have been quiet for a while."""
-        self._keyed_ns[role] = max(at_ns, self._keyed_ns.get(role, at_ns))
-        card = self._rules.card
-        for each in self.pauses.open:
-            if each.cause is Cause.CARD:
-                self.pauses.put_off(min(at_ns + card.quiet_ns, each.since_ns + card.ceiling_ns), Cause.CARD)
-
-    def card(self, began_ns: int, now: int, reached: Mapping[Role, int]) -> list[Event]:
-        """Keys that began to come at a time look like a card: nothing from then on is kept, as far as it waits yet."""
-        if self.pauses.has(Cause.OPT_OUT):
-            return []
-        start = max(self._units(began_ns - self._rules.guard_ns), *reached.values())
-        ends_ns = now + min(self._rules.card.quiet_ns, self._rules.card.ceiling_ns)
-        self.pauses.begin(OpenRedaction(Cause.CARD, (), now, ends_ns=ends_ns, start=start))
-        return self.status(now, now)
 
     def redactions(self, until: int, ended: bool = False) -> list[Redaction]:
         """Of pauses and stops, none beyond `until`; once the call has ended, so have they."""
@@ -164,10 +177,10 @@ class Redacting:
             if keyed and now - max(keyed) < KEYING_NS:
                 return Outcome.REFUSED, "keys are still being pressed"
             at_ns = max([at_ns, *keyed])
-        ended = [self.pauses.end(key, at_ns, asked.cause, asked.actor) for key in keys]
+        ended = [self._end(key, at_ns, asked.cause, asked.actor) for key in keys]
         return APPLIED if any(ended) else (Outcome.UNCHANGED, "the call is not paused")
 
-    def _ended_by(self, asked: Resume) -> list[tuple[Cause, tuple[Role, ...]]]:
+    def _ended_by(self, asked: Resume) -> list[Key]:
         """The open pauses that a resume ends."""
         causes = [asked.cause]
         if asked.cause in PEOPLE:
@@ -211,10 +224,40 @@ class Redacting:
         ]
         return changed
 
-    def _end_of(self, redaction: OpenRedaction, now: int) -> Cause:
-        if redaction.cause is Cause.CARD and now < redaction.since_ns + self._rules.card.ceiling_ns:
-            return Cause.QUIET
-        return Cause.CEILING
+    def _watch(self, press: Heard, now: int, reached: Mapping[Role, int]) -> None:
+        """Pause when keys look like a card's, from the first of them on, as far as audio waits yet."""
+        began_ns = self._card.key(press.digit, press.start_ns)
+        if began_ns is not None:
+            start = max(self._units(began_ns - self._rules.guard_ns), *reached.values())
+            self.pauses.begin(OpenRedaction(Cause.CARD, (), now, ends_ns=now, start=start))
+        if ends := self._card.ends():
+            self.pauses.put_off(ends[0], Cause.CARD)
+
+    def _end(self, key: Key, at_ns: int, cause: Cause, actor: str | None = None) -> bool:
+        if key[0] is Cause.CARD:
+            self._card.close()
+        return self.pauses.end(key, at_ns, cause, actor)
+
+    def _coded(
+        self, action: CodeAction | None, at_ns: int, now: int, reached: Mapping[Role, int]
+    ) -> list[Event]:
+        """Do what an agent asked for by keys."""
+        call, cause = self._call_id, Cause.FEATURE_CODE
+        match action:
+            case CodeAction.PAUSE:
+                return self.obey(Pause(call, (), at_ns, cause, reach_back=True), now, reached)
+            case CodeAction.RESUME:
+                return self.obey(Resume(call, (), at_ns, cause), now, reached)
+            case CodeAction.OPT_OUT:
+                discard = self._rules.discard
+                stop = StopRecording(call, at_ns, Cause.OPT_OUT, discard=discard, reach_back=True)
+                return self.obey(stop, now, reached)
+        return []
+
+    def _end_of(self, redaction: OpenRedaction) -> Cause:
+        """Why a pause ends by itself."""
+        ends = self._card.ends() if redaction.cause is Cause.CARD else None
+        return ends[1] if ends else Cause.CEILING
 
     def _start(self, at_ns: int, reach_back: bool) -> int:
         return self._units(at_ns - (self._rules.look_back_ns if reach_back else 0))

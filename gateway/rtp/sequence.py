@@ -154,6 +154,13 @@ class LegTable:
         held = self.ring(leg).holds(cells, slots)
         return slots[held], cells[held]
 
+    def arrived(self, leg: int, slot: int) -> int | None:
+        """When a packet came (ns), while it is held."""
+        if not self._cells[leg]:
+            return None
+        rings, cells = self.ring(leg), np.array([self._base[leg] + slot % self._cells[leg]])
+        return int(rings.arrival[cells[0]]) if rings.holds(cells, np.array([slot])).all() else None
+
     def receive(self, batch: PacketBatch) -> tuple[list[Tone], Counter[str]]:
         """Put a batch's packets in their places; returns tones seen and datagrams refused, by kind."""
         refused: Counter[str] = Counter()

@@ -16,6 +16,7 @@ import pytest
 
 from gateway.io import controls as controls_module
 from gateway.io import supervisor
+from gateway.io.alarms import Alarms
 from gateway.io.channel import Configure, Message
 from gateway.io.controls import RunningControls
 from gateway.io.metrics import Metrics
@@ -63,14 +64,17 @@ class Rig:
         self.running = Running()
         self.folder = folder
         store = SimpleNamespace(folder=lambda opening: folder, next_parts=self._next_parts)
-        self.controls = RunningControls(self.running, self._tell, RULES)
+        self.metrics = Metrics()
+        self.alarms = Alarms(self.running, self.metrics.redaction, RULES)
+        self.controls = RunningControls(self.running, self._tell, RULES, self.alarms)
         self.progress = Progress(
             cast(Store, store),
-            Metrics(),
+            self.metrics,
             cast(Room, SimpleNamespace(ready=lambda: None, ticked=lambda message: None)),
             self.running,
             cast(Settling, SimpleNamespace(if_done=lambda live, worker_lost=False: None)),
             self.controls,
+            self.alarms,
             lambda live: None,
         )
         self.worker = Supervisor(
