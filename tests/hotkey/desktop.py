@@ -114,17 +114,19 @@ class Hotkey:
 
 
 @contextmanager
-def hotkey(url: str, screen: Desktop | None, folder: Path, *options: str) -> Iterator[Hotkey]:
+def hotkey(
+    url: str, screen: Desktop | None, folder: Path, *options: str, token: str = TOKENS["one"]
+) -> Iterator[Hotkey]:
     """Runs while the context lasts; without a screen it has no display. Its sounds go to the players in the folder."""
-    token = folder / "token"
-    token.write_text(TOKENS["one"] + "\n")
-    token.chmod(0o600)
+    kept = folder / "token"
+    kept.write_text(f"{token}\n")
+    kept.chmod(0o600)
     environment = {**os.environ, "PATH": f"{folder}/players:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
     environment.pop("DISPLAY", None)
     if screen:
         environment["DISPLAY"] = screen.display
     process = subprocess.Popen(
-        [sys.executable, "-m", "gateway", "hotkey", "--url", url, "--token-file", token, *options],
+        [sys.executable, "-m", "gateway", "hotkey", "--url", url, "--token-file", kept, *options],
         env=environment,
         cwd=folder,
         stdout=subprocess.PIPE,

@@ -55,7 +55,9 @@ def test_a_held_key_acts_once_and_others_do_nothing(
         for keys in ("p", "ctrl+p", "alt+p", "ctrl+alt+o"):
             screen.keys("key", keys)
         screen.keys("keydown", "ctrl", "keydown", "alt", "keydown", "p", "sleep", "1.5")
-        screen.keys(*["keyup", "--delay", "0", "p", "keydown", "--delay", "0", "p"] * 5)  # as some systems repeat
+        screen.keys(
+            *["keyup", "--delay", "0", "p", "keydown", "--delay", "0", "p"] * 5
+        )  # as some systems repeat
         screen.keys("keyup", "p", "keyup", "alt", "keyup", "ctrl")
         running.shows("PAUSED")
         running.plays("paused")

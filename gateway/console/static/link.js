@@ -34,7 +34,9 @@ export class Link {
   /** Called on every beat: is the other side still there, is it time to try again? */
   check(now) {
     if (!this.access) return;
-    if (this.socket && now - this.heard > SILENCE_MS) this.lose();
+    // The computer may have slept, which only the wall clock tells of.
+    const silence = Math.max(now - this.heard, Date.now() - this.heardAt);
+    if (this.socket && silence > SILENCE_MS) this.lose();
     if (!this.socket && now >= this.retryAt) this.connect();
   }
 
@@ -53,7 +55,7 @@ export class Link {
     const { token, extension } = this.access;
     const socket = new WebSocket(address);
     this.socket = socket;
-    this.heard = performance.now();
+    this.listen();
     this.spoken = false;
     socket.onopen = () => socket.send(JSON.stringify(extension ? { token, extension } : { token }));
     socket.onmessage = (event) => this.hear(event.data);
@@ -63,11 +65,16 @@ export class Link {
   hear(text) {
     const said = JSON.parse(text);
     if (said.type !== "calls") return;
-    this.heard = performance.now();
+    this.listen();
     this.spoken = true;
     this.failures = 0;
     this.blocked = false;
     this.tell.calls(said.calls);
+  }
+
+  listen() {
+    this.heard = performance.now();
+    this.heardAt = Date.now();
   }
 
   lose() {

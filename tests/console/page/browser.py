@@ -205,7 +205,7 @@ def chromium(profile: Path) -> Iterator[Browser]:
     )
     try:
         address = _address(profile / "DevToolsActivePort", process)
-        with connect(address, max_size=None, compression=None) as connection:
+        with connect(address, max_size=None, compression=None, ping_interval=None) as connection:
             yield Browser(connection)
     finally:
         process.terminate()

@@ -15,6 +15,7 @@ from tests.console.page.browser import Tab
 from tests.console.page.looks import Enter, shows
 from tests.console.page.switchboard import Calls, Switchboard
 
+LATE = "1.2 s that it covers were stored before, and are cut out of the recording"
 CONTRAST = 4.5  # WCAG 2.2, 1.4.3
 PICTURE = (960, 620)
 SIZES = [(320, 240), (360, 640), (900, 560), (1280, 720), (2560, 1440)]
@@ -109,7 +110,7 @@ def test_what_comes_with_a_state_can_be_read(gateway: Switchboard, signed_in: En
     def late(calls: Calls) -> None:
         begin(calls)
         calls.begin("c2", "201", held=True)
-        calls.outcome, calls.why = Outcome.LATE, "1.2 s before was stored already and is being cut"
+        calls.outcome, calls.why = Outcome.LATE, LATE
 
     gateway.do(late)
     shows(tab, "recording")

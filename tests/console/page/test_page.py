@@ -13,6 +13,7 @@ from tests.console.page.browser import Browser, Tab
 from tests.console.page.looks import Enter, shows, tells
 from tests.console.page.switchboard import Switchboard, switchboard
 
+LATE = "1.2 s that it covers were stored before, and are cut out of the recording"
 PAUSED = {"state": RecordingNow.PAUSED, "cause": Cause.AGENT}
 
 
@@ -77,8 +78,8 @@ def test_nothing_is_shown_before_the_gateway_has_answered(gateway: Switchboard, 
     [
         (Outcome.REFUSED, "keys are still being pressed", "recording",
          "Not done. Keys are still being pressed. The call is being recorded."),
-        (Outcome.LATE, "1.2 s before was stored already and is being cut", "paused",
-         "The recording is paused. But late: 1.2 s before was stored already and is being cut."),
+        (Outcome.LATE, LATE, "paused",
+         f"The recording is paused. But late: {LATE}."),
         (Outcome.UNCONFIRMED, "no media worker answers", "unknown",
          "Not confirmed. No media worker answers. Treat the call as being recorded."),
     ],
