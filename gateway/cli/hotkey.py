@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import ssl
+import sys
 from pathlib import Path
 
 from gateway.cli.errors import CannotRun
@@ -14,6 +15,7 @@ from gateway.hotkey.running import Choice
 from gateway.hotkey.running import run as run_hotkey
 
 LONGEST_TOKEN = 1024  # octets of its file
+WAYLAND = "hushtap: under Wayland a key is heard only while a window of an X11 program has the focus"
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -25,6 +27,8 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.opt_out_reason,
         arguments.quiet,
     )
+    if os.environ.get("XDG_SESSION_TYPE") == "wayland":
+        print(WAYLAND, file=sys.stderr)
     try:
         gateway = Gateway(arguments.url, _token(arguments.token_file), arguments.ca)
         if gateway.ask("token").outcome == "denied":

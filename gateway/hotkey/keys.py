@@ -41,6 +41,10 @@ def listening(acts: Mapping[str, Callable[[float], None]]) -> Iterator[None]:
     listener.start()
     listener.wait()
     try:
+        if not getattr(listener, "IS_TRUSTED", True):  # known of macOS alone
+            raise NoKeys(
+                "macOS lets this program hear no keys: allow it under Privacy & Security, Accessibility"
+            )
         yield
     finally:
         listener.stop()
