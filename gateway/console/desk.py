@@ -75,12 +75,12 @@ class Desk:
         raise Problem(404, NO_SUCH_CALL)
 
     def call_of(self, agent: Agent, extension: str) -> CallStatus:
-        """The call an extension is on: the latest begun that is not held, else the latest. Raises Problem."""
+        """The call an extension is on: not hung up before all else, then not held, then the latest. Raises Problem."""
         self._expect(agent, extension)
         running = self.controls.running([extension])
         if not running:
             raise Problem(404, "no call of this extension is running")
-        return next((status for status in running if not status.held), running[0])
+        return min(running, key=lambda status: (status.ended, status.held))
 
     async def act(self, agent: Agent, status: CallStatus, action: Action, ask: Ask) -> Result:
         """Answers when it is done. Raises Problem where it is not."""

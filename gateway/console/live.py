@@ -22,7 +22,7 @@ HEARTBEAT = (
     0.75  # seconds between two messages at most; a round late, still within the second that is promised
 )
 LOOK = 0.2  # seconds between two rounds at most
-PAUSE = 0.02  # and at least: many changes at once make one round
+PAUSE = 0.1  # and at least: many changes make one round, as a round over a thousand calls takes milliseconds
 
 
 @dataclass(eq=False, slots=True)

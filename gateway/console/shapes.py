@@ -50,6 +50,9 @@ class Status(Shape):
     ]
     warning: Annotated[bool, Field(description="That is soon.")]
     held: Annotated[bool, Field(description="The caller is on hold.")]
+    ended: Annotated[
+        bool, Field(description="Hung up: its last seconds wait in memory, and may still not be recorded.")
+    ]
     direction: Direction
     started: Annotated[AwareDatetime, Field(description="When the call began, UTC.")]
     extensions: Annotated[list[str], Field(description="Of the agents who are on it now.")]
@@ -127,6 +130,7 @@ def shown(status: CallStatus, now_ns: int) -> dict[str, Any]:
         "resumes_in_seconds": None if resumes is None else _seconds(resumes - now_ns),
         "warning": status.warning,
         "held": status.held,
+        "ended": status.ended,
         "direction": status.direction,
         "started": moment(status.started_ns),
         "extensions": [extension.reveal() for extension in status.extensions],

@@ -71,7 +71,7 @@ def call_of(status: dict[str, Any]) -> Call:
             str(status["call"]),
             State(status["state"]),
             float(status["seconds"]),
-            bool(status["held"]),
+            bool(status["held"] or status["ended"]),
         )
     except (KeyError, TypeError) as error:
         raise ValueError(f"not the status of a call: {type(error).__name__}") from error

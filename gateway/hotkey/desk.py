@@ -39,7 +39,7 @@ class Call:
     id: str
     state: State
     seconds: float
-    held: bool
+    waits: bool  # it is on hold, or was hung up while its last words can still be paused
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,10 +204,10 @@ class Desk:
 
 
 def _chosen(calls: tuple[Call, ...], before: Call | None) -> Call | None:
-    """The call acted on stays the same until it ends, or waits on hold while another does not."""
-    spoken = next((call for call in calls if not call.held), None)
+    """The call acted on stays the same until it is over, or waits while another is spoken."""
+    spoken = next((call for call in calls if not call.waits), None)
     same = next((call for call in calls if before and call.id == before.id), None)
-    if same and not (same.held and spoken):
+    if same and not (same.waits and spoken):
         return same
     return spoken or (calls[0] if calls else None)
 

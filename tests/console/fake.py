@@ -33,7 +33,7 @@ class FakeControls:
         self.fault: Exception | None = None
         self._listeners: set[asyncio.Event] = set()
 
-    def begin(self, call_id: str, *extensions: str, held: bool = False) -> None:
+    def begin(self, call_id: str, *extensions: str, held: bool = False, ended: bool = False) -> None:
         now = time.time_ns()
         status = CallStatus(
             call_id,
@@ -43,6 +43,7 @@ class FakeControls:
             Direction.INBOUND,
             tuple(map(Personal, extensions)),
             held=held,
+            ended=ended,
         )
         self._put(status)
 

@@ -192,11 +192,15 @@ def test_of_several_calls_the_latest_that_is_not_held() -> None:
         api.controls.begin("held", "201", held=True)
         assert await chosen() == "later"
         assert done(await api.http.post("/v1/extensions/201/pause")).status.call == "later"
+        api.controls.begin("ended", "201", ended=True)
+        assert await chosen() == "later"
         api.controls.end("later")
         assert await chosen() == "c1"
         api.controls.end("c1")
         assert await chosen() == "held"
         api.controls.end("held")
+        assert await chosen() == "ended"
+        api.controls.end("ended")
         problem(await api.http.get("/v1/extensions/201"), 404)
         problem(await api.http.post("/v1/extensions/201/pause"), 404)
 

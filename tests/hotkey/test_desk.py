@@ -5,8 +5,8 @@ from __future__ import annotations
 from gateway.hotkey.desk import ANSWER_SECONDS, Answer, Ask, Call, Desk, Key, State, Tone
 
 
-def call(state: State = State.RECORDING, name: str = "c1", held: bool = False) -> Call:
-    return Call(name, state, 42.0, held)
+def call(state: State = State.RECORDING, name: str = "c1", waits: bool = False) -> Call:
+    return Call(name, state, 42.0, waits)
 
 
 def desk(*calls: Call, **options: str) -> Desk:
@@ -101,7 +101,7 @@ def test_the_call_at_hand_stays() -> None:
     made.heard((call(name="new"), call(name="old")), 1.0)
     assert press(made).path == "calls/old/pause"
     made = desk(call(name="old"))
-    made.heard((call(name="new"), call(name="old", held=True)), 1.0)
+    made.heard((call(name="new"), call(name="old", waits=True)), 1.0)
     assert press(made).path == "calls/new/pause"
 
 

@@ -53,14 +53,15 @@ const link = new Link({
   },
 });
 
-/** The call acted on stays the same while it can: until it ends, or waits on hold while another does not. */
+/** The call acted on stays the same while it can: until it is over, or waits while another is spoken. */
 function choose() {
   const find = (id) => desk.calls.find((call) => call.call === id);
   const before = desk.call?.call;
   if (!find(chosen)) chosen = null;
-  const spoken = desk.calls.find((call) => !call.held);
+  const waits = (call) => call.held || call.ended;
+  const spoken = desk.calls.find((call) => !waits(call));
   const same = find(before);
-  desk.call = find(chosen) ?? (same && !(same.held && spoken) ? same : (spoken ?? desk.calls[0] ?? null));
+  desk.call = find(chosen) ?? (same && !(waits(same) && spoken) ? same : (spoken ?? desk.calls[0] ?? null));
   if (desk.call?.call === before) return;
   desk.message = "";
   desk.noted.clear();

@@ -62,7 +62,7 @@ function about(desk, call, state) {
   if (state === "unknown") return "The gateway cannot say at the moment whether this call is recorded.";
   const mine = call.actor !== null && call.actor === desk.holder.actor;
   const why = state === "recording" ? LEADS[call.direction] : (mine && MINE[call.cause]) || CAUSES[call.cause];
-  return [why, call.held && "On hold"].filter(Boolean).join(" · ");
+  return [why, call.held && "On hold", call.ended && "Hung up: its last words can still be paused"].filter(Boolean).join(" · ");
 }
 
 const $ = (id) => document.getElementById(id);
@@ -136,7 +136,7 @@ function paintCalls(view, desk) {
     radio.checked = call.call === view.call?.call;
     item.dataset.state = call.state;
     shape(picture, call.state);
-    text(label, [WORDS[call.state], LEADS[call.direction], call.extensions.join(", "), call.held && "on hold"].filter(Boolean).join(" · "));
+    text(label, [WORDS[call.state], LEADS[call.direction], call.extensions.join(", "), call.held && "on hold", call.ended && "hung up"].filter(Boolean).join(" · "));
   }
 }
 

@@ -176,6 +176,22 @@ def test_of_several_calls_one_is_acted_on(gateway: Switchboard, signed_in: Enter
     assert gateway.asked()[0][:2] == ("pause", "third"), "a call on hold gives way to the one that is spoken"
 
 
+def test_the_last_words_of_a_call_that_was_hung_up_can_be_paused(
+    gateway: Switchboard, signed_in: Enter
+) -> None:
+    gateway.begin("old")
+    tab = signed_in()
+    gateway.do(lambda calls: calls.change("old", ended=True))
+    tells(tab, "Hung up", "about")
+    tab.press("p")
+    shows(tab, "paused")
+    gateway.begin("new")
+    shows(tab, "recording")
+    tab.press("p")
+    shows(tab, "paused")
+    assert [asked[:2] for asked in gateway.asked()] == [("pause", "old"), ("pause", "new")]
+
+
 def test_recording_is_never_stopped_by_accident(gateway: Switchboard, signed_in: Enter) -> None:
     gateway.begin()
     tab = signed_in()
