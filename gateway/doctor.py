@@ -41,7 +41,7 @@ def examine(machine: Machine, settings: Settings, calls: int) -> list[Finding]:
     """Every check once, in the order a person would set a machine up."""
     return [
         *_versions(machine),
-        _open_files(machine, calls),
+        _open_files(machine, settings, calls),
         _locked_memory(machine),
         _receive_buffer(machine),
         _sip_port("UDP", machine.sip_udp, machine, settings),
@@ -76,8 +76,9 @@ def _versions(machine: Machine) -> Iterator[Finding]:
     )
 
 
-def _open_files(machine: Machine, calls: int) -> Finding:
-    needed = DESCRIPTORS_ALWAYS + DESCRIPTORS_PER_CALL * calls
+def _open_files(machine: Machine, settings: Settings, calls: int) -> Finding:
+    asking = settings.api.max_connections if settings.api.port else 0
+    needed = DESCRIPTORS_ALWAYS + asking + DESCRIPTORS_PER_CALL * calls
     most = machine.open_files
     good = most is None or most >= needed
     return Finding(

@@ -71,6 +71,14 @@ class Rings:
         slots: Ints = self.slot[base : base + self.shape.cells]
         return slots[slots > 0] - 1
 
+    def gather(self, cells: Ints, offsets: Ints, sizes: Ints) -> bytes:
+        """Some octets of the payloads of at least one cell, from an offset on each, one after the other."""
+        size = int(sizes[0])
+        if (sizes == size).all() and not offsets.any():
+            return self.payload[cells, :size].tobytes()
+        wide, at = self.payload[cells], np.arange(self.shape.width)
+        return wide[(at >= offsets[:, None]) & (at < (offsets + sizes)[:, None])].tobytes()
+
     def move(self, base: int, target: Rings, target_base: int, slots: Ints) -> None:
         """Copy the packets of some slots to a ring of another shape that is at least as wide."""
         source = base + slots % self.shape.cells

@@ -112,7 +112,7 @@ def test_these_are_well(change: dict[str, object]) -> None:
 
 
 def test_needs_grow_with_the_calls() -> None:
-    small = replace(GOOD, open_files=1024)
+    small = replace(GOOD, open_files=3072)
     assert unwell(small, calls=200) == []
     assert unwell(small, calls=400) == [("open files", Level.FAULT)]
     assert ("RTP ports", Level.FAULT) in unwell(GOOD, calls=2501)

@@ -9,14 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections import defaultdict
 from contextlib import suppress
 from dataclasses import dataclass, field
 
 from gateway.console.agents import Agent
+from gateway.console.faults import place_of
 from gateway.console.gate import Agents, Clock
 from gateway.console.shapes import shown
 from gateway.recording.control import CallStatus, Controls
+
+log = logging.getLogger(__name__)
 
 HEARTBEAT = (
     0.75  # seconds between two messages at most; a round late, still within the second that is promised
@@ -75,12 +79,19 @@ class Broadcast:
                         await self._changed.wait()
                 self._changed.clear()
                 if self._watchers:
-                    self._round()
+                    self._try_round()
                 await asyncio.sleep(PAUSE)
 
     async def _listen(self) -> None:
         async for _ in self._controls.changes():
             self._changed.set()
+
+    def _try_round(self) -> None:
+        """A round that fails tells nobody anything: after seconds of silence they know that nothing is known."""
+        try:
+            self._round()
+        except Exception as error:  # noqa: BLE001 the next one may do
+            log.error("live state: %s", place_of(error))
 
     def _round(self) -> None:
         agents = self._agents.current()

@@ -13,10 +13,12 @@ from contextlib import asynccontextmanager, contextmanager
 
 import uvicorn
 from prometheus_client import CollectorRegistry
+from starlette.types import ASGIApp
 
 from gateway.config.settings import ApiSettings, TlsSettings
 from gateway.console.app import make_app
-from gateway.console.connections import Doors, protocols
+from gateway.console.connections import Doorman, Doors, Http, Socket
+from gateway.console.faults import place_of
 from gateway.console.gate import Agents, Clock
 from gateway.console.meters import Meters
 from gateway.io.tls import TlsError, TlsFiles
@@ -39,10 +41,11 @@ class ApiFault(Exception):
 
 
 class _Server(uvicorn.Server):
-    """Leaves signals to the gateway, and says when it has begun."""
+    """Leaves signals to the gateway, accepts at a doorman's, and says when it has begun."""
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(self, config: uvicorn.Config, doors: Doors, context: ssl.SSLContext | None) -> None:
         super().__init__(config)
+        self._doors, self._context = doors, context
         self.ready = asyncio.Event()
 
     @contextmanager
@@ -50,8 +53,18 @@ class _Server(uvicorn.Server):
         yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+        assert sockets
+        self.servers = [
+            await asyncio.get_running_loop().create_server(
+                lambda: Doorman(self._doors, self._http, self._context), sock=each, backlog=BACKLOG
+            )
+            for each in sockets
+        ]
+        self.started = True
         self.ready.set()
+
+    def _http(self) -> Http:
+        return Http(config=self.config, server_state=self.server_state, app_state={})
 
 
 @asynccontextmanager
@@ -63,29 +76,7 @@ async def serving(
     context = tls.context if tls else None
     meters = Meters(registry)
     app, broadcast = make_app(controls, agents, settings, meters, Clock(time.monotonic, time.time_ns))
-    http, web_socket = protocols(Doors(settings, meters))
-    server = _Server(
-        uvicorn.Config(
-            app,
-            http=http,
-            ws=web_socket,
-            ws_max_size=MAX_MESSAGE_BYTES,
-            ws_ping_interval=PING_SECONDS,
-            ws_ping_timeout=PING_SECONDS,
-            ws_per_message_deflate=False,  # memory of every connection, for messages of some hundred octets
-            h11_max_incomplete_event_size=MAX_HEAD_BYTES,
-            timeout_keep_alive=IDLE_SECONDS,
-            timeout_graceful_shutdown=STOP_SECONDS,
-            lifespan="off",
-            backlog=BACKLOG,
-            log_config=None,
-            log_level="error",  # below it are addresses and queries
-            access_log=False,
-            proxy_headers=False,
-            server_header=False,
-            ssl_context_factory=(lambda *_: context) if context else None,
-        )
-    )
+    server = _Server(_config(app), Doors(settings, meters), context)
     listener = _listen(settings)
     tasks = [asyncio.create_task(server.serve(sockets=[listener])), asyncio.create_task(broadcast.run())]
     if tls:
@@ -100,6 +91,27 @@ async def serving(
         for task in tasks[1:]:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _config(app: ASGIApp) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        http=Http,
+        ws=Socket,
+        ws_max_size=MAX_MESSAGE_BYTES,
+        ws_ping_interval=PING_SECONDS,
+        ws_ping_timeout=PING_SECONDS,
+        ws_per_message_deflate=False,  # memory of every connection, for messages of some hundred octets
+        h11_max_incomplete_event_size=MAX_HEAD_BYTES,
+        timeout_keep_alive=IDLE_SECONDS,
+        timeout_graceful_shutdown=STOP_SECONDS,
+        lifespan="off",
+        log_config=None,
+        log_level="error",  # below it are addresses and queries
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+    )
 
 
 def _listen(settings: ApiSettings) -> socket.socket:
@@ -145,4 +157,4 @@ async def _renew(tls: TlsFiles, settings: ApiSettings) -> None:
 
 def _say(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and (error := task.exception()):
-        log.error("the API stopped: %s", type(error).__name__)
+        log.error("the API stopped: %s", place_of(error))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import re
-import traceback
 from collections.abc import Iterable
 from ipaddress import ip_address
 
@@ -12,6 +11,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gateway.console.faults import place_of
 from gateway.console.gate import Gate
 from gateway.console.meters import Meters
 from gateway.console.problems import Problem, busy
@@ -51,7 +51,7 @@ class Shield:
         except Problem as problem:
             await answer.give(problem.response())
         except Exception as error:  # noqa: BLE001 - whatever it is, it ends one request only
-            log.error("a request failed: %s", _place(error))
+            log.error("a request failed: %s", place_of(error))
             if not answer.begun:
                 await answer.give(Problem(500, "a fault of the gateway, noted in its log").response())
         if answer.status:
@@ -134,9 +134,3 @@ def _is_plain(place: str) -> bool:
     except ValueError:
         return host == "localhost"
     return True
-
-
-def _place(error: Exception) -> str:
-    """Where it happened, without the error's text: that may hold personal data."""
-    *_, (frame, line) = traceback.walk_tb(error.__traceback__)
-    return f"{type(error).__name__} in {frame.f_globals.get('__name__')} line {line}"

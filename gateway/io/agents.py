@@ -84,6 +84,8 @@ class AgentsFile:
                 self._agents = read(self._path)
             except AgentsFault as error:
                 log.error("tokens of the API: kept as before: %s", error)
+            else:
+                log.info("tokens of the API: read again, %d of them", len(self._agents))
         return self._agents
 
 

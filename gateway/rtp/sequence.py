@@ -18,6 +18,7 @@ from gateway.codecs.codec import Codec
 from gateway.redaction.holdback import WIDTHS, Rings, Shape
 from gateway.rtp.packets import Bools, Ints, Octets, PacketBatch, RtpColumns, parse
 from gateway.rtp.srtp import Opener
+from gateway.rtp.steady import Steady
 from gateway.rtp.strays import Strays, next_stream, signed16
 from gateway.rtp.suites import MasterKey
 from gateway.rtp.tones import Events, Tone
@@ -30,6 +31,7 @@ RESTART_SLOTS = 64  # left free before a stream that starts, for its packets tha
 MAX_CELLS = 4096  # ring size at which a leg's packets are refused: 40 s of 10 ms packets
 MAX_STRAYS = 32  # packets of other streams kept for a leg: GRACE_NS and a tick of 10 ms packets
 GRACE_NS = 200_000_000  # a stream that was heard so lately is not given up for another
+SHARE = 10  # part of a ring that nearly always holds all that is due: what comes in a slice, and more
 FAR = 1 << 32  # RTP time a stream may cover; what a sender that leaps on could reach overflows in ns
 NO_STREAM = -1
 
@@ -39,6 +41,17 @@ class Restart:
     """From this slot on a leg carries another stream: its time and its losses are counted anew."""
 
     slot: int
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """Packets of many legs whose rings have one shape, leg by leg in the order of their slots."""
+
+    rings: Rings
+    legs: Ints  # which of the legs that were asked for
+    passed: Ints  # of each of these, the slot after the last that is due
+    rows: Ints  # of each packet: which of `legs` it is of
+    cells: Ints  # of each packet
 
 
 @dataclass(slots=True)
@@ -70,6 +83,7 @@ class LegTable:
         self._secured = np.zeros(capacity, np.bool_)
         self._openers: dict[int, Opener] = {}
         self._events = Events()
+        self.steady = Steady(capacity)
 
     def secure(self, leg: int, keys: Sequence[MasterKey]) -> None:
         """The leg carries SRTP under these keys from now on; without any, RTP."""
@@ -92,6 +106,7 @@ class LegTable:
             self.packets, self.lost, self.late, self.duplicated, self.last_arrival, self.first, self._base_slot, self.unreadable
         ):  # fmt: skip
             column[leg] = 0
+        self.steady.clear(leg)
         self._about[leg] = _Formats()
         self._kinds[leg] = UNKNOWN
         self.formats(leg, codecs, events, noise)
@@ -161,6 +176,46 @@ class LegTable:
         rings, cells = self.ring(leg), np.array([self._base[leg] + slot % self._cells[leg]])
         return int(rings.arrival[cells[0]]) if rings.holds(cells, np.array([slot])).all() else None
 
+    def due(self, legs: Ints, first: Ints, arrived_by: int) -> Iterator[Due]:
+        """What of many legs has waited since `arrived_by` (ns): of each all from its slot `first` on, up to the last
+        packet that had arrived by then. One Due a ring shape; whoever looks on from a slot of its own misses those
+        that are out of order by more than it waits."""
+        shapes = np.where(self._cells[legs] > 0, self._shape[legs], -1)
+        for number in np.unique(shapes[self.highest[legs] >= first]).tolist():
+            if number < 0:
+                continue
+            mine = np.flatnonzero((shapes == number) & (self.highest[legs] >= first))
+            rings = self._rings[self._shapes[number]]
+            straight = first[mine] >= self.steady.straight[legs[mine]]
+            width = rings.shape.cells // SHARE
+            for group, least in ((mine[straight], width), (mine[~straight], rings.shape.cells)):
+                if len(group):
+                    yield from self._due(rings, legs, first, group, least, arrived_by)
+
+    def _due(
+        self, rings: Rings, legs: Ints, first: Ints, group: Ints, width: int, arrived_by: int
+    ) -> Iterator[Due]:
+        """Look at so many slots of each leg in a group; those that have more to give are looked at again."""
+        count, whole = rings.shape.cells, int((self.highest[legs[group]] - first[group]).max()) + 1
+        width = min(width, whole, count)
+        starts = first[group]
+        places = (starts % count)[:, None] + np.arange(width)
+        places -= count * (places >= count)
+        cells = places + self._base[legs[group]][:, None]
+        slots = starts[:, None] + np.arange(width)
+        held = rings.slot[cells] == slots + 1
+        aged = held & (rings.arrival[cells] <= arrived_by)
+        passed = np.where(aged.any(axis=1), width - np.argmax(aged[:, ::-1], axis=1), 0)
+        if width < min(whole, count):
+            more = ~(held & ~aged).any(axis=1) & (self.highest[legs[group]] >= starts + width)
+            if more.any():
+                yield from self._due(rings, legs, first, group[more], count, arrived_by)
+                passed[more] = 0
+        held &= np.arange(width) < passed[:, None]
+        rows, columns = np.nonzero(held)
+        if len(rows):
+            yield Due(rings, group, starts + passed, rows, cells[rows, columns])
+
     def receive(self, batch: PacketBatch) -> tuple[list[Tone], Counter[str]]:
         """Put a batch's packets in their places; returns tones seen and datagrams refused, by kind."""
         refused: Counter[str] = Counter()
@@ -226,6 +281,7 @@ class LegTable:
         start = int(self.highest[leg]) + 1
         self._about[leg].restarts.append(Restart(start))
         self._events.restart(leg)
+        self.steady.unsettle(leg)
         self._base_slot[leg], self.highest[leg] = start, start + RESTART_SLOTS
         self.ssrc[leg] = packets.ssrc[first]
         self._sequence[leg], self._timestamp[leg] = packets.sequence[first], packets.timestamp[first]
@@ -284,6 +340,8 @@ class LegTable:
                 media[mine],
                 kinds[mine],
             )
+        self.steady.see(legs, packets.arrivals, media, kinds >= AUDIO)
+        self.steady.order(legs, slot, packets.arrivals, self.highest[legs], self.last_arrival[legs])
         self._advance(packets, slot, media)
         return self._events.tones(packets, slots, slot, media, np.flatnonzero((kinds == EVENT) & ~again))
 

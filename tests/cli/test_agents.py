@@ -23,7 +23,7 @@ def test_tokens_come_and_go(here: Path, hushtap: Hushtap) -> None:
     agents = AgentsFile(path)
     agent = identify(token, agents.current())
     assert agent
-    assert agent.extensions == {"201", "202"}
+    assert agent.extensions == frozenset({"201", "202"})
     assert agent.rights == {Right.PAUSE, Right.MARK}
     every = hushtap("agents", "add", "Supervisor", "--extension", "*").out.strip()
     listed = hushtap("agents", "list").out

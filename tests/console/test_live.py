@@ -106,6 +106,23 @@ def test_without_a_change_there_is_a_message_every_second() -> None:
     run(scenario)
 
 
+def test_a_fault_is_a_silence_and_not_the_end(caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario(api: Served) -> None:
+        async with connect(api.live) as watching:
+            await watching.send(HELLO)
+            await told(watching)
+            api.controls.fault = RuntimeError("of +15550001234")
+            async with asyncio.timeout(5):
+                while "live state: RuntimeError" not in caplog.text:
+                    await asyncio.sleep(0.01)
+            api.controls.fault = None
+            api.controls.end("c1")
+            await told_until(watching, {})
+
+    run(scenario)
+    assert "5550001234" not in caplog.text
+
+
 def test_a_revoked_token_sees_nothing_more() -> None:
     async def scenario(api: Served) -> None:
         async with connect(api.live) as one, connect(api.live) as other:

@@ -201,6 +201,36 @@ def test_over_tls(tmp_path: Path) -> None:
             assert (answer.status_code, answer.json()) == (200, {"calls": []})
             own = {"Origin": f"https://{HOST}:{port}"}
             assert (await http.post(f"{url}/c1/pause", headers=own)).status_code == 404
+            async with connect(f"wss://{HOST}:{port}/v1/live", ssl=context) as watching:
+                await watching.send(HELLO)
+                assert await told(watching) == {}
+
+    asyncio.run(inside())
+
+
+def test_handshakes_are_counted_and_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "HANDSHAKE_SECONDS", 0.2)
+    certificate, key = Authority(tmp_path).issue("recorder")
+    registry = CollectorRegistry()
+
+    def refused(why: str) -> float:
+        return registry.get_sample_value("hushtap_api_refused_connections_total", {"why": why}) or 0
+
+    async def silent(port: int, said: bytes = b"") -> None:
+        reader, writer = await asyncio.open_connection(HOST, port)
+        writer.write(said)
+        async with asyncio.timeout(10):
+            with suppress(ConnectionError):
+                assert await reader.read() == b""
+        writer.close()
+
+    async def inside() -> None:
+        settings = ApiSettings(port=0, certificate=certificate, key=key, max_connections_per_address=4)
+        async with serving(settings, FakeControls(), FakeAgents(), registry) as port:
+            await asyncio.gather(*(silent(port) for _ in range(6)))
+            assert (refused("tls"), refused("number")) == (4, 2)
+            await silent(port, b"GET /v1/calls HTTP/1.1\r\n\r\n")
+            assert refused("tls") == 5
 
     asyncio.run(inside())
 
