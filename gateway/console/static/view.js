@@ -39,7 +39,7 @@ export function describe(desk, now) {
     warning: left !== null && (call.warning || left <= WARN_SECONDS),
     press: desk.asking ? "Asking…" : PRESSES[state],
     pressable: !desk.asking && state in ACTIONS && desk.call !== null && desk.holder.may.includes("pause"),
-    stoppable: !desk.asking && (state === "recording" || state === "paused"),
+    stoppable: !desk.asking && call !== null && state !== "off",
     direction: call?.direction ?? "",
     title: `${SIGNS[state]} ${WORDS[state]} – HushTap`,
   };

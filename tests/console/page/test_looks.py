@@ -113,6 +113,7 @@ def test_what_comes_with_a_state_can_be_read(gateway: Switchboard, signed_in: En
         calls.outcome, calls.why = Outcome.LATE, LATE
 
     gateway.do(late)
+    tab.look(960, 720)
     shows(tab, "recording")
     tab.press("p")
     tab.until("document.getElementById('message').textContent.includes('late')")
