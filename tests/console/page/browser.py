@@ -120,16 +120,24 @@ class Tab:
         found: str = self.evaluate(f"document.getElementById({element!r}).innerText.trim()")
         return found
 
-    def press(self, key: str, repeats: int = 0) -> None:
-        """One press of a key, held for so many repeats."""
-        code, place, text = KEYS[key] if key in KEYS else (ord(key.upper()), f"Key{key.upper()}", key)
+    def press(self, key: str) -> None:
+        """One press of a key, from its going down to its coming up."""
+        self.hold(key)
+        self.release(key)
+
+    def hold(self, key: str, again: bool = False) -> None:
+        """A key goes down, or is down and repeats."""
+        text = KEYS[key][2] if key in KEYS else key
+        made = {"text": text} if text else {}
+        self._key("keyDown" if text else "rawKeyDown", key, autoRepeat=again, **made)
+
+    def release(self, key: str) -> None:
+        self._key("keyUp", key)
+
+    def _key(self, kind: str, key: str, **more: object) -> None:
+        code, place, _ = KEYS[key] if key in KEYS else (ord(key.upper()), f"Key{key.upper()}", key)
         about = {"key": key, "code": place, "windowsVirtualKeyCode": code}
-        for index in range(repeats + 1):
-            made = {"text": text} if text else {}
-            self.command(
-                "Input.dispatchKeyEvent", type="keyDown" if text else "rawKeyDown", autoRepeat=index > 0, **about, **made
-            )  # fmt: skip
-        self.command("Input.dispatchKeyEvent", type="keyUp", **about)
+        self.command("Input.dispatchKeyEvent", type=kind, **about, **more)
 
     def type(self, text: str) -> None:
         self.command("Input.insertText", text=text)

@@ -51,7 +51,12 @@ def test_the_keyboard_alone_does_it(gateway: Switchboard, signed_in: Enter) -> N
 def test_a_held_key_acts_once(gateway: Switchboard, signed_in: Enter, key: str) -> None:
     gateway.begin()
     tab = signed_in()
-    tab.press(key, repeats=8)
+    tab.hold(key)
+    if key != " ":  # which acts when it comes up
+        shows(tab, "paused")
+    for _ in range(8):
+        tab.hold(key, again=True)
+    tab.release(key)
     shows(tab, "paused")
     tab.press("t")
     tells(tab, "Noted")
