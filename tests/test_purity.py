@@ -23,6 +23,7 @@ PURE = (
     "gateway/redaction/",
     "gateway/codecs/",
     "gateway/storage/sealing.py",
+    "gateway/storage/clusters.py",
     "gateway/storage/container.py",
     "gateway/storage/ebml.py",
 )

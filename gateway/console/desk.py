@@ -32,7 +32,6 @@ class Action(StrEnum):
 RIGHTS = {
     Action.PAUSE: Right.PAUSE,
     Action.RESUME: Right.PAUSE,
-    Action.TOGGLE: Right.PAUSE,
     Action.EXTEND: Right.PAUSE,
     Action.OPT_OUT: Right.OPT_OUT,
     Action.MARK: Right.MARK,
@@ -84,6 +83,8 @@ class Desk:
 
     async def act(self, agent: Agent, status: CallStatus, action: Action, ask: Ask) -> Result:
         """Answers when it is done. Raises Problem where it is not."""
+        if action is Action.TOGGLE:
+            action = Action.RESUME if status.state is RecordingNow.PAUSED else Action.PAUSE
         self._check(agent, action, ask)
         began = self.clock.monotonic()
         try:
@@ -103,9 +104,7 @@ class Desk:
     async def _do(self, status: CallStatus, action: Action, ask: Ask, actor: str) -> Result:
         controls, call = self.controls, status.call_id
         match action:
-            case Action.TOGGLE if status.state is RecordingNow.PAUSED:
-                return await controls.resume(call, actor)
-            case Action.PAUSE | Action.TOGGLE:
+            case Action.PAUSE:
                 return await controls.pause(call, actor, ask.reason or "", ask.ago_ms * NS_PER_MS)
             case Action.RESUME:
                 return await controls.resume(call, actor)
@@ -115,6 +114,8 @@ class Desk:
                 return await controls.opt_out(call, actor, ask.reason or "")
             case Action.MARK:
                 return await controls.mark(call, actor, ask.kind or "")
+            case Action.TOGGLE:
+                raise AssertionError("a toggle is a pause or a resume by now")
 
     def _expect(self, agent: Agent, extension: str) -> None:
         if not agent.answers_for(extension):

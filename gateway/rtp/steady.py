@@ -61,19 +61,21 @@ class Steady:
         self.least[which] = np.minimum(self.least[which], np.minimum.reduceat(delays, starts))
         self.most[which] = np.maximum(self.most[which], np.maximum.reduceat(delays, starts))
 
-    def order(self, legs: Ints, slots: Ints, arrivals: Ints, highest: Ints, latest: Ints) -> None:
-        """Packets have come, in rows; `highest` slot and `latest` arrival (ns) of each row's leg are those before."""
-        first = np.ones(len(legs), np.bool_)
-        first[1:] = legs[1:] != legs[:-1]
+    def astray(self, legs: Ints, slots: Ints, arrivals: Ints, highest: Ints, latest: Ints) -> Bools:
+        """Which packets of a batch came out of order or twice.
+
+        `highest` slot and `latest` arrival (ns) of each packet's leg are those before the batch.
+        """
         before, came = highest.copy(), latest.copy()
-        later = np.flatnonzero(~first)
-        before[later], came[later] = slots[later - 1], arrivals[later - 1]
-        astray = (slots <= before) | (arrivals < came)
-        if astray.any():
-            for leg in np.unique(legs[astray]).tolist():
-                mine = legs == leg
-                top = max(int(slots[mine].max()), int(highest[mine][0]))
-                self.straight[leg] = max(int(self.straight[leg]), top + 1)
+        same = legs[1:] == legs[:-1]
+        np.copyto(before[1:], slots[:-1], where=same)
+        np.copyto(came[1:], arrivals[:-1], where=same)
+        astray: Bools = (slots <= before) | (arrivals < came)
+        return astray
+
+    def disorder(self, leg: int, highest: int) -> None:
+        """Packets came out of order up to a slot."""
+        self.straight[leg] = max(int(self.straight[leg]), highest + 1)
 
 
 def first_of_each(legs: Ints | Octets) -> Ints:

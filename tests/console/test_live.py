@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket as network
 import time
 from typing import Any
 
@@ -14,7 +15,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from gateway.config.settings import ApiSettings
 from gateway.console import socket
 from gateway.console.shapes import Live, ProblemDetails
-from tests.console.fake import TOKENS, Served
+from tests.console.fake import HOST, TOKENS, Served
 from tests.console.test_routes import run
 
 HELLO = json.dumps({"token": TOKENS["one"]})
@@ -199,6 +200,31 @@ def test_so_many_watch_and_no_more() -> None:
                 assert await told(again)
 
     run(scenario, max_live=2)
+
+
+def test_a_slow_reader_is_dropped_and_slows_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "SEND_SECONDS", 0.1)
+
+    async def scenario(api: Served) -> None:
+        for index in range(3000):
+            api.controls.begin(f"n{index}", "300")
+        async with connect(api.live) as other:
+            await other.send(HELLO)
+            narrow = network.socket()
+            narrow.setsockopt(network.SOL_SOCKET, network.SO_RCVBUF, 4096)
+            narrow.connect((HOST, api.port))
+            slow = await connect(api.live, sock=narrow, max_queue=1, max_size=None)
+            await slow.send(hello("all"))  # some megabyte a second, of which nothing is read
+            async with asyncio.timeout(30):
+                while not api.registry.get_sample_value(
+                    "hushtap_api_refused_connections_total", {"why": "slow"}
+                ):
+                    api.controls.begin("changing", "300")
+                    await asyncio.sleep(0.05)
+            assert await told(other) == {"c1": "recording"}
+            slow.transport.abort()
+
+    run(scenario)
 
 
 def test_strange_pages_see_nothing() -> None:

@@ -341,10 +341,14 @@ def test_reasons_where_they_are_wanted() -> None:
         told = problem(await api.http.post("/v1/calls/c1/opt-out"), 422)
         assert told.allowed == ["distress"]
         problem(await api.http.get(f"/v1/action/201/opt-out?token={TOKENS['one']}"), 422)
-        done(await api.http.post("/v1/calls/c1/pause"))
+        for pause in ("pause", "toggle"):
+            problem(await api.http.post(f"/v1/calls/c1/{pause}"), 422)
+            assert api.controls.asked == []
+        done(await api.http.post("/v1/calls/c1/toggle", json={"reason": "distress"}))
+        done(await api.http.post("/v1/calls/c1/toggle"))
         done(await api.http.post("/v1/calls/c1/opt-out", json={"reason": "distress"}))
 
-    run(scenario, reasons=["distress"], require_reason=["opt-out"])
+    run(scenario, reasons=["distress"], require_reason=["opt-out", "pause"])
 
 
 def test_what_no_route_answers_is_a_problem_too() -> None:
