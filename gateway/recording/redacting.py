@@ -58,7 +58,7 @@ class Redacting:
             if each.cause is Cause.CARD:
                 self._card.reopen(each.since_ns, now)
                 self.pauses.put_off(now + rules.card.quiet_ns, Cause.CARD)
-        self._since_ns = max((each.since_ns for each in plan.redactions), default=plan.started_ns)
+        self._since_ns = self.pauses.since_ns(self._state, plan.started_ns)
 
     def obey(self, asked: Asked, now: int, reached: Mapping[Role, int]) -> list[Event]:
         """Do what is asked; gives what is true now, what is to be cut from what is stored, and the answer."""
