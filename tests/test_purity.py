@@ -25,6 +25,7 @@ PURE = (
     "gateway/storage/sealing.py",
     "gateway/storage/clusters.py",
     "gateway/storage/container.py",
+    "gateway/storage/clusters.py",
     "gateway/storage/ebml.py",
 )
 # Everything else below gateway/ may touch files, never a socket, a process or an event loop.

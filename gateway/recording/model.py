@@ -35,6 +35,8 @@ class Role(StrEnum):
     EXTERNAL = "external"
     AGENT = "agent"
 
+    __hash__ = str.__hash__  # Enum's own is a Python function; roles are keys on the media path
+
     @property
     def other(self) -> Role:
         return Role.AGENT if self is Role.EXTERNAL else Role.EXTERNAL
