@@ -30,6 +30,8 @@ COMMANDS = {
     "agents": "agents",
     "reindex": "reindex",
     "hotkey": "hotkey",
+    "cut": "cut",
+    "never-record": "never_record",
 }
 
 
