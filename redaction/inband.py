@@ -1,0 +1,369 @@
+"""DTMF in the audio itself (ITU-T Q.23, Q.24), found on many streams at once.
+
+A sieve runs over everything: blocks of 12.75 ms, one every 10 ms, of which the strongest low and the
+strongest high frequency must hold much of the energy. In speech it leaves a block every few seconds. Those
+are looked at closely (`inband_exact`), in windows of 20 ms, one every 2 ms. One window that is nearly all
+two tones is masked; a key is pressed where windows agree for longer than speech ever does.
+
+Positions are samples of a row's own stream at 8 kHz, from 0. What is found does not depend on the lengths of
+the pieces in which a stream comes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from gateway.redaction.digit import Digit
+from gateway.redaction.inband_exact import HIGH, LOW, QUIET, RATE, Basis, Fits, Ints, Wave, basis
+
+HOP, BLOCK = 80, 102  # of the sieve: a tone of 23 ms holds a whole block, wherever it begins
+WINDOW, FINE = 160, 16
+STARTS = np.arange(-HOP + FINE, 1, FINE)  # of the windows that hold a block, from its own start
+LONGEST_HOLE = 60 * RATE // 1000  # a longer loss is not looked across
+CONTEXT = 9 * HOP  # kept before the next block: the longest hole, and what lies before it
+TAIL = CONTEXT + WINDOW + HOP
+SIEVE_SHARE = 0.4
+SIEVE_TWIST = 10 ** (-14 / 10)
+MASK_TWIST, PRESS_TWIST = 13.0, 11.0  # dB: 8 are asked for, and noise and codecs add to them
+# So many windows in a row must be tones by at least this share. Noise of 15 dB leaves one of 94 %.
+LEVELS = ((1, 0.88), (3, 0.80), (6, 0.72), (12, 0.64))
+# What one more sinusoid explains: of white noise little, of a voice's harmonics much.
+OTHER_SHARE, OTHER_OF_REST = 0.013, 0.06
+PRESS_SHARE = 0.88
+PRESS_SAMPLES = 36 * RATE // 1000  # tones of 40 ms are keys, and windows fall short of the edges
+PRESS_STEPS = 3  # of the frequency grid: a key's tones do not glide
+PRESS_POWER = 2 * (32768 * 10 ** ((-50 - 3.14) / 20)) ** 2 / 2  # two tones of -50 dBm0 each
+BREAK = 12 * RATE // 1000  # a shorter one is within a tone (Q.24: 10 ms)
+EDGE, BRIDGE = 128, 80  # about a gap: samples looked at on one side, and on each side where both are
+EDGE_SHARE = 0.92
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Samples of a row that were lost, and are zeros."""
+
+    row: int
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A tone as far as it has come; told again, with the same start, as it goes on."""
+
+    row: int
+    start: int
+    stop: int
+    digit: Digit
+    press: bool  # told once: from here on it counts as a key
+
+
+Steps = tuple[int, int]  # of the frequency grid, by which the low and the high tone are off
+
+
+@dataclass(frozen=True, slots=True)
+class _Hit:
+    """A window that is two tones."""
+
+    start: int
+    stop: int
+    digit: Digit
+    share: float
+    firm: bool  # good enough for a key
+    steps: Steps
+    turn: int  # the block with which it is told, so that it comes in the same order in pieces of any length
+    gapped: bool = False  # stands at a gap, off the grid of windows
+
+
+@dataclass(frozen=True, slots=True)
+class _Stretch:
+    """Windows without a break that are good enough for a key."""
+
+    start: int
+    stop: int
+    last: int  # start of the last window
+    least: Steps
+    most: Steps
+
+
+@dataclass(slots=True)
+class _Run:
+    """Windows that agree on a digit, with no break between them."""
+
+    digit: Digit
+    last: int  # start of the last window on the grid
+    reached: int  # where the last one ends
+    streaks: list[tuple[int, int]] = field(default_factory=lambda: [(0, 0)] * len(LEVELS))  # start, count
+    start: int | None = None  # of the tone, once it is one
+    stop: int = 0
+    level: int = 0  # of LEVELS, by which it became one
+    told: int = 0
+    firm: _Stretch | None = None
+    pressed: bool = False
+
+
+class Listener:
+    """What is known of some rows of streams between one piece and the next."""
+
+    def __init__(self, rows: int) -> None:
+        self._tail = np.zeros((rows, TAIL), np.float32)
+        self._fill = np.full(rows, CONTEXT, np.int64)  # samples kept
+        self._base = np.full(rows, -CONTEXT, np.int64)  # position of the first, a multiple of HOP
+        self._runs: dict[int, dict[Digit, _Run]] = {}
+        self._gaps: dict[int, list[Gap]] = {}
+
+    def reset(self, row: int) -> None:
+        """A stream begins at position 0."""
+        self._tail[row] = 0
+        self._fill[row], self._base[row] = CONTEXT, -CONTEXT
+        self._runs.pop(row, None)
+        self._gaps.pop(row, None)
+
+    def position(self, row: int) -> int:
+        """How many samples of a row have been heard."""
+        return int(self._base[row] + self._fill[row])
+
+    def find(self, pcm: Wave, rows: Ints, lengths: Ints, gaps: Sequence[Gap] = ()) -> list[Found]:
+        """The next `lengths[i]` samples of each of some rows, at the start of pcm[i]: tones new or longer in them."""
+        for gap in gaps:
+            _add_gap(self._gaps.setdefault(gap.row, []), gap)
+        wave, fill = self._joined(pcm, rows, lengths)
+        ready = (fill - WINDOW) // HOP + 1  # blocks whose windows are all there
+        hits: dict[int, list[_Hit]] = {}
+        self._look(wave, rows, _sieved(wave, ready), hits)
+        if self._gaps:
+            self._look_at_gaps(wave, rows, ready, hits)
+        found = [tone for row in sorted(hits) for tone in self._follow(row, sorted(hits[row], key=_order))]
+        self._keep(wave, rows, fill, ready)
+        return found
+
+    def _joined(self, pcm: Wave, rows: Ints, lengths: Ints) -> tuple[Wave, Ints]:
+        """What was kept with what came, in whole hops, and how many samples of each row that is."""
+        kept = self._fill[rows]
+        fill = kept + lengths
+        wave = np.empty((len(rows), -(-int(fill.max(initial=0)) // HOP) * HOP + HOP), np.float32)
+        for count in np.unique(kept).tolist():
+            mine = slice(None) if (kept == count).all() else kept == count
+            end = min(count + pcm.shape[1], wave.shape[1])
+            wave[mine, :count] = self._tail[rows[mine], :count]
+            wave[mine, count:end] = pcm[mine, : end - count]
+            wave[mine, end:] = 0
+        return wave, fill
+
+    def _look(self, wave: Wave, rows: Ints, blocks: tuple[Ints, Ints], hits: dict[int, list[_Hit]]) -> None:
+        """Fit the windows about some blocks (row of the wave, number)."""
+        which = np.repeat(blocks[0], len(STARTS))
+        starts = (blocks[1][:, None] * HOP + STARTS).ravel()
+        if not len(which):
+            return
+        windows = np.lib.stride_tricks.sliding_window_view(wave, WINDOW, axis=1)[which, starts]
+        fits = basis(WINDOW).fit(windows)
+        for index in _tones(basis(WINDOW), windows, fits, LEVELS[-1][1]):
+            row = int(rows[which[index]])
+            start = int(self._base[row] + starts[index])
+            hits.setdefault(row, []).append(_hit(fits, index, start, start + WINDOW))
+
+    def _look_at_gaps(self, wave: Wave, rows: Ints, ready: Ints, hits: dict[int, list[_Hit]]) -> None:
+        """Fit what lies on either side of losses, where a tone of which part was lost is too short for a window."""
+        for index, row in enumerate(rows.tolist()):
+            if row not in self._gaps:
+                continue
+            base = int(self._base[row])
+            until = base + int(ready[index]) * HOP
+            for gap in self._gaps[row]:
+                if base + CONTEXT <= _turn(gap.stop) < until:
+                    hits.setdefault(row, []).extend(_hits_at_gap(wave[index], gap, base))
+
+    def _follow(self, row: int, hits: list[_Hit]) -> Iterator[Found]:
+        """Take the hits of a row, in order, into its runs."""
+        runs = self._runs.setdefault(row, {})
+        gaps = self._gaps.get(row, [])
+        told: dict[tuple[Digit, int], Found] = {}
+        for hit in hits:
+            run = runs.get(hit.digit)
+            if run is None or hit.start - run.reached - _lost(run.reached, hit.start, gaps) > BREAK:
+                run = runs[hit.digit] = _Run(hit.digit, hit.start, hit.start)
+            _take(run, hit, gaps)
+            if run.start is None or run.stop <= run.told:
+                continue
+            press = not run.pressed and _is_key(run)
+            run.pressed |= press
+            run.told = run.stop
+            name = run.digit, run.start
+            press |= name in told and told[name].press
+            told[name] = Found(row, run.start, run.stop, run.digit, press)
+        yield from told.values()
+
+    def _keep(self, wave: Wave, rows: Ints, fill: Ints, ready: Ints) -> None:
+        """Remember what the next piece needs, and nothing older."""
+        passed = ready * HOP - CONTEXT
+        self._base[rows] += passed
+        self._fill[rows] = fill - passed
+        for start in np.unique(passed).tolist():
+            mine = passed == start
+            kept = wave[mine, start : start + TAIL]
+            self._tail[rows[mine], : kept.shape[1]] = kept
+        for row in [row for row in self._gaps if row in set(rows.tolist())]:
+            self._gaps[row] = [gap for gap in self._gaps[row] if gap.stop > self._base[row]]
+            if not self._gaps[row]:
+                del self._gaps[row]
+        for row in [row for row in self._runs if row in set(rows.tolist())]:
+            runs = self._runs[row]
+            self._runs[row] = {d: run for d, run in runs.items() if run.reached > self._base[row]}
+            if not self._runs[row]:
+                del self._runs[row]
+
+
+def _sieve_columns() -> Wave:
+    phase = 2 * np.pi / RATE * np.outer(np.arange(BLOCK), LOW + HIGH)
+    columns = np.concatenate((np.cos(phase), np.sin(phase)), axis=1) * np.sqrt(2 / BLOCK)
+    return columns.astype(np.float32)
+
+
+SIEVE = _sieve_columns()
+SIEVE_HEAD, SIEVE_REST = np.ascontiguousarray(SIEVE[:HOP]), np.ascontiguousarray(SIEVE[HOP:])
+
+
+def _sieved(wave: Wave, ready: Ints) -> tuple[Ints, Ints]:
+    """The blocks that may hold two tones: row of the wave and number, from the first that is new to the last ready."""
+    hops = wave.reshape(-1, HOP)  # a block is a hop and the beginning of the next one
+    rest = hops[1:, : BLOCK - HOP]
+    products = hops @ SIEVE_HEAD
+    products[:-1] += rest @ SIEVE_REST
+    energy = np.vecdot(hops, hops)
+    energy[:-1] += np.vecdot(rest, rest)
+    powers = np.ascontiguousarray(products.T)
+    powers *= powers
+    powers[: len(LOW + HIGH)] += powers[len(LOW + HIGH) :]
+    low, high = (_largest(powers[at : at + 4]) for at in (0, 4))
+    both = low + high
+    passed = (both > SIEVE_SHARE * energy) & (np.minimum(low, high) > SIEVE_TWIST * both) & (energy > QUIET * BLOCK)
+    rows, blocks = np.divmod(np.flatnonzero(passed), wave.shape[1] // HOP)
+    wanted = (blocks >= CONTEXT // HOP) & (blocks < ready[rows])
+    return rows[wanted], blocks[wanted]
+
+
+def _largest(four: Wave) -> Wave:
+    largest: Wave = np.maximum(np.maximum(four[0], four[1]), np.maximum(four[2], four[3]))
+    return largest
+
+
+def _tones(fitting: Basis, windows: Wave, fits: Fits, share: float) -> list[int]:
+    """The windows that are two tones by at least a share, and what they are besides no third sound, as voice has."""
+    near = np.flatnonzero((fits.share >= share) & (np.abs(fits.twist) <= MASK_TWIST))
+    other = fitting.loudest_other(windows, fits, near)
+    clean: list[int] = near[other <= OTHER_SHARE + OTHER_OF_REST * (1 - fits.share[near])].tolist()
+    return clean
+
+
+def _hit(fits: Fits, index: int, start: int, stop: int, turn: int | None = None) -> _Hit:
+    share, twist = float(fits.share[index]), abs(float(fits.twist[index]))
+    return _Hit(
+        start=start,
+        stop=stop,
+        digit=fits.key(index),
+        share=share,
+        firm=share >= PRESS_SHARE and twist <= PRESS_TWIST and float(fits.power[index]) >= PRESS_POWER,
+        steps=fits.steps(index),
+        turn=_turn(start) if turn is None else turn,
+        gapped=turn is not None,
+    )
+
+
+def _turn(position: int) -> int:
+    """Where the first block begins that begins no earlier."""
+    return -(-position // HOP) * HOP
+
+
+def _order(hit: _Hit) -> tuple[int, int, int]:
+    return hit.turn, hit.start, hit.stop
+
+
+def _hits_at_gap(wave: Wave, gap: Gap, base: int) -> Iterator[_Hit]:
+    """What ends at a gap, what lies on both sides of it, and what begins after it."""
+    start, stop = gap.start - base, gap.stop - base
+    if stop - start > LONGEST_HOLE:
+        return
+    pieces = (
+        (start - EDGE, start, wave[start - EDGE : start], basis(EDGE)),
+        (
+            start - BRIDGE,
+            stop + BRIDGE,
+            np.concatenate((wave[start - BRIDGE : start], wave[stop : stop + BRIDGE])),
+            basis(BRIDGE, stop - start, BRIDGE),
+        ),
+        (stop, stop + EDGE, wave[stop : stop + EDGE], basis(EDGE)),
+    )
+    for begin, end, piece, fitting in pieces:
+        fits = fitting.fit(piece[None])
+        if _tones(fitting, piece[None], fits, EDGE_SHARE):
+            yield _hit(fits, 0, base + begin, base + end, _turn(gap.stop))
+
+
+def _add_gap(gaps: list[Gap], gap: Gap) -> None:
+    """Gaps that touch are one."""
+    if gaps and gaps[-1].stop == gap.start:
+        gap = Gap(gap.row, gaps.pop().start, gap.stop)
+    gaps.append(gap)
+
+
+def _lost(start: int, stop: int, gaps: Sequence[Gap]) -> int:
+    """Samples between two positions that were lost."""
+    return sum(max(0, min(gap.stop, stop) - max(gap.start, start)) for gap in gaps)
+
+
+def _take(run: _Run, hit: _Hit, gaps: Sequence[Gap]) -> None:
+    """Count a hit, and see whether with it the run is a tone, or lasts longer."""
+    good = run.start is not None and hit.share >= LEVELS[run.level][1]
+    for level, (need, share) in enumerate(LEVELS):
+        begin, count = run.streaks[level]
+        if hit.share < share or (good and level > run.level):
+            begin, count = 0, 0
+        elif count and (hit.gapped or hit.start - run.last <= FINE):
+            count += 1
+        else:
+            begin, count = hit.start, 1
+        run.streaks[level] = begin, count
+        if count >= need:
+            good = True
+            if run.start is None:
+                run.start, run.level = begin, level
+    if good and run.start is not None:
+        run.start = _widened(min(run.start, hit.start), gaps)
+        run.stop = max(run.stop, hit.stop)
+    run.reached = max(run.reached, hit.stop)
+    run.last = run.last if hit.gapped else hit.start
+    _firm_up(run, hit, gaps)
+
+
+def _widened(start: int, gaps: Sequence[Gap]) -> int:
+    """A tone that begins right after a gap may have begun in it."""
+    return next((gap.start for gap in gaps if gap.stop - FINE <= start <= gap.stop + 2 * FINE), start)
+
+
+def _firm_up(run: _Run, hit: _Hit, gaps: Sequence[Gap]) -> None:
+    """Lengthen the stretch that may be a key; a window that is not as good, or of other frequencies, breaks it."""
+    if run.pressed or not hit.firm:
+        return
+    known = run.firm
+    if known is not None:
+        lost = _lost(known.stop, hit.start, gaps)
+        near = hit.start - known.last <= 2 * FINE or (lost and hit.start - known.stop - lost <= 2 * FINE)
+        least = _each(min, known.least, hit.steps)
+        most = _each(max, known.most, hit.steps)
+        steady = max(most[0] - least[0], most[1] - least[1]) <= PRESS_STEPS
+        if near and steady:
+            run.firm = _Stretch(known.start, max(known.stop, hit.stop), hit.start, least, most)
+            return
+    run.firm = _Stretch(hit.start, hit.stop, hit.start, hit.steps, hit.steps)
+
+
+def _each(choose: Callable[[int, int], int], one: Steps, other: Steps) -> Steps:
+    return choose(one[0], other[0]), choose(one[1], other[1])
+
+
+def _is_key(run: _Run) -> bool:
+    return run.firm is not None and run.firm.stop - run.firm.start >= PRESS_SAMPLES
