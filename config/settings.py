@@ -293,7 +293,10 @@ class CardSettings(Section):
     )
     gap_seconds: float = Field(10.0, gt=0, le=60, description="A longer time between two digits ends a run.")
     quiet_seconds: float = Field(
-        20.0, ge=1, le=300, description="The pause ends this long after the last digit."
+        20.0,
+        ge=1,
+        le=300,
+        description="The pause ends this long after the last digit, and not before a run would end.",
     )
     ceiling_seconds: float = Field(
         300.0, ge=10, le=3600, description="The longest it lasts while no digit arrives."

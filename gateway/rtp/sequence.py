@@ -20,7 +20,7 @@ from gateway.rtp.packets import Bools, Ints, Octets, PacketBatch, RtpColumns, pa
 from gateway.rtp.srtp import Opener
 from gateway.rtp.strays import Strays, next_stream, signed16
 from gateway.rtp.suites import MasterKey
-from gateway.rtp.tones import Tone, tones_of
+from gateway.rtp.tones import Events, Tone
 
 # What a payload type means on a leg. Codecs are numbered from AUDIO on.
 UNKNOWN, SILENT, EVENT, AUDIO = 0, 1, 2, 3
@@ -69,6 +69,7 @@ class LegTable:
         self._kinds = np.zeros((capacity, 128), np.uint8)
         self._secured = np.zeros(capacity, np.bool_)
         self._openers: dict[int, Opener] = {}
+        self._events = Events()
 
     def secure(self, leg: int, keys: Sequence[MasterKey]) -> None:
         """The leg carries SRTP under these keys from now on; without any, RTP."""
@@ -126,6 +127,7 @@ class LegTable:
         self._cells[leg] = 0
         self.ssrc[leg] = NO_STREAM
         self.secure(leg, ())
+        self._events.close(leg)
         del self._about[leg]
         self._free.append(leg)
         return len(strays.packets) if strays else 0
@@ -210,6 +212,7 @@ class LegTable:
         first = int(np.argmin(signed16(packets.sequence - packets.sequence[-1])))
         start = int(self.highest[leg]) + 1
         self._about[leg].restarts.append(Restart(start))
+        self._events.restart(leg)
         self._base_slot[leg], self.highest[leg] = start, start + RESTART_SLOTS
         self.ssrc[leg] = packets.ssrc[first]
         self._sequence[leg], self._timestamp[leg] = packets.sequence[first], packets.timestamp[first]
@@ -269,7 +272,7 @@ class LegTable:
                 kinds[mine],
             )
         self._advance(packets, slot, media)
-        return tones_of(packets, slots, slot, media, np.flatnonzero((kinds == EVENT) & ~again))
+        return self._events.tones(packets, slots, slot, media, np.flatnonzero((kinds == EVENT) & ~again))
 
     def _put_shape(
         self, rings: Rings, packets: RtpColumns, slots: Octets, slot: Ints, media: Ints, kinds: Octets

@@ -81,6 +81,11 @@ class Live:
         """The role by which the engine knows a leg."""
         return self.call.legs[leg].role
 
+    def sole_role(self, session: SessionId) -> Role | None:
+        """The role of the leg that a session carries, where it carries one alone."""
+        legs = [line.leg for line in self.branches[session].lines if line.index is not None]
+        return self.role(legs[0]) if len(legs) == 1 else None
+
     def labels(self, branch: Branch) -> list[str | None]:
         """Of a branch's lines, in the order of their legs."""
         return [line.label for line in sorted(branch.lines, key=lambda line: line.leg)]
