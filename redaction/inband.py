@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from math import log10
 
 import numpy as np
 
@@ -34,7 +35,9 @@ LEVELS = ((1, 0.88), (3, 0.80), (6, 0.72), (12, 0.64))
 OTHER_SHARE, OTHER_OF_REST = 0.013, 0.06
 PRESS_SHARE = 0.88
 PRESS_SAMPLES = 36 * RATE // 1000  # tones of 40 ms are keys, and windows fall short of the edges
-PRESS_STEPS = 3  # of the frequency grid: a key's tones do not glide
+PRESS_WINDOWS = 8  # of the nine in so long a time
+# How far windows of one key may be apart: low and high frequency in steps of the grid, and level in dB. A voice glides.
+PRESS_SPREAD = (3.0, 3.0, 2.0)
 PRESS_POWER = 2 * (32768 * 10 ** ((-50 - 3.14) / 20)) ** 2 / 2  # two tones of -50 dBm0 each
 BREAK = 12 * RATE // 1000  # a shorter one is within a tone (Q.24: 10 ms)
 EDGE, BRIDGE = 128, 80  # about a gap: samples looked at on one side, and on each side where both are
@@ -61,7 +64,7 @@ class Found:
     press: bool  # told once: from here on it counts as a key
 
 
-Steps = tuple[int, int]  # of the frequency grid, by which the low and the high tone are off
+Measures = tuple[float, float, float]  # as PRESS_SPREAD has them
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +76,7 @@ class _Hit:
     digit: Digit
     share: float
     firm: bool  # good enough for a key
-    steps: Steps
+    measures: Measures
     turn: int  # the block with which it is told, so that it comes in the same order in pieces of any length
     gapped: bool = False  # stands at a gap, off the grid of windows
 
@@ -85,8 +88,9 @@ class _Stretch:
     start: int
     stop: int
     last: int  # start of the last window
-    least: Steps
-    most: Steps
+    windows: int
+    least: Measures
+    most: Measures
 
 
 @dataclass(slots=True)
@@ -229,20 +233,24 @@ SIEVE_HEAD, SIEVE_REST = np.ascontiguousarray(SIEVE[:HOP]), np.ascontiguousarray
 
 def _sieved(wave: Wave, ready: Ints) -> tuple[Ints, Ints]:
     """The blocks that may hold two tones: row of the wave and number, from the first that is new to the last ready."""
-    hops = wave.reshape(-1, HOP)  # a block is a hop and the beginning of the next one
-    rest = hops[1:, : BLOCK - HOP]
+    # A product for each row: one of all rows at once would be shared out to threads that cost more than they save.
+    hops = wave.reshape(len(wave), -1, HOP)
+    rest = hops[:, 1:, : BLOCK - HOP]  # a block is a hop and the beginning of the next one
     products = hops @ SIEVE_HEAD
-    products[:-1] += rest @ SIEVE_REST
+    products[:, :-1] += rest @ SIEVE_REST
     energy = np.vecdot(hops, hops)
-    energy[:-1] += np.vecdot(rest, rest)
-    powers = np.ascontiguousarray(products.T)
+    energy[:, :-1] += np.vecdot(rest, rest)
+    powers = np.ascontiguousarray(products.reshape(-1, products.shape[2]).T)
     powers *= powers
     powers[: len(LOW + HIGH)] += powers[len(LOW + HIGH) :]
-    low, high = (_largest(powers[at : at + 4]) for at in (0, 4))
+    low, high = (_largest(powers[at : at + 4]).reshape(energy.shape) for at in (0, 4))
     both = low + high
-    passed = (both > SIEVE_SHARE * energy) & (np.minimum(low, high) > SIEVE_TWIST * both) & (energy > QUIET * BLOCK)
-    rows, blocks = np.divmod(np.flatnonzero(passed), wave.shape[1] // HOP)
-    wanted = (blocks >= CONTEXT // HOP) & (blocks < ready[rows])
+    passed = both > SIEVE_SHARE * energy
+    passed &= np.minimum(low, high) > SIEVE_TWIST * both
+    passed &= energy > QUIET * BLOCK
+    passed[:, : CONTEXT // HOP] = False
+    rows, blocks = np.nonzero(passed)
+    wanted = blocks < ready[rows]
     return rows[wanted], blocks[wanted]
 
 
@@ -260,14 +268,14 @@ def _tones(fitting: Basis, windows: Wave, fits: Fits, share: float) -> list[int]
 
 
 def _hit(fits: Fits, index: int, start: int, stop: int, turn: int | None = None) -> _Hit:
-    share, twist = float(fits.share[index]), abs(float(fits.twist[index]))
+    share, twist, power = float(fits.share[index]), float(fits.twist[index]), float(fits.power[index])
     return _Hit(
         start=start,
         stop=stop,
         digit=fits.key(index),
         share=share,
-        firm=share >= PRESS_SHARE and twist <= PRESS_TWIST and float(fits.power[index]) >= PRESS_POWER,
-        steps=fits.steps(index),
+        firm=share >= PRESS_SHARE and abs(twist) <= PRESS_TWIST and power >= PRESS_POWER,
+        measures=(*fits.steps(index), 10 * log10(power)),
         turn=_turn(start) if turn is None else turn,
         gapped=turn is not None,
     )
@@ -352,18 +360,21 @@ def _firm_up(run: _Run, hit: _Hit, gaps: Sequence[Gap]) -> None:
     if known is not None:
         lost = _lost(known.stop, hit.start, gaps)
         near = hit.start - known.last <= 2 * FINE or (lost and hit.start - known.stop - lost <= 2 * FINE)
-        least = _each(min, known.least, hit.steps)
-        most = _each(max, known.most, hit.steps)
-        steady = max(most[0] - least[0], most[1] - least[1]) <= PRESS_STEPS
-        if near and steady:
-            run.firm = _Stretch(known.start, max(known.stop, hit.stop), hit.start, least, most)
+        least = _each(min, known.least, hit.measures)
+        most = _each(max, known.most, hit.measures)
+        if near and all(b - a <= limit for a, b, limit in zip(least, most, PRESS_SPREAD, strict=True)):
+            worth = 1 + (PRESS_WINDOWS if lost else 0)  # where part was lost, fewer can be asked for
+            run.firm = _Stretch(
+                known.start, max(known.stop, hit.stop), hit.start, known.windows + worth, least, most
+            )
             return
-    run.firm = _Stretch(hit.start, hit.stop, hit.start, hit.steps, hit.steps)
+    run.firm = _Stretch(hit.start, hit.stop, hit.start, 1, hit.measures, hit.measures)
 
 
-def _each(choose: Callable[[int, int], int], one: Steps, other: Steps) -> Steps:
-    return choose(one[0], other[0]), choose(one[1], other[1])
+def _each(choose: Callable[[float, float], float], one: Measures, other: Measures) -> Measures:
+    return choose(one[0], other[0]), choose(one[1], other[1]), choose(one[2], other[2])
 
 
 def _is_key(run: _Run) -> bool:
-    return run.firm is not None and run.firm.stop - run.firm.start >= PRESS_SAMPLES
+    firm = run.firm
+    return firm is not None and firm.stop - firm.start >= PRESS_SAMPLES and firm.windows >= PRESS_WINDOWS

@@ -77,8 +77,11 @@ class Basis:
     def fit(self, windows: Wave) -> Fits:
         """The best pair for each row, of as many samples as the basis has."""
         parts = self._parts(windows)
-        alone = sum(part**2 / np.diag(gram) for part, gram in zip(parts, self._grams, strict=True))
-        return self._solve(windows, parts, alone[:, :LOWS].argmax(axis=1), LOWS + alone[:, LOWS:].argmax(axis=1))
+        even, odd = (part**2 / np.diag(gram) for part, gram in zip(parts, self._grams, strict=True))
+        alone = even + odd
+        return self._solve(
+            windows, parts, alone[:, :LOWS].argmax(axis=1), LOWS + alone[:, LOWS:].argmax(axis=1)
+        )
 
     def loudest_other(self, windows: Wave, fits: Fits, which: Ints) -> Reals:
         """The share of the energy that one more sinusoid would explain at most, of those of `which`."""
