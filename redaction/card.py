@@ -152,6 +152,10 @@ class CardWatch:
         ceiling = max(self._opened_ns + self._rule.ceiling_ns, self._last_ns + self._rule.gap_ns)
         return max(min(quiet, ceiling), self._put_off_ns), Cause.QUIET if quiet <= ceiling else Cause.CEILING
 
+    def reopen(self, opened_ns: int, now: int) -> None:
+        """Go on with a pause whose keys another one has heard: it is not over before they could be quiet."""
+        self._opened_ns, self._last_ns = opened_ns, now
+
     def put_off(self, until_ns: int) -> None:
         """The open pause does not end by itself before a time."""
         self._put_off_ns = until_ns

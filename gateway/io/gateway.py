@@ -19,13 +19,13 @@ from gateway.io.channel import Configure
 from gateway.io.credentials import CredentialsFault
 from gateway.io.log import begin_log
 from gateway.io.metrics import Metrics
+from gateway.io.redaction_rules import rules_of
 from gateway.io.secrecy import refuse_dumps
 from gateway.io.sip import SipServer
 from gateway.io.store import Store
 from gateway.io.supervisor import Supervisor
 from gateway.io.tls import TlsError
 from gateway.recording.engine import EngineSettings
-from gateway.redaction.rules import CardRule, FeatureCodes, PauseRule, Rules
 from gateway.sip.session_timer import Policy
 from gateway.siprec.session import RecordingServer
 from gateway.storage.index import Index
@@ -95,7 +95,12 @@ async def _run(settings: Settings, store: Store) -> None:
             admission.tls,
         )
         await _listen(settings, store, metrics, calls.sip, stack)
-        chores = (progress.checkpoint_forever(), calls.watch_load_forever(), admission.watch_forever())
+        chores = (
+            progress.checkpoint_forever(),
+            calls.watch_load_forever(),
+            calls.alarms.watch_forever(),
+            admission.watch_forever(),
+        )
         tasks = [asyncio.create_task(chore) for chore in chores]
         log.info("ready: %s", _addresses(settings))
         await orders.drain.wait()
@@ -175,35 +180,9 @@ def _configure(settings: Settings) -> Configure:
         hold_back_ns=round(media.hold_back_seconds * NS),
         timeout_ns=round(media.timeout_seconds * NS),
         tick_ns=media.tick_milliseconds * 1_000_000,
-        rules=_rules(settings),
+        rules=rules_of(settings),
     )
     return Configure(engine, str(settings.storage.directory))
-
-
-def _rules(settings: Settings) -> Rules:
-    redaction = settings.redaction
-    card, pause, codes = redaction.card, redaction.pause, redaction.codes
-    return Rules(
-        look_back_ns=round(settings.look_back_seconds() * NS),
-        inband=redaction.inband,
-        guard_ns=redaction.guard_milliseconds * 1_000_000,
-        card=CardRule(
-            active=card.active,
-            least_digits=card.least_digits,
-            schemes_only=card.schemes_only,
-            gap_ns=round(card.gap_seconds * NS),
-            quiet_ns=round(card.quiet_seconds * NS),
-            ceiling_ns=round(card.ceiling_seconds * NS),
-            agent_may_resume=card.agent_may_resume,
-        ),
-        pause=PauseRule(
-            ceiling_ns=round(pause.ceiling_seconds * NS),
-            warn_ns=round(pause.warn_seconds * NS),
-            extend_ns=round(pause.extend_seconds * NS),
-            forgotten_ns=round(pause.forgotten_seconds * NS),
-        ),
-        codes=FeatureCodes(codes.pause, codes.resume, codes.opt_out),
-    )
 
 
 def _addresses(settings: Settings) -> str:

@@ -10,26 +10,32 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from gateway.recording.leg import LiveLeg
 from gateway.recording.live import LiveCall
 from gateway.recording.messages import (
+    Answered,
     Close,
     Command,
     Event,
     Join,
+    Keyed,
     MediaStopped,
     Open,
-    Pause,
+    Outcome,
+    Press,
     Reformat,
     Refused,
-    Resume,
     Split,
     Unreadable,
     Write,
 )
 from gateway.recording.output import Entropy
+from gateway.recording.redacting import Asked
+from gateway.redaction.presses import INFO, Heard
 from gateway.redaction.rules import Rules
 from gateway.rtp.packets import PacketBatch
 from gateway.rtp.sequence import LegTable
+from gateway.rtp.tones import Tone
 
 SLICE_NS = 500_000_000  # how long a call's audio is collected for one commit
 REPORT_NS = 1_000_000_000
@@ -58,6 +64,11 @@ class Engine:
         self._ticks = 0
         self._reported_ns: int | None = None
         self._faults: Counter[str] = Counter()
+        self._keyed: Counter[tuple[str, str]] = Counter()  # keys heard, by call and way
+        # That commands and keys caused, until the next tick gives them out.
+        self._unwritten: list[Write] = []
+        self._untold: list[Event] = []
+        self._now = 0
 
     def legs(self, call_id: str) -> list[int]:
         """The numbers by which batches name a call's legs, in the order of its plan; none of a call that is over."""
@@ -68,12 +79,15 @@ class Engine:
         self, now: int, batch: PacketBatch | None = None, commands: Sequence[Command] = ()
     ) -> tuple[list[Write], list[Event]]:
         """Advance to `now` (ns): commands first, then the batch, then what is due."""
-        writes: list[Write] = []
-        events: list[Event] = []
-        for command in commands:
-            self._obey(command, now)
+        self._now = now
+        events = self.obey(commands, now)
         if batch is not None and len(batch):
             self.receive(batch)
+        for call in self._calls.values():
+            if not call.redacting.idle:
+                events += self._acted(call, call.advance(now))
+        writes, self._unwritten = self._unwritten, []
+        events, self._untold = [*self._untold, *events], []
         self._ticks += 1
         due = self._slices[self._ticks % len(self._slices)]
         for call in list(due.values()):
@@ -81,42 +95,67 @@ class Engine:
         events += self._report(now)
         return [write for write in writes if write.data or write.last], events
 
+    def obey(self, commands: Sequence[Command], now: int) -> list[Event]:
+        """Apply commands, at any time between two ticks; gives what is true then, and the answers."""
+        return [event for command in commands for event in self._obey(command, now)]
+
     def receive(self, batch: PacketBatch) -> None:
         """Put one batch into the hold-back; a tick may bring several."""
         tones, faults = self._table.receive(batch)
         self._faults += faults
         for tone in tones:
             call, index = self._by_leg[tone.leg]
-            call.legs[index].hear(tone)
+            self._hear(call, call.legs[index], tone)
+
+    def _hear(self, call: LiveCall, leg: LiveLeg, tone: Tone) -> None:
+        """Mask a tone, and act on its key where it is told."""
+        leg.hear(tone)
+        if tone.digit is not None:
+            self._keyed[call.plan.call_id, tone.way] += 1
+            self._untold += self._acted(call, call.heard(leg, tone, self._now))
 
     def abandon(self) -> list[Write]:
         """End every file where it stands; audio still held back is given up."""
         return [write for call in self._calls.values() for write in call.finish()]
 
-    def _obey(self, command: Command, now: int) -> None:
+    def _obey(self, command: Command, now: int) -> list[Event]:
         if isinstance(command, Open):
             call = LiveCall(command, self._table, self._entropy, self._settings.rules, now)
             self._calls[command.call_id] = call
             min(self._slices, key=len)[command.call_id] = call
             self._by_leg |= {leg.number: (call, index) for index, leg in enumerate(call.legs)}
-        elif found := self._calls.get(command.call_id):
-            self._change(found, command, now)
+            return call.redacting.status(now, now)
+        if found := self._calls.get(command.call_id):
+            return self._change(found, command, now)
+        if isinstance(command, Asked) and command.request:
+            return [Answered(command.call_id, command.request, Outcome.REFUSED, "the call is over")]
+        return []
 
-    def _change(self, call: LiveCall, command: Command, now: int) -> None:
+    def _change(self, call: LiveCall, command: Command, now: int) -> list[Event]:
         match command:
-            case Reformat(_, legs, held):
-                call.reformat(legs, held, now)
+            case Reformat(_, legs, held, swapped):
+                call.reformat(legs, held, swapped, now)
             case Join(_, plan):
                 leg = call.join(plan)
                 self._by_leg[leg.number] = (call, len(call.legs) - 1)
             case Split():
                 call.split(command)
-            case Pause(legs=roles, at_ns=at_ns):
-                call.pause(roles, at_ns)
-            case Resume(legs=roles, at_ns=at_ns):
-                call.resume(roles, at_ns)
             case Close(_, at_ns, at_once):
                 call.close(at_ns, 0 if at_once else self._settings.hold_back_ns)
+            case Press(_, role, digit, at_ns, lasts_ns):
+                self._keyed[call.plan.call_id, INFO] += 1
+                return self._acted(call, call.pressed(Heard(INFO, role, digit, at_ns - lasts_ns, at_ns), now))
+            case Open():
+                pass
+            case _:
+                return self._acted(call, call.obey(command, now))
+        return call.redacting.status(now, now)
+
+    def _acted(self, call: LiveCall, events: list[Event]) -> list[Event]:
+        """What was asked of a call may have been to keep nothing of it."""
+        if events and call.discarded:
+            self._unwritten += call.discard()
+        return events
 
     def _commit(self, call: LiveCall, now: int, events: list[Event]) -> Iterator[Write]:
         hold_back = self._settings.hold_back_ns
@@ -151,4 +190,6 @@ class Engine:
         self._reported_ns = now
         yield from (call.report(now) for call in self._calls.values())
         yield from (Refused(kind, count) for kind, count in self._faults.items())
+        yield from (Keyed(call_id, way, count) for (call_id, way), count in self._keyed.items())
         self._faults.clear()
+        self._keyed.clear()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -49,8 +49,6 @@ class LiveLeg:
         self.reached = 0  # call time up to which audio has been committed
         self.borders: tuple[int, ...] = ()  # call times that no block lies across
         self.event_rates: dict[int, int] = {}  # Hz, by payload type; those not named have the audio's
-        self.paused = Timeline()
-        self.paused_since: int | None = None  # of a pause that is open
         self._table = table
         self._started_ns = started_ns
         self._guard = -(-guard_ns // UNIT_NS)
@@ -66,27 +64,11 @@ class LiveLeg:
         self._units = 0
 
     def hear(self, tone: Tone) -> None:
-        self._tones.append(tone)
+        self._tones.append(replace(tone, digit=None))  # it is acted on elsewhere, now, and kept nowhere
 
-    def pause(self, at: int) -> None:
-        """Keep nothing from a call time on."""
-        if self.paused_since is None:
-            self.paused_since = at
-        self.cut = self.shut = self._paused(FOREVER)
-
-    def resume(self, at: int) -> None:
-        self.paused, self.paused_since = self._paused(at), None
-        self.cut = self.shut = self.paused
-
-    def redactions(self, until: int) -> Iterator[tuple[Span, str]]:
-        """What is not kept, and why; a pause that is open ends at `until`."""
-        yield from ((span, "dtmf") for span in self.mask.spans)
-        yield from ((span, "src") for span in self._paused(until).spans)
-
-    def _paused(self, until: int) -> Timeline:
-        if self.paused_since is None or self.paused_since >= until:
-            return self.paused
-        return self.paused | Timeline((Span(self.paused_since, until),))
+    def lasts_ns(self, tone: Tone) -> int:
+        """How long a tone has sounded; its duration is told by the clock of its format, or the audio's."""
+        return tone.ticks * NS_PER_SECOND // self.event_rates.get(tone.payload_type, self._rate)
 
     @property
     def codec(self) -> Codec:
@@ -191,9 +173,9 @@ class LiveLeg:
         self._tones = [tone for tone in self._tones if tone.slot >= committed]
 
     def _span(self, tone: Tone, shift_ns: int) -> Span:
-        """A tone with its guards: its timestamps follow the audio's clock, its duration perhaps that of its format."""
+        """A tone with its guards; its timestamps follow the audio's clock."""
         begins = tone.start * NS_PER_SECOND // self._rate + shift_ns
-        lasts = tone.ticks * NS_PER_SECOND // self.event_rates.get(tone.payload_type, self._rate)
+        lasts = self.lasts_ns(tone)
         start = max(0, begins // UNIT_NS - self._guard)
         return Span(start, max(-(-(begins + lasts) // UNIT_NS) + self._guard, start + 1))
 

@@ -85,6 +85,12 @@ class Output:
         self._sealer = None
         yield self._write(data, last=True)
 
+    def abandon(self) -> Iterator[Write]:
+        """End the part that is open, if any, where it stands: not an octet more is written."""
+        if self._sealer is not None:
+            self._sealer = None
+            yield self._write(b"", last=True)
+
     def _begin(self, preferred: Mapping[Role, Codec]) -> Write:
         """Start a part under a fresh salt, with a track for every codec known."""
         mine = self.identity

@@ -132,6 +132,12 @@ class LegTable:
         self._free.append(leg)
         return len(strays.packets) if strays else 0
 
+    def wipe(self, leg: int) -> None:
+        """Forget what a leg's packets carried; that they came stays counted."""
+        if cells := int(self._cells[leg]):
+            base = int(self._base[leg])
+            self.ring(leg).payload[base : base + cells] = 0
+
     def ring(self, leg: int) -> Rings:
         return self._rings[self._shapes[self._shape[leg]]]
 
@@ -147,6 +153,13 @@ class LegTable:
         cells = self._base[leg] + slots % self._cells[leg]
         held = self.ring(leg).holds(cells, slots)
         return slots[held], cells[held]
+
+    def arrived(self, leg: int, slot: int) -> int | None:
+        """When a packet came (ns), while it is held."""
+        if not self._cells[leg]:
+            return None
+        rings, cells = self.ring(leg), np.array([self._base[leg] + slot % self._cells[leg]])
+        return int(rings.arrival[cells[0]]) if rings.holds(cells, np.array([slot])).all() else None
 
     def receive(self, batch: PacketBatch) -> tuple[list[Tone], Counter[str]]:
         """Put a batch's packets in their places; returns tones seen and datagrams refused, by kind."""
