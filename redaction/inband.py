@@ -224,7 +224,7 @@ class Listener:
 def _sieve_columns() -> Wave:
     phase = 2 * np.pi / RATE * np.outer(np.arange(BLOCK), LOW + HIGH)
     columns = np.concatenate((np.cos(phase), np.sin(phase)), axis=1) * np.sqrt(2 / BLOCK)
-    return columns.astype(np.float32)
+    return np.asarray(columns, np.float32)
 
 
 SIEVE = _sieve_columns()

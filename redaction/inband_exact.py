@@ -24,6 +24,7 @@ KEYS = (
     (Digit.SEVEN, Digit.EIGHT, Digit.NINE, Digit.C),
     (Digit.STAR, Digit.ZERO, Digit.HASH, Digit.D),
 )
+PLACES = {key: (low, high) for low, row in enumerate(KEYS) for high, key in enumerate(row)}
 STEP = 0.005  # of the frequency grid: the worst fit leaves 2 % of the energy over
 REACH = 4  # steps to either side: 2 %
 OFFSETS = 2 * REACH + 1
@@ -82,6 +83,16 @@ class Basis:
         return self._solve(
             windows, parts, alone[:, :LOWS].argmax(axis=1), LOWS + alone[:, LOWS:].argmax(axis=1)
         )
+
+    def fit_key(self, windows: Wave, key: Digit) -> Fits:
+        """The best fit of one key's tones to each row."""
+        parts = self._parts(windows)
+        low, high = PLACES[key]
+        even, odd = (part**2 / np.diag(gram) for part, gram in zip(parts, self._grams, strict=True))
+        alone = even + odd
+        begins = low * OFFSETS, LOWS + high * OFFSETS
+        best = [begin + alone[:, begin : begin + OFFSETS].argmax(axis=1) for begin in begins]
+        return self._solve(windows, parts, *best)
 
     def loudest_other(self, windows: Wave, fits: Fits, which: Ints) -> Reals:
         """The share of the energy that one more sinusoid would explain at most, of those of `which`."""

@@ -41,6 +41,17 @@ class Restart:
     slot: int
 
 
+@dataclass(frozen=True, slots=True)
+class Due:
+    """Packets of many legs whose rings have one shape, leg by leg in the order of their slots."""
+
+    rings: Rings
+    legs: Ints  # which of the legs that were asked for
+    passed: Ints  # of each of these, the slot after the last that is due
+    rows: Ints  # of each packet: which of `legs` it is of
+    cells: Ints  # of each packet
+
+
 @dataclass(slots=True)
 class _Formats:
     codecs: tuple[Codec, ...] = ()
@@ -153,6 +164,37 @@ class LegTable:
         cells = self._base[leg] + slots % self._cells[leg]
         held = self.ring(leg).holds(cells, slots)
         return slots[held], cells[held]
+
+    def due(self, legs: Ints, first: Ints, arrived_by: int) -> Iterator[Due]:
+        """What of many legs has waited since `arrived_by` (ns): of each all from its slot `first` on, up to the last
+        packet that had arrived by then. One Due a ring shape."""
+        for index, (leg, begin) in enumerate(zip(legs.tolist(), first.tolist(), strict=True)):
+            slots, cells = self.between(leg, begin, int(self.highest[leg]) + 1)
+            aged = np.flatnonzero(self.ring(leg).arrival[cells] <= arrived_by) if len(cells) else cells
+            if len(aged):
+                count = int(aged[-1]) + 1
+                yield Due(
+                    self.ring(leg),
+                    np.array([index]),
+                    slots[count - 1 : count] + 1,
+                    np.zeros(count, np.int64),
+                    cells[:count],
+                )
+
+    def between(self, leg: int, first: int, stop: int) -> tuple[Ints, Ints]:
+        """The slots from `first` up to `stop` whose packets are held, committed or not, and their cells."""
+        count = int(self._cells[leg])
+        slots = np.arange(max(first, stop - count, 0), max(stop, 0))
+        if not count:
+            return slots[:0], slots[:0]
+        cells = self._base[leg] + slots % count
+        held = self.ring(leg).holds(cells, slots)
+        return slots[held], cells[held]
+
+    def has_events(self, legs: Ints) -> Bools:
+        """Which legs may carry telephone-events."""
+        carried: Bools = (self._kinds[legs] == EVENT).any(axis=1)
+        return carried
 
     def arrived(self, leg: int, slot: int) -> int | None:
         """When a packet came (ns), while it is held."""
