@@ -34,6 +34,7 @@ from gateway.recording.messages import (
 )
 from gateway.recording.output import Entropy
 from gateway.recording.redacting import Asked
+from gateway.recording.together import Share
 from gateway.redaction.presses import INFO, Heard
 from gateway.redaction.rules import Rules
 from gateway.rtp.packets import PacketBatch
@@ -61,7 +62,7 @@ class Engine:
         self._settings = settings
         self._entropy = entropy
         self._table = LegTable(settings.max_legs, settings.hold_back_ns + RING_SLACK_NS)
-        self._slices: list[dict[str, LiveCall]] = [{} for _ in range(max(1, SLICE_NS // settings.tick_ns))]
+        self._shares = [Share(self._table) for _ in range(max(1, SLICE_NS // settings.tick_ns))]
         self._calls: dict[str, LiveCall] = {}
         self._by_leg: dict[int, tuple[LiveCall, int]] = {}
         self._ticks = 0
@@ -89,15 +90,14 @@ class Engine:
         if batch is not None and len(batch):
             self.receive(batch)
         self._ticks += 1
-        due = list(self._slices[self._ticks % len(self._slices)].values())
-        self._listen(due, now)
+        due = self._shares[self._ticks % len(self._shares)]
+        self._listen(due.calls(), now)
         for call in self._calls.values():
             if not call.redacting.idle:
                 events += self._acted(call, call.advance(now))
         writes, self._unwritten = self._unwritten, []
         events, self._untold = [*self._untold, *events], []
-        for call in due:
-            writes += self._commit(call, now, events)
+        writes += self._commit(due, now, events)
         events += self._report(now)
         return [write for write in writes if write.data or write.last], events
 
@@ -141,7 +141,7 @@ class Engine:
         if isinstance(command, Open):
             call = LiveCall(command, self._table, self._entropy, self._settings.rules, now)
             self._calls[command.call_id] = call
-            min(self._slices, key=len)[command.call_id] = call
+            min(self._shares, key=len).add(call)
             self._by_leg |= {leg.number: (call, index) for index, leg in enumerate(call.legs)}
             return call.redacting.status(now, now)
         if found := self._calls.get(command.call_id):
@@ -157,6 +157,8 @@ class Engine:
             case Join(_, plan):
                 leg = call.join(plan)
                 self._by_leg[leg.number] = (call, len(call.legs) - 1)
+                for share in self._shares:
+                    share.changed(call)
             case Split():
                 call.split(command)
             case Close(_, at_ns, at_once):
@@ -177,25 +179,30 @@ class Engine:
             self._unwritten += call.discard()
         return events
 
-    def _commit(self, call: LiveCall, now: int, events: list[Event]) -> Iterator[Write]:
-        hold_back = self._settings.hold_back_ns
-        if call.finish_at is not None and now >= call.finish_at:
-            self._listen([call], now, final=True)
-            yield from call.commit(now, now)
-            finished = call.finished(now)
-            yield from call.finish()
-            events += [*call.ended_segments(), finished]
-            self._forget(call)
-            return
-        yield from call.commit(now - hold_back, now)
-        events += call.ended_segments()
-        if call.unreadable():
-            events.append(Unreadable(call.plan.call_id))
-        idle = now - call.last_arrival() > self._settings.timeout_ns
-        call.stopped = call.stopped and idle
-        if idle and not (call.stopped or call.held or call.finish_at is not None):
-            call.stopped = True
-            events.append(MediaStopped(call.plan.call_id))
+    def _commit(self, share: Share, now: int, events: list[Event]) -> list[Write]:
+        writes: list[Write] = []
+        for call in share.calls():
+            if call.finish_at is not None and now >= call.finish_at:
+                writes += self._finish(call, now, events)
+        writes += share.commit(now - self._settings.hold_back_ns, now)
+        for call in share.calls():
+            events += call.ended_segments()
+            if call.unreadable():
+                events.append(Unreadable(call.plan.call_id))
+            idle = now - call.last_arrival() > self._settings.timeout_ns
+            call.stopped = call.stopped and idle
+            if idle and not (call.stopped or call.held or call.finish_at is not None):
+                call.stopped = True
+                events.append(MediaStopped(call.plan.call_id))
+        return writes
+
+    def _finish(self, call: LiveCall, now: int, events: list[Event]) -> Iterator[Write]:
+        self._listen([call], now, final=True)
+        yield from call.commit(now, now)
+        finished = call.finished(now)
+        yield from call.finish()
+        events += [*call.ended_segments(), finished]
+        self._forget(call)
 
     def _forget(self, call: LiveCall) -> None:
         self._faults += Counter(stray=call.release())
@@ -203,8 +210,8 @@ class Engine:
             del self._by_leg[leg.number]
             self._listening.forget(leg.number)
         del self._calls[call.plan.call_id]
-        for share in self._slices:
-            share.pop(call.plan.call_id, None)
+        for share in self._shares:
+            share.drop(call)
 
     def _report(self, now: int) -> Iterator[Event]:
         if self._reported_ns is not None and now - self._reported_ns < REPORT_NS:

@@ -183,6 +183,16 @@ class LiveCall:
         for output in self._outputs:
             yield from output.push(now)
 
+    @property
+    def sole_output(self) -> Output | None:
+        """Where all that is kept goes, while there is but one such recording."""
+        return self._outputs[0] if len(self._outputs) == 1 and not self.discarded else None
+
+    @property
+    def end(self) -> int:
+        """Call time after which nothing is kept."""
+        return self._end
+
     def finish(self) -> Iterator[Write]:
         """End every part that is open."""
         while len(self._outputs) > 1:
