@@ -1,7 +1,7 @@
 """DTMF in the audio itself (ITU-T Q.23, Q.24), found on many streams at once.
 
-A sieve runs over everything: blocks of 12.75 ms, one every 10 ms, of which the strongest low and the
-strongest high frequency must hold much of the energy. In speech it leaves a block every few seconds. Those
+A sieve runs over everything: blocks of 10 ms, of which the strongest low and the strongest high frequency
+must hold much of the energy. In speech it leaves a block every few seconds. Those
 are looked at closely (`inband_exact`), in windows of 20 ms, one every 2 ms. One window that is nearly all
 two tones is masked; a key is pressed where windows agree for longer than speech ever does.
 
@@ -20,13 +20,13 @@ import numpy as np
 from gateway.redaction.digit import Digit
 from gateway.redaction.inband_exact import HIGH, LOW, QUIET, RATE, Basis, Fits, Ints, Wave, basis
 
-HOP, BLOCK = 80, 102  # of the sieve: a tone of 23 ms holds a whole block, wherever it begins
+BLOCK = 80  # of the sieve: a tone of 23 ms holds a whole one, wherever it begins
 WINDOW, FINE = 160, 16
-STARTS = np.arange(-HOP + FINE, 1, FINE)  # of the windows that hold a block, from its own start
+STARTS = np.arange(-BLOCK + FINE, 1, FINE)  # of the windows that hold a block, from its own start
 LONGEST_HOLE = 60 * RATE // 1000  # a longer loss is not looked across
-CONTEXT = 9 * HOP  # kept before the next block: the longest hole, and what lies before it
-TAIL = CONTEXT + WINDOW + HOP
-SIEVE_SHARE = 0.4
+CONTEXT = 9 * BLOCK  # kept before the next block: the longest hole, and what lies before it
+TAIL = CONTEXT + WINDOW + BLOCK
+SIEVE_SHARE = 0.55
 SIEVE_TWIST = 10 ** (-14 / 10)
 MASK_TWIST, PRESS_TWIST = 13.0, 11.0  # dB: 8 are asked for, and noise and codecs add to them
 # So many windows in a row must be tones by at least this share. Noise of 15 dB leaves one of 94 %.
@@ -115,7 +115,8 @@ class Listener:
     def __init__(self, rows: int) -> None:
         self._tail = np.zeros((rows, TAIL), np.float32)
         self._fill = np.full(rows, CONTEXT, np.int64)  # samples kept
-        self._base = np.full(rows, -CONTEXT, np.int64)  # position of the first, a multiple of HOP
+        self._base = np.full(rows, -CONTEXT, np.int64)  # position of the first, a multiple of BLOCK
+        self._room = np.empty(0, np.float32)  # used again: fresh memory costs more than what is done with it
         self._runs: dict[int, dict[Digit, _Run]] = {}
         self._gaps: dict[int, list[Gap]] = {}
 
@@ -135,7 +136,7 @@ class Listener:
         for gap in gaps:
             _add_gap(self._gaps.setdefault(gap.row, []), gap)
         wave, fill = self._joined(pcm, rows, lengths)
-        ready = (fill - WINDOW) // HOP + 1  # blocks whose windows are all there
+        ready = (fill - WINDOW) // BLOCK + 1  # blocks whose windows are all there
         hits: dict[int, list[_Hit]] = {}
         self._look(wave, rows, _sieved(wave, ready), hits)
         if self._gaps:
@@ -148,7 +149,10 @@ class Listener:
         """What was kept with what came, in whole hops, and how many samples of each row that is."""
         kept = self._fill[rows]
         fill = kept + lengths
-        wave = np.empty((len(rows), -(-int(fill.max(initial=0)) // HOP) * HOP + HOP), np.float32)
+        width = -(-int(fill.max(initial=0)) // BLOCK) * BLOCK
+        if self._room.size < len(rows) * width:
+            self._room = np.empty(len(rows) * width, np.float32)
+        wave = self._room[: len(rows) * width].reshape(len(rows), width)
         for count in np.unique(kept).tolist():
             mine = slice(None) if (kept == count).all() else kept == count
             end = min(count + pcm.shape[1], wave.shape[1])
@@ -160,7 +164,7 @@ class Listener:
     def _look(self, wave: Wave, rows: Ints, blocks: tuple[Ints, Ints], hits: dict[int, list[_Hit]]) -> None:
         """Fit the windows about some blocks (row of the wave, number)."""
         which = np.repeat(blocks[0], len(STARTS))
-        starts = (blocks[1][:, None] * HOP + STARTS).ravel()
+        starts = (blocks[1][:, None] * BLOCK + STARTS).ravel()
         if not len(which):
             return
         windows = np.lib.stride_tricks.sliding_window_view(wave, WINDOW, axis=1)[which, starts]
@@ -176,7 +180,7 @@ class Listener:
             if row not in self._gaps:
                 continue
             base = int(self._base[row])
-            until = base + int(ready[index]) * HOP
+            until = base + int(ready[index]) * BLOCK
             for gap in self._gaps[row]:
                 if base + CONTEXT <= _turn(gap.stop) < until:
                     hits.setdefault(row, []).extend(_hits_at_gap(wave[index], gap, base))
@@ -203,7 +207,7 @@ class Listener:
 
     def _keep(self, wave: Wave, rows: Ints, fill: Ints, ready: Ints) -> None:
         """Remember what the next piece needs, and nothing older."""
-        passed = ready * HOP - CONTEXT
+        passed = ready * BLOCK - CONTEXT
         self._base[rows] += passed
         self._fill[rows] = fill - passed
         for start in np.unique(passed).tolist():
@@ -228,18 +232,14 @@ def _sieve_columns() -> Wave:
 
 
 SIEVE = _sieve_columns()
-SIEVE_HEAD, SIEVE_REST = np.ascontiguousarray(SIEVE[:HOP]), np.ascontiguousarray(SIEVE[HOP:])
 
 
 def _sieved(wave: Wave, ready: Ints) -> tuple[Ints, Ints]:
     """The blocks that may hold two tones: row of the wave and number, from the first that is new to the last ready."""
     # A product for each row: one of all rows at once would be shared out to threads that cost more than they save.
-    hops = wave.reshape(len(wave), -1, HOP)
-    rest = hops[:, 1:, : BLOCK - HOP]  # a block is a hop and the beginning of the next one
-    products = hops @ SIEVE_HEAD
-    products[:, :-1] += rest @ SIEVE_REST
-    energy = np.vecdot(hops, hops)
-    energy[:, :-1] += np.vecdot(rest, rest)
+    blocks = wave.reshape(len(wave), -1, BLOCK)[:, CONTEXT // BLOCK :]
+    products = blocks @ SIEVE
+    energy = np.vecdot(blocks, blocks)
     powers = np.ascontiguousarray(products.reshape(-1, products.shape[2]).T)
     powers *= powers
     powers[: len(LOW + HIGH)] += powers[len(LOW + HIGH) :]
@@ -248,10 +248,10 @@ def _sieved(wave: Wave, ready: Ints) -> tuple[Ints, Ints]:
     passed = both > SIEVE_SHARE * energy
     passed &= np.minimum(low, high) > SIEVE_TWIST * both
     passed &= energy > QUIET * BLOCK
-    passed[:, : CONTEXT // HOP] = False
-    rows, blocks = np.nonzero(passed)
-    wanted = blocks < ready[rows]
-    return rows[wanted], blocks[wanted]
+    rows, numbers = np.nonzero(passed)
+    numbers += CONTEXT // BLOCK
+    wanted = numbers < ready[rows]
+    return rows[wanted], numbers[wanted]
 
 
 def _largest(four: Wave) -> Wave:
@@ -283,7 +283,7 @@ def _hit(fits: Fits, index: int, start: int, stop: int, turn: int | None = None)
 
 def _turn(position: int) -> int:
     """Where the first block begins that begins no earlier."""
-    return -(-position // HOP) * HOP
+    return -(-position // BLOCK) * BLOCK
 
 
 def _order(hit: _Hit) -> tuple[int, int, int]:

@@ -17,6 +17,7 @@ import numpy as np
 from gateway.codecs.g711 import A_LAW, MU_LAW, Table
 from gateway.recording.narrowband import LONGEST_GAP_NS, Run, Voice, runs
 from gateway.redaction.digit import Digit
+from gateway.redaction.holdback import Rings
 from gateway.redaction.inband import Found, Gap, Listener
 from gateway.redaction.inband_echo import echoes
 from gateway.redaction.inband_exact import RATE, Reals
@@ -40,7 +41,7 @@ UNSET = -(1 << 62)
 SLACK = 2  # samples by which rounding may make packets overlap
 LONGEST_GAP = LONGEST_GAP_NS * RATE // NS
 BEYOND = RATE // 20  # the end of a stream is looked at as if as much of it had been lost
-ROWS = 128  # legs at a time: what the detector works on stays in the processor's caches
+ROWS = 64  # legs at a time: what the detector works on stays in the processor's caches
 OTHER, A, MU = 1, 2, 3  # ways to decode a payload; 0 is not known yet
 
 
@@ -128,43 +129,50 @@ class Listening:
 
     def _hear(self, legs: Ints, due: Due) -> list[Tone]:
         """Listen to the packets that are due of some legs."""
-        starts = np.searchsorted(due.rows, np.arange(len(legs)))
-        counts = np.diff(np.append(starts, len(due.rows)))
-        present = counts > 0
-        alike, way, size = self._alike(legs, due, starts, counts)
+        counts = np.bincount(due.rows, minlength=len(legs))
+        some = np.flatnonzero(counts)
+        legs, counts, passed = legs[some], counts[some], due.passed[some]
+        starts = np.cumsum(counts) - counts
+        rows = np.repeat(np.arange(len(legs)), counts)
+        alike, way, size = self._alike(legs, starts, rows, due)
+        self._miss(legs, starts, rows, due.rings.slot[due.cells] - 1)
         tones: list[Tone] = []
-        for key in np.unique(np.stack((way, size, counts), axis=1)[alike], axis=0).tolist():
-            mine = np.flatnonzero(alike & (way == key[0]) & (size == key[1]) & (counts == key[2]))
+        for law, octets in np.unique(np.stack((way, size), axis=1)[alike], axis=0).tolist():
+            mine = np.flatnonzero(alike & (way == law) & (size == octets))
             for at in range(0, len(mine), ROWS):
-                some = mine[at : at + ROWS]
-                tones += self._hear_alike(legs[some], due, starts[some], PAIRS[key[0]], key[1], key[2])
-        for index in np.flatnonzero(present & ~alike).tolist():
+                few = mine[at : at + ROWS]
+                first = np.cumsum(counts[few]) - counts[few]
+                which = np.repeat(starts[few] - first, counts[few]) + np.arange(counts[few].sum())
+                tones += self._hear_alike(legs[few], first, due.rings, due.cells[which], octets, PAIRS[law])
+        for index in np.flatnonzero(~alike).tolist():
             cells = due.cells[starts[index] : starts[index] + counts[index]]
-            tones += self._hear_alone(int(legs[index]), due, cells, int(due.passed[index]))
-        self._next[legs[present]] = due.passed[present]
+            tones += self._hear_alone(int(legs[index]), cells)
+        self._next[legs] = passed
         return tones
 
-    def _alike(self, legs: Ints, due: Due, starts: Ints, counts: Ints) -> tuple[Bools, Ints, Ints]:
-        """Which legs go on without a break in packets of one size and one law of G.711, and which those are."""
+    def _alike(self, legs: Ints, starts: Ints, rows: Ints, due: Due) -> tuple[Bools, Ints, Ints]:
+        """Which legs go on, losses apart, in packets of one size and one law of G.711, and which those are."""
         rings, cells = due.rings, due.cells
-        ways = self._ways_of(legs[due.rows], rings.kind[cells])
-        media = rings.media[cells]
-        size = rings.size[cells].astype(np.int64)
-        follows = np.empty(len(cells), np.bool_)
-        follows[1:] = (media[1:] == media[:-1] + size[1:]) & (size[1:] == size[:-1]) & (ways[1:] == ways[:-1])
-        first = starts[counts > 0]
-        number = legs[counts > 0]
-        follows[first] = (self._media[number] == UNSET) | (self._media[number] == media[first])
-        slots = rings.slot[cells] - 1
-        follows[1:] &= (slots[1:] == slots[:-1] + 1) | (due.rows[1:] != due.rows[:-1])
-        follows[first] &= (self._media[number] == UNSET) | (slots[first] == self._next[number])
-        way, each = np.zeros(len(legs), np.int64), np.zeros(len(legs), np.int64)
-        way[counts > 0], each[counts > 0] = ways[first], size[first]
-        fit = np.zeros(len(legs), np.bool_)
-        fit[counts > 0] = (
-            np.logical_and.reduceat(follows, first) & (ways[first] >= A) & (size[first] % 2 == 0)
-        )
-        return fit & (each > 0), way, each
+        ways = self._ways_of(legs[rows], rings.kind[cells]).astype(np.int64)
+        sizes = rings.size[cells].astype(np.int64)
+        ahead = np.diff(rings.media[cells], prepend=0) - sizes
+        follows = (ahead >= 0) & (ahead <= LONGEST_GAP)
+        follows[1:] &= (sizes[1:] == sizes[:-1]) & (ways[1:] == ways[:-1])
+        ahead = rings.media[cells[starts]] - self._media[legs]
+        follows[starts] = (self._media[legs] == UNSET) | ((ahead >= 0) & (ahead <= LONGEST_GAP))
+        way, size = ways[starts], sizes[starts]
+        alike = np.logical_and.reduceat(follows, starts) & (way >= A) & (size > 0) & (size % 2 == 0)
+        return alike, way, size
+
+    def _miss(self, legs: Ints, starts: Ints, rows: Ints, slots: Ints) -> None:
+        """Remember the slots that are passed over: their packets may come yet."""
+        before = np.append(-1, slots[:-1])
+        before[starts] = np.where(self._media[legs] == UNSET, slots[starts], self._next[legs]) - 1
+        for index in np.flatnonzero(slots - before > 1).tolist():
+            missing = self._missing.setdefault(int(legs[rows[index]]), {})
+            missing.update(dict.fromkeys(range(int(before[index]) + 1, int(slots[index]))))
+            for slot in list(missing)[: max(0, len(missing) - MAX_MISSING)]:
+                del missing[slot]
 
     def _ways_of(self, legs: Ints, kinds: Octets) -> Octets:
         """How each packet is decoded."""
@@ -178,26 +186,38 @@ class Listening:
         return ways
 
     def _hear_alike(
-        self, legs: Ints, due: Due, starts: Ints, pairs: Reals, size: int, count: int
+        self, legs: Ints, first: Ints, rings: Rings, cells: Ints, size: int, pairs: Reals
     ) -> list[Tone]:
-        """Legs that each bring as many packets of one size."""
-        cells = due.cells[starts[:, None] + np.arange(count)]
-        octets = due.rings.payload[cells.ravel(), :size]
-        pcm = pairs.take(octets.view(np.uint16), mode="clip").view(np.float32).reshape(len(legs), -1)
-        media = due.rings.media[cells]
+        """Legs of one law of G.711 and one size of packets; `first` is the first packet of each."""
+        media = rings.media[cells]
         for index in np.flatnonzero(self._media[legs] == UNSET).tolist():
-            self._begin(int(legs[index]), int(media[index, 0]), RATE)
-        self._media[legs] = media[:, -1] + size
-        return self._tones(self._listener.find(pcm, legs, np.full(len(legs), pcm.shape[1])))
+            self._begin(int(legs[index]), int(media[first[index]]), RATE)
+        before, after = self._media[legs], np.append(media[first[1:] - 1], media[-1]) + size
+        self._media[legs] = after
+        spans, rows = after - before, np.repeat(np.arange(len(legs)), np.diff(np.append(first, len(cells))))
+        octets = rings.payload[cells, :size]
+        pcm = pairs.take(octets.view(np.uint16), mode="clip").view(np.float32)
+        if pcm.size == len(legs) * spans[0] and (spans == spans[0]).all():
+            return self._tones(self._listener.find(pcm.reshape(len(legs), -1), legs, spans))
+        places = media - before[rows]
+        wave = np.zeros((len(legs), int(spans.max())), np.float32)
+        wave.ravel()[(places + rows * wave.shape[1])[:, None] + np.arange(size)] = pcm
+        ends = np.append(0, places[:-1] + size)
+        ends[first] = 0
+        gaps = []
+        for index in np.flatnonzero(places > ends).tolist():
+            leg = int(legs[rows[index]])
+            position = self._listener.position(leg)
+            gaps.append(Gap(leg, position + int(ends[index]), position + int(places[index])))
+        return self._tones(self._listener.find(wave, legs, spans, gaps))
 
-    def _hear_alone(self, leg: int, due: Due, cells: Ints, passed: int) -> list[Tone]:
-        """A leg that is not like the others: with losses, another codec, breaks in its time."""
-        self._miss(leg, due.rings.slot[cells] - 1, passed)
+    def _hear_alone(self, leg: int, cells: Ints) -> list[Tone]:
+        """A leg that is not like the others: another codec, or breaks in its time."""
         tones: list[Tone] = []
         for run in runs(self._table, leg, cells, self._voices.get(leg)):
             lead = (run.media - int(self._origin[leg])) * RATE // run.rate - self._listener.position(leg)
-            known = self._media[leg] != UNSET and run.rate == self._rate[leg]
-            if not (known and -SLACK <= lead <= LONGEST_GAP):
+            known = self._media[leg] != UNSET
+            if not (known and run.rate == self._rate[leg] and -SLACK <= lead <= LONGEST_GAP):
                 if known:  # what was heard last ends here
                     tones += self._look_again(leg, int(self._next[leg]) - AGAIN_SLOTS, int(self._next[leg]))
                 self._begin(leg, run.media, run.rate)
@@ -211,16 +231,6 @@ class Listening:
             self._media[leg] = run.end
             self._voices[leg] = run.voice
         return tones
-
-    def _miss(self, leg: int, slots: Ints, passed: int) -> None:
-        """Remember the slots that are passed over: their packets may come yet."""
-        first = int(slots[0]) if self._media[leg] == UNSET else int(self._next[leg])
-        absent = np.setdiff1d(np.arange(max(first, passed - MAX_MISSING), passed), slots)
-        if len(absent):
-            missing = self._missing.setdefault(leg, {})
-            missing.update(dict.fromkeys(absent.tolist()))
-            for slot in list(missing)[: max(0, len(missing) - MAX_MISSING)]:
-                del missing[slot]
 
     def _look_at_late(self, leg: int) -> list[Tone]:
         """Look at packets that came after their place was passed, with their neighbours."""
