@@ -82,6 +82,16 @@ class _Hit:
 
 
 @dataclass(frozen=True, slots=True)
+class _Piece:
+    """What is looked at near a gap; about the gap itself it has only what was not lost."""
+
+    gap: Gap
+    start: int
+    stop: int
+    wave: Wave
+
+
+@dataclass(frozen=True, slots=True)
 class _Stretch:
     """Windows without a break that are good enough for a key."""
 
@@ -176,14 +186,21 @@ class Listener:
 
     def _look_at_gaps(self, wave: Wave, rows: Ints, ready: Ints, hits: dict[int, list[_Hit]]) -> None:
         """Fit what lies on either side of losses, where a tone of which part was lost is too short for a window."""
+        pieces: dict[Basis, list[_Piece]] = {}
         for index, row in enumerate(rows.tolist()):
-            if row not in self._gaps:
-                continue
             base = int(self._base[row])
             until = base + int(ready[index]) * BLOCK
-            for gap in self._gaps[row]:
-                if base + CONTEXT <= _turn(gap.stop) < until:
-                    hits.setdefault(row, []).extend(_hits_at_gap(wave[index], gap, base))
+            for gap in self._gaps.get(row, ()):
+                if base + CONTEXT <= _turn(gap.stop) < until and gap.stop - gap.start <= LONGEST_HOLE:
+                    for fitting, piece in _about(wave[index], gap, base):
+                        pieces.setdefault(fitting, []).append(piece)
+        for fitting, some in pieces.items():
+            windows = np.stack([piece.wave for piece in some])
+            fits = fitting.fit(windows)
+            for index in _tones(fitting, windows, fits, EDGE_SHARE):
+                piece = some[index]
+                hit = _hit(fits, index, piece.start, piece.stop, _turn(piece.gap.stop))
+                hits.setdefault(piece.gap.row, []).append(hit)
 
     def _follow(self, row: int, hits: list[_Hit]) -> Iterator[Found]:
         """Take the hits of a row, in order, into its runs."""
@@ -290,25 +307,13 @@ def _order(hit: _Hit) -> tuple[int, int, int]:
     return hit.turn, hit.start, hit.stop
 
 
-def _hits_at_gap(wave: Wave, gap: Gap, base: int) -> Iterator[_Hit]:
+def _about(wave: Wave, gap: Gap, base: int) -> Iterator[tuple[Basis, _Piece]]:
     """What ends at a gap, what lies on both sides of it, and what begins after it."""
     start, stop = gap.start - base, gap.stop - base
-    if stop - start > LONGEST_HOLE:
-        return
-    pieces = (
-        (start - EDGE, start, wave[start - EDGE : start], basis(EDGE)),
-        (
-            start - BRIDGE,
-            stop + BRIDGE,
-            np.concatenate((wave[start - BRIDGE : start], wave[stop : stop + BRIDGE])),
-            basis(BRIDGE, stop - start, BRIDGE),
-        ),
-        (stop, stop + EDGE, wave[stop : stop + EDGE], basis(EDGE)),
-    )
-    for begin, end, piece, fitting in pieces:
-        fits = fitting.fit(piece[None])
-        if _tones(fitting, piece[None], fits, EDGE_SHARE):
-            yield _hit(fits, 0, base + begin, base + end, _turn(gap.stop))
+    around = np.concatenate((wave[start - BRIDGE : start], wave[stop : stop + BRIDGE]))
+    yield basis(EDGE), _Piece(gap, gap.start - EDGE, gap.start, wave[start - EDGE : start])
+    yield basis(BRIDGE, stop - start, BRIDGE), _Piece(gap, gap.start - BRIDGE, gap.stop + BRIDGE, around)
+    yield basis(EDGE), _Piece(gap, gap.stop, gap.stop + EDGE, wave[stop : stop + EDGE])
 
 
 def _add_gap(gaps: list[Gap], gap: Gap) -> None:

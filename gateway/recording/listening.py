@@ -235,15 +235,15 @@ class Listening:
     def _look_at_late(self, leg: int) -> list[Tone]:
         """Look at packets that came after their place was passed, with their neighbours."""
         missing = self._missing[leg]
-        tones: list[Tone] = []
-        for slot in list(missing):
-            if self._table.arrived(leg, slot) is not None:
-                tones += self._look_again(leg, slot - AGAIN_SLOTS, slot + AGAIN_SLOTS)
-                del missing[slot]
-            elif slot < self._table.committed[leg]:
-                del missing[slot]
-        if not missing:
+        came = set(self._table.between(leg, min(missing), max(missing) + 1)[0].tolist())
+        committed = int(self._table.committed[leg])
+        self._missing[leg] = {slot: None for slot in missing if slot >= committed and slot not in came}
+        if not self._missing[leg]:
             del self._missing[leg]
+        late = sorted(came.intersection(missing))
+        tones: list[Tone] = []
+        for slot in late:
+            tones += self._look_again(leg, slot - AGAIN_SLOTS, slot + AGAIN_SLOTS)
         return tones
 
     def _look_again(self, leg: int, first: int, stop: int) -> list[Tone]:
