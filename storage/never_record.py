@@ -21,7 +21,9 @@ from gateway.storage.lookup import listed_hashes, number_hashes
 from gateway.storage.records import sealed_json, sealed_of
 
 FILE = "never-record.json"
-MAX_BYTES = 4 << 20  # some ten thousand numbers: a gateway reads them between two messages, in a tenth of a second
+MAX_BYTES = (
+    4 << 20
+)  # some ten thousand numbers: a gateway reads them between two messages, in a tenth of a second
 INFO = b"hushtap never record"
 
 
@@ -174,7 +176,9 @@ def _write(directory: Path, entries: Iterable[Entry]) -> None:
     rows = [asdict(entry) | {"number": sealed_json(entry.number)} for entry in entries]
     data = canonical.dump({"entries": rows})
     if len(data) > MAX_BYTES:
-        raise NeverRecordFault(f"{directory / FILE}: with this number it would have more than {MAX_BYTES:,} bytes")
+        raise NeverRecordFault(
+            f"{directory / FILE}: with this number it would have more than {MAX_BYTES:,} bytes"
+        )
     files.replace(directory / FILE, data)
 
 

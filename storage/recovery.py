@@ -11,7 +11,15 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from gateway.recording.model import RUNNING, CallFacts, CallState, LegReport, Part, RecordingFacts, RecordingState
+from gateway.recording.model import (
+    RUNNING,
+    CallFacts,
+    CallState,
+    LegReport,
+    Part,
+    RecordingFacts,
+    RecordingState,
+)
 from gateway.storage import files
 from gateway.storage.cutting import pending, tidy
 from gateway.storage.discarding import destroy
