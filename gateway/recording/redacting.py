@@ -153,6 +153,8 @@ class Redacting:
             )
             for legs in whose
         ]
+        if ceiling_ns:  # whoever pauses a call that is paused counts on all of the time from then on
+            self.pauses.put_off(at_ns + ceiling_ns, asked.cause)
         return APPLIED if any(begun) else (Outcome.UNCHANGED, "the call is paused")
 
     def _stop(self, asked: StopRecording, reached: Mapping[Role, int]) -> Verdict:

@@ -254,6 +254,15 @@ def test_a_pause_ends_by_itself_and_warns_before() -> None:
     assert [(each.end_cause, each.end_actor) for each in talk.redactions()] == [("ceiling", None)]
 
 
+def test_a_pause_asked_for_again_lasts_as_long_as_if_it_began_then() -> None:
+    talk = Talk()
+    talk.pause(10 * SECOND, actor="t1")
+    assert talk.pause(600 * SECOND, actor="t2") is Outcome.UNCHANGED
+    assert talk.status.resumes_ns == START + 1200 * SECOND
+    talk.until(1199 * SECOND)
+    assert talk.state() is RecordingNow.PAUSED
+
+
 def test_one_press_puts_the_end_off_and_takes_the_warning_back() -> None:
     talk = Talk()
     assert talk.ask(SECOND, Extend(CALL, 0, "t1")).outcome is Outcome.UNCHANGED
