@@ -56,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_running(command)
     _add_reading(command)
     _add_keeping(command)
+    _add_hotkey(command)
     return parser
 
 
@@ -210,6 +211,33 @@ def _add_never_record(actions: dict[str, argparse.ArgumentParser]) -> None:
         "--until", type=_day, metavar="DATE", help="the last day, UTC, on which it holds; else for ever"
     )
     _json_option(actions["list"])
+
+
+def _add_hotkey(command: Command) -> None:
+    hotkey = command(
+        "hotkey",
+        "a key on the call-taker's desktop that pauses and resumes",
+        "A key on the call-taker's desktop that pauses and resumes, and tells by sound and sight what was done.",
+    )
+    hotkey.add_argument("--url", required=True, metavar="URL", help="the gateway's API: http://host:9480")
+    hotkey.add_argument(
+        "--token-file", type=Path, required=True, metavar="FILE", help="holds the token, mode 0600"
+    )
+    hotkey.add_argument(
+        "--extension", default="", metavar="EXT", help="only this extension's calls; else all of the token's"
+    )
+    hotkey.add_argument(
+        "--key", default="<ctrl>+<alt>+p", metavar="KEYS", help="pauses and resumes (%(default)s)"
+    )
+    hotkey.add_argument(
+        "--opt-out-key", default="", metavar="KEYS", help="pressed twice, stops recording the call for good"
+    )
+    hotkey.add_argument("--reason", default="", metavar="CODE", help="given with a pause")
+    hotkey.add_argument("--opt-out-reason", default="", metavar="CODE", help="given with an opt-out")
+    hotkey.add_argument(
+        "--ca", type=Path, metavar="FILE", help="trust the gateway's certificate by these authorities, PEM"
+    )
+    hotkey.add_argument("--quiet", action="store_true", help="make no sound")
 
 
 def _add_actions(parser: argparse.ArgumentParser, **summaries: str) -> dict[str, argparse.ArgumentParser]:
