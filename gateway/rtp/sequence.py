@@ -157,6 +157,21 @@ class LegTable:
         straight = self.steady.straight[legs]
         return self._homes.due(legs, first, self.highest[legs], straight, arrived_by)
 
+    def between(self, leg: int, first: int, stop: int) -> tuple[Ints, Ints]:
+        """The slots from `first` up to `stop` whose packets are held, committed or not, and their cells."""
+        count = int(self._homes.cells[leg])
+        slots = np.arange(max(first, stop - count, 0), max(stop, 0))
+        if not count:
+            return slots[:0], slots[:0]
+        cells = self._homes.place(leg, slots)
+        held = self.ring(leg).holds(cells, slots)
+        return slots[held], cells[held]
+
+    def has_events(self, legs: Ints) -> Bools:
+        """Which legs may carry telephone-events."""
+        carried: Bools = (self._kinds[legs] == EVENT).any(axis=1)
+        return carried
+
     def arrived(self, leg: int, slot: int) -> int | None:
         """When a packet came (ns), while it is held."""
         if not self._homes.cells[leg]:
