@@ -36,6 +36,7 @@ TINY = 1e-9
 Wave = npt.NDArray[np.float32]
 Reals = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)

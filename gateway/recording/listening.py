@@ -84,13 +84,16 @@ class Listening:
         self._voices: dict[int, Voice] = {}
         self._missing: dict[int, dict[int, None]] = {}  # slots, in order
         self._ended = np.full(table.capacity, -1, np.int64)  # slot after the last, where an end was looked at
+        self._straight = np.zeros(
+            table.capacity, np.int64
+        )  # slot up to which packets were out of order, last time
         self._searches: dict[int, list[_Search]] = {}
 
     def forget(self, leg: int) -> None:
         """The leg's number is free for another."""
         self._next[leg] = 0
         self._ended[leg] = -1
-        self._ways[leg] = 0
+        self._ways[leg] = self._straight[leg] = 0
         self._media[leg] = UNSET
         self._listener.reset(leg)
         self._voices.pop(leg, None)
@@ -113,7 +116,10 @@ class Listening:
         for leg in watched[ended & (self._ended[watched] != self._next[watched])].tolist():
             self._ended[leg] = self._next[leg]
             tones += self._look_again(leg, int(self._next[leg]) - AGAIN_SLOTS, int(self._next[leg]))
-        for leg in [leg for leg in legs.tolist() if leg in self._missing]:
+        straight = self._table.steady.straight[legs]
+        disordered = (straight != self._straight[legs]) | (straight > self._table.highest[legs])
+        self._straight[legs] = straight
+        for leg in [leg for leg in legs[disordered].tolist() if leg in self._missing]:
             tones += self._look_at_late(leg)
         for leg in [leg for leg in legs.tolist() if leg in self._searches]:
             tones += self._search(leg, until)
@@ -220,7 +226,7 @@ class Listening:
             if not (known and run.rate == self._rate[leg] and -SLACK <= lead <= LONGEST_GAP):
                 if known:  # what was heard last ends here
                     tones += self._look_again(leg, int(self._next[leg]) - AGAIN_SLOTS, int(self._next[leg]))
-                self._begin(leg, run.media, run.rate)
+                self._begin(leg, run.media, run.rate, run.voice.coded)
                 lead = 0
             position = self._listener.position(leg) + lead
             gaps = [Gap(leg, position - lead, position)] if lead > 0 else []
@@ -254,7 +260,9 @@ class Listening:
             gaps = [
                 Gap(0, start, stop) for start, stop in (*run.gaps, (len(run.wave), len(run.wave) + BEYOND))
             ]
-            found = Listener(1).find(wave[None], np.array([0]), np.array([len(wave)]), gaps)
+            listener = Listener(1)
+            listener.reset(0, run.voice.coded)
+            found = listener.find(wave[None], np.array([0]), np.array([len(wave)]), gaps)
             for tone in found:
                 tones += self._mask(leg, run, tone.start, min(tone.stop, len(run.wave)), tone.digit)
         return tones
@@ -327,8 +335,8 @@ class Listening:
         if came is not None:
             self._seek(tone.leg, tone.start, key, came - tone.ticks * NS // rate, came)
 
-    def _begin(self, leg: int, media: int, rate: int) -> None:
+    def _begin(self, leg: int, media: int, rate: int, coded: bool = False) -> None:
         """A stream, or a part of it after a break, begins at an RTP time."""
-        self._listener.reset(leg)
+        self._listener.reset(leg, coded)
         self._origin[leg], self._media[leg], self._rate[leg] = media, media, rate
         self._voices.pop(leg, None)

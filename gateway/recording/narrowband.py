@@ -28,6 +28,11 @@ class Voice:
         self._kernel = _low_pass(self._factor)
         self._before = np.zeros(len(self._kernel) - 1, np.float32)
 
+    @property
+    def coded(self) -> bool:
+        """Whether the codec keeps what it takes for speech, not the wave; Opus keeps tones well enough."""
+        return not self.codec.bits and self.codec.name != "OPUS"
+
     def hear(self, payloads: list[bytes]) -> Wave:
         """What some payloads say that follow each other, at 8 kHz."""
         # Payloads of coded samples are one long payload: to decode them at once saves most of the work.
