@@ -17,6 +17,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from gateway.io.heap import keep_heap
 from gateway.recording import engine as engine_module
 from gateway.recording import together
 from gateway.recording.engine import Engine, EngineSettings
@@ -155,6 +156,7 @@ def main() -> None:
     parser.add_argument("--loss", type=float, default=0.0, help="share of packets that are lost")
     parser.add_argument("--muted", type=float, default=0.0, help="share of calls that are paused throughout")
     options = parser.parse_args()
+    keep_heap()
     for calls in options.calls:
         print(json.dumps(measure(argparse.Namespace(**{**vars(options), "calls": calls}))), flush=True)
 

@@ -95,8 +95,7 @@ class _Candidate:
 class CardWatch:
     """Listens to the digits of one call, whoever keys them: on which leg a key is heard is no proof of whose it is.
 
-    `key` says when a pause is to begin. From then on the pause is open here until it ended: by `close`, which says
-    so, or by itself, as `due` tells. While it is open every key puts its end off.
+    `key` says when a pause is to begin. From then on it is open here, until `close`; every key puts off when it ends.
     """
 
     def __init__(self, rule: CardRule) -> None:
@@ -105,7 +104,6 @@ class CardWatch:
         self._quiet_ns = max(rule.quiet_ns, rule.gap_ns)
         self._candidates: list[_Candidate] = []
         self._opened_ns: int | None = None
-        self._put_off_ns = 0
         self._last_ns = 0  # of the latest key
 
     @property
@@ -133,14 +131,6 @@ class CardWatch:
             self._opened_ns = at_ns
         return began
 
-    def due(self, now: int) -> Cause | None:
-        """Why the pause ends now, if it does; it is closed then."""
-        end = self.ends()
-        if end is None or now < end[0]:
-            return None
-        self.close()
-        return end[1]
-
     def ends(self) -> tuple[int, Cause] | None:
         """When the open pause ends if no further key comes, and why; None when none is open.
 
@@ -150,19 +140,15 @@ class CardWatch:
             return None
         quiet = self._last_ns + self._quiet_ns
         ceiling = max(self._opened_ns + self._rule.ceiling_ns, self._last_ns + self._rule.gap_ns)
-        return max(min(quiet, ceiling), self._put_off_ns), Cause.QUIET if quiet <= ceiling else Cause.CEILING
+        return (quiet, Cause.QUIET) if quiet <= ceiling else (ceiling, Cause.CEILING)
 
     def reopen(self, opened_ns: int, now: int) -> None:
         """Go on with a pause whose keys another one has heard: it is not over before they could be quiet."""
         self._opened_ns, self._last_ns = opened_ns, now
 
-    def put_off(self, until_ns: int) -> None:
-        """The open pause does not end by itself before a time."""
-        self._put_off_ns = until_ns
-
     def close(self) -> None:
         """The pause is over; the keys so far do not open another one."""
-        self._opened_ns, self._put_off_ns = None, 0
+        self._opened_ns = None
         self._candidates.clear()
 
     def _take(self, digit: int, at_ns: int) -> int | None:

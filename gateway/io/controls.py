@@ -27,7 +27,7 @@ from gateway.recording.messages import (
     Status,
     StopRecording,
 )
-from gateway.recording.model import Cause, Role
+from gateway.recording.model import Cause, Participant, Personal, Role
 from gateway.recording.pauses import STOPS
 from gateway.recording.redacting import Asked
 from gateway.redaction.rules import Rules
@@ -56,10 +56,10 @@ class RunningControls:
 
     def running(self, extensions: Collection[str] | None) -> list[CallStatus]:
         """The running calls of these extensions, the latest begun first; None: all."""
-        found = [_status(live) for live in self._running if _stands(live)]
+        found = [live for live in self._running if _stands(live)]
         if extensions is not None:
-            found = [call for call in found if any(mine in extensions for mine in call.extensions)]
-        return sorted(found, key=lambda call: call.started_ns, reverse=True)
+            found = [live for live in found if not _reached_at(live).isdisjoint(extensions)]
+        return sorted(map(_status, found), key=lambda call: call.started_ns, reverse=True)
 
     def status(self, call_id: str) -> CallStatus:
         return _status(self._live(call_id))
@@ -166,6 +166,15 @@ def _stands(live: Live) -> bool:
 
 
 def _status(live: Live) -> CallStatus:
+    """How a call stands; made anew only when that changed, since whoever watches asks of all calls many times a second."""
+    call = live.call
+    made_of = (live.status, call.segment.participants, call.direction, live.held, call.phase)
+    if live.shown is None or live.shown[0] != made_of:
+        live.shown = made_of, _made(live)
+    return live.shown[1]
+
+
+def _made(live: Live) -> CallStatus:
     call, status = live.call, live.status
     opening = call.opening
     to_utc = opening.started_utc_ns - opening.started_ns
@@ -176,13 +185,7 @@ def _status(live: Live) -> CallStatus:
         since_ns=status.since_ns + to_utc,
         started_ns=opening.started_utc_ns,
         direction=call.direction,
-        extensions=tuple(
-            text
-            for person in call.segment.participants
-            if person.role is Role.AGENT or person.extension
-            for text in dict.fromkeys((person.extension, person.number))
-            if text
-        ),
+        extensions=_extensions(call.segment.participants),
         cause=latest.cause if latest else None,
         actor=latest.actor if latest else None,
         resumes_ns=None if status.resumes_ns is None else status.resumes_ns + to_utc,
@@ -191,6 +194,26 @@ def _status(live: Live) -> CallStatus:
         ended=call.phase is not Phase.RECORDING,
         open=status.open,
     )
+
+
+def _reached_at(live: Live) -> frozenset[Personal]:
+    """The extensions of those who are on a call now, found out once."""
+    people = live.call.segment.participants
+    if live.reached_at is None or live.reached_at[0] is not people:
+        live.reached_at = people, frozenset(_extensions(people))
+    return live.reached_at[1]
+
+
+def _extensions(people: Sequence[Participant]) -> tuple[Personal, ...]:
+    """Of the agents among them, and of a caller who has one; an agent's number, where no extension is known for it."""
+    found = [
+        text
+        for person in people
+        if person.role is Role.AGENT or person.extension
+        for text in (person.extension, person.number)
+        if text
+    ]
+    return tuple(dict.fromkeys(found))
 
 
 def _latest(status: Status) -> OpenRedaction | None:

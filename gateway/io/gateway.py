@@ -12,7 +12,9 @@ from contextlib import AsyncExitStack
 
 from gateway.codecs.registry import supported
 from gateway.config.settings import Settings, SipSettings
+from gateway.console.server import ApiFault, serving
 from gateway.io.admission import Admission
+from gateway.io.agents import AgentsFault, AgentsFile
 from gateway.io.analysis import Analysis
 from gateway.io.calls import Calls
 from gateway.io.channel import Configure
@@ -95,6 +97,7 @@ async def _run(settings: Settings, store: Store) -> None:
             admission.tls,
         )
         await _listen(settings, store, metrics, calls.sip, stack)
+        await _serve_api(settings, calls, metrics, stack)
         chores = (
             progress.checkpoint_forever(),
             calls.watch_load_forever(),
@@ -172,6 +175,16 @@ async def _listen(
     stack.callback(sip.close)
 
 
+async def _serve_api(settings: Settings, calls: Calls, metrics: Metrics, stack: AsyncExitStack) -> None:
+    if not settings.api.port:
+        return
+    try:
+        agents = AgentsFile(settings.agents_path())
+        await stack.enter_async_context(serving(settings.api, calls.controls, agents, metrics.registry))
+    except (ApiFault, AgentsFault) as error:
+        raise CannotStart(str(error)) from error
+
+
 def _configure(settings: Settings) -> Configure:
     media = settings.media
     # A call's legs are in use until its audio has drained, so for longer than the call.
@@ -186,7 +199,9 @@ def _configure(settings: Settings) -> Configure:
 
 
 def _addresses(settings: Settings) -> str:
-    sip, metrics = settings.sip, settings.metrics
+    sip, api, metrics = settings.sip, settings.api, settings.metrics
     scraped = f"metrics http://{metrics.address}:{metrics.port}/metrics" if metrics.port else "no metrics"
+    scheme = "https" if api.certificate else "http"
+    asked = f"API {scheme}://{api.address}:{api.port}/agent" if api.port else "no API"
     secure = f", {sip.tls.port} TLS" if sip.tls.certificate else ""
-    return f"SIP {sip.address}:{sip.port} UDP and TCP{secure}, {scraped}"
+    return f"SIP {sip.address}:{sip.port} UDP and TCP{secure}, {asked}, {scraped}"

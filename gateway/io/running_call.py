@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from gateway.recording.call import Call
+from gateway.recording.control import CallStatus
 from gateway.recording.messages import (
     Answered,
     Command,
@@ -18,7 +19,7 @@ from gateway.recording.messages import (
     SrtpKey,
     Status,
 )
-from gateway.recording.model import UNIT_NS, Cause, Role
+from gateway.recording.model import UNIT_NS, Cause, Participant, Personal, Role
 from gateway.siprec.parties import Parties
 from gateway.siprec.roles import Assignment
 from gateway.siprec.session import SessionId, Stream
@@ -76,6 +77,9 @@ class Live:
         default_factory=dict
     )  # requests that are not answered, in their order
     status: Status = field(init=False)  # as the media worker last told it
+    shown: tuple[tuple[object, ...], CallStatus] | None = None  # how it stands, and what that was made of
+    # Who is on it, and the extensions by which their telephones know it.
+    reached_at: tuple[tuple[Participant, ...], frozenset[Personal]] | None = None
     paused_before: bool = False  # by an agent or the card rule, at least once
     forgotten: set[tuple[Cause, tuple[str, ...], int]] = field(default_factory=set)  # pauses told of as such
     heard_ns: dict[Role, int] = field(default_factory=dict)  # when a leg last carried a packet, as reported
@@ -98,8 +102,13 @@ class Live:
     @property
     def held(self) -> bool:
         """Whether the client says of every leg that no media will come."""
-        lines = [line for branch in self.branches.values() for line in branch.lines]
-        return bool(lines) and all(line.paused or line.index is None for line in lines)
+        some = False
+        for branch in self.branches.values():
+            for line in branch.lines:
+                if not line.paused and line.index is not None:
+                    return False
+                some = True
+        return some
 
     def redactions(self) -> tuple[OpenRedaction, ...]:
         """What another worker goes on not to keep: what the last one said, and what the client itself wants."""

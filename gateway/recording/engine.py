@@ -185,11 +185,11 @@ class Engine:
             if call.finish_at is not None and now >= call.finish_at:
                 writes += self._finish(call, now, events)
         writes += share.commit(now - self._settings.hold_back_ns, now)
-        for call in share.calls():
+        for call, latest, unreadable in share.latest():
             events += call.ended_segments()
-            if call.unreadable():
+            if call.unreadable(unreadable):
                 events.append(Unreadable(call.plan.call_id))
-            idle = now - call.last_arrival() > self._settings.timeout_ns
+            idle = now - max(latest, call.awaited_ns) > self._settings.timeout_ns
             call.stopped = call.stopped and idle
             if idle and not (call.stopped or call.held or call.finish_at is not None):
                 call.stopped = True

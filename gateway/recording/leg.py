@@ -171,12 +171,9 @@ class LiveLeg:
         return bool(self.shut.reaching(came, came_last + 1).spans)
 
     def go_on(self, due: Stretch, kept: bool) -> None:
-        """A stretch was committed with those of other legs."""
-        table, leg = self._table, self.number
-        table.lost[leg] += due.passed - int(table.committed[leg]) - due.packets
-        table.committed[leg] = due.passed
+        """A stretch is committed with those of other legs."""
         self._clock.go_on(due.first_arrival, due.last_arrival, due.least, due.end)
-        self._last = due.last, self._shut_at(due.last_arrival, due.last_arrival)
+        self._last = due.last, bool(self.shut.spans) and self._shut_at(due.last_arrival, due.last_arrival)
         if kept:
             self._codec = self.going
             self._units += due.units

@@ -239,17 +239,10 @@ class LiveCall:
             self.plan.call_id, last.identity.recording_id, legs, redactions, last.next_part, markers
         )
 
-    def unreadable(self) -> bool:
-        """Whether, as is not told before, a leg's stream has come under a key nobody knows for a while."""
-        if self._told_unreadable:
-            return False
-        counts = [int(self._table.unreadable[leg.number]) for leg in self.legs]
-        self._told_unreadable = max(counts, default=0) >= UNREADABLE_PACKETS
-        return self._told_unreadable
-
-    def last_arrival(self) -> int:
-        """When a packet of any leg last came, or else media began to be awaited (ns)."""
-        return max([self.awaited_ns, *(int(self._table.last_arrival[leg.number]) for leg in self.legs)])
+    def unreadable(self, packets: int) -> bool:
+        """Whether, as is not told before, a leg's stream has come under a key nobody knows for so many packets."""
+        told, self._told_unreadable = self._told_unreadable, packets >= UNREADABLE_PACKETS
+        return self._told_unreadable and not told
 
     def _units(self, at_ns: int) -> int:
         return max(0, (at_ns - self.plan.started_ns) // UNIT_NS)

@@ -20,8 +20,6 @@ class Stretch(NamedTuple):
     """The packets of one leg that are due. Call times in units; arrivals and delays in ns."""
 
     place: int  # of the leg among those that were asked for
-    passed: int  # slot after the last
-    packets: int
     start: int  # least call time
     last: int  # call time of the last packet
     stop: int  # greatest end
@@ -40,6 +38,9 @@ class Batch:
     """Stretches of legs whose rings have one shape, and the blocks they make."""
 
     stretches: list[Stretch]
+    legs: Ints  # places of the stretches' legs
+    passed: Ints  # of each stretch, the slot after its last
+    packets: Ints  # in each stretch
     rings: Rings
     places: Ints  # of each packet's leg
     cells: Ints  # of each packet
@@ -114,8 +115,6 @@ def _batch(table: LegTable, legs: Ints, places: Ints, due: Due, fit: Bools) -> B
     lasts = np.append(starts[1:], len(rows)) - 1
     columns = (
         places[which],
-        due.passed[which],
-        lasts + 1 - starts,
         np.minimum.reduceat(times, starts),
         times[lasts],
         np.maximum.reduceat(times + lengths, starts),
@@ -129,7 +128,18 @@ def _batch(table: LegTable, legs: Ints, places: Ints, due: Due, fit: Bools) -> B
         np.add.reduceat(lengths, starts),
     )
     found = list(map(Stretch._make, zip(*(column.tolist() for column in columns), strict=True)))
-    return Batch(found, rings, places[rows], cells, sizes, blocks, times[blocks])
+    return Batch(
+        stretches=found,
+        legs=places[which],
+        passed=due.passed[which],
+        packets=lasts + 1 - starts,
+        rings=rings,
+        places=places[rows],
+        cells=cells,
+        sizes=sizes,
+        blocks=blocks,
+        times=times[blocks],
+    )
 
 
 def _pacing(table: LegTable, rings: Rings, legs: Ints, cells: Ints, sizes: Ints) -> tuple[Ints, Ints]:

@@ -11,7 +11,7 @@ from gateway.recording.live import LiveCall
 from gateway.recording.messages import Write
 from gateway.recording.output import Output
 from gateway.recording.stretches import Batch, Stretch, stretches
-from gateway.rtp.packets import Ints
+from gateway.rtp.packets import Bools, Ints
 from gateway.rtp.sequence import LegTable
 from gateway.rtp.steady import first_of_each
 from gateway.storage.clusters import clusters
@@ -46,6 +46,14 @@ class Share:
     def calls(self) -> list[LiveCall]:
         return list(self._calls.values())
 
+    def latest(self) -> Iterator[tuple[LiveCall, int, int]]:
+        """Each call, with when a packet of it last came (ns) and the most that were unreadable of a leg."""
+        table, legs = self._table, self._numbers()
+        arrivals, unreadable = (np.zeros(len(self._calls), np.int64) for _ in range(2))
+        np.maximum.at(arrivals, self._owners, table.last_arrival[legs])
+        np.maximum.at(unreadable, self._owners, table.unreadable[legs])
+        return zip(self._calls.values(), arrivals.tolist(), unreadable.tolist(), strict=True)
+
     def commit(self, arrived_by: int, now: int) -> list[Write]:
         """Append what has waited since `arrived_by` (ns) of all the share's calls."""
         legs = self._numbers()
@@ -58,7 +66,7 @@ class Share:
         apart = np.zeros(len(calls), np.bool_)
         apart[self._owners[odd]] = True
         tracks = np.zeros(len(legs), np.int64)  # of each leg; 0 where nothing is kept
-        outputs: list[Output | None] = []
+        outputs: list[Output | None] = []  # of each call that is committed here
         at = 0
         for call, alone in zip(calls, apart.tolist(), strict=True):
             mine = due[at : at + len(call.legs)]
@@ -72,7 +80,17 @@ class Share:
                 writes += call.commit(arrived_by, now)
             outputs.append(output)
             at += len(call.legs)
+        self._pass(legs, batches, np.array([output is not None for output in outputs], np.bool_))
         return writes + list(self._written(batches, tracks, outputs, now))
+
+    def _pass(self, legs: Ints, batches: Sequence[Batch], taken: Bools) -> None:
+        """Count the stretches of the calls that are taken as committed."""
+        table = self._table
+        for batch in batches:
+            mine = taken[self._owners[batch.legs]]
+            which, passed = legs[batch.legs[mine]], batch.passed[mine]
+            table.lost[which] += passed - table.committed[which] - batch.packets[mine]
+            table.committed[which] = passed
 
     def _written(
         self, batches: Sequence[Batch], tracks: Ints, outputs: Sequence[Output | None], now: int
