@@ -79,6 +79,8 @@ class Listening:
         self._next = np.zeros(table.capacity, np.int64)  # slot
         self._media = np.full(table.capacity, UNSET, np.int64)  # RTP time that follows what was heard
         self._origin = np.zeros(table.capacity, np.int64)  # RTP time of the listener's position 0
+        # Of what is heard without a break: its first slot, and the one after its last as yet.
+        self._slots = np.zeros((table.capacity, 2), np.int64)
         self._rate = np.full(table.capacity, RATE, np.int64)  # Hz, of RTP time
         self._ways = np.zeros((table.capacity, 256), np.uint8)
         self._voices: dict[int, Voice] = {}
@@ -195,11 +197,13 @@ class Listening:
         self, legs: Ints, first: Ints, rings: Rings, cells: Ints, size: int, pairs: Reals
     ) -> list[Tone]:
         """Legs of one law of G.711 and one size of packets; `first` is the first packet of each."""
-        media = rings.media[cells]
+        media, slots = rings.media[cells], rings.slot[cells] - 1
         for index in np.flatnonzero(self._media[legs] == UNSET).tolist():
             self._begin(int(legs[index]), int(media[first[index]]), RATE)
+            self._slots[legs[index], 0] = slots[first[index]]
         before, after = self._media[legs], np.append(media[first[1:] - 1], media[-1]) + size
         self._media[legs] = after
+        self._slots[legs, 1] = slots[np.append(first[1:] - 1, -1)] + 1
         spans, rows = after - before, np.repeat(np.arange(len(legs)), np.diff(np.append(first, len(cells))))
         octets = rings.payload[cells, :size]
         pcm = pairs.take(octets.view(np.uint16), mode="clip").view(np.float32)
@@ -227,7 +231,9 @@ class Listening:
                 if known:  # what was heard last ends here
                     tones += self._look_again(leg, int(self._next[leg]) - AGAIN_SLOTS, int(self._next[leg]))
                 self._begin(leg, run.media, run.rate, run.voice.coded)
+                self._slots[leg, 0] = run.slots[0]
                 lead = 0
+            self._slots[leg, 1] = run.slots[1]
             position = self._listener.position(leg) + lead
             gaps = [Gap(leg, position - lead, position)] if lead > 0 else []
             gaps += [Gap(leg, position + start, position + stop) for start, stop in run.gaps]
@@ -306,7 +312,7 @@ class Listening:
         """A tone at some samples of a run; one whose key is given is looked for on the other legs."""
         if stop > start:
             begin = run.media + start * run.rate // RATE
-            tone = self._tone(leg, begin, -(-(stop - start) * run.rate // RATE), run.rate, None)
+            tone = self._tone(leg, begin, -(-(stop - start) * run.rate // RATE), None, *run.slots)
             if key is not None:
                 self._spread(tone, run.rate, key)
             yield tone
@@ -317,16 +323,18 @@ class Listening:
             leg, rate = each.row, int(self._rate[each.row])
             begin = int(self._origin[leg]) + each.start * rate // RATE
             ticks = -(-(each.stop - each.start) * rate // RATE)
-            tones.append(self._tone(leg, begin, ticks, rate, each.digit if each.press else None))
+            tones.append(
+                self._tone(leg, begin, ticks, each.digit if each.press else None, *self._slots[leg].tolist())
+            )
             self._spread(tones[-1], rate, each.digit)
         return tones
 
-    def _tone(self, leg: int, start: int, ticks: int, rate: int, digit: Digit | None) -> Tone:
-        """Told of by the packet in which it ends."""
-        slots, cells = self._table.between(leg, 0, int(self._table.highest[leg]) + 1)
+    def _tone(self, leg: int, start: int, ticks: int, digit: Digit | None, first: int, stop: int) -> Tone:
+        """Told of by the packet in which it ends, of those in some slots of one stream."""
+        slots, cells = self._table.between(leg, first, stop)
         rings = self._table.ring(leg)
         before = np.flatnonzero((rings.kind[cells] >= AUDIO) & (rings.media[cells] < start + ticks))
-        slot = int(slots[before[-1]]) if len(before) else int(self._next[leg])
+        slot = int(slots[before[-1]]) if len(before) else stop - 1
         return Tone(leg, slot, start, ticks, NO_TYPE, digit, INBAND)
 
     def _spread(self, tone: Tone, rate: int, key: Digit) -> None:
