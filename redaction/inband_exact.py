@@ -105,7 +105,8 @@ class Basis:
         for place, group in zip(PLACES[key], (alone[:, : len(LOW)], alone[:, len(LOW) :]), strict=True):
             rivals = np.delete(group[:, :, REACH], place, axis=1).max(axis=1)
             ratios.append(group[:, place].max(axis=1) / np.maximum(rivals, TINY))
-        return np.minimum(*ratios)
+        least: Reals = np.minimum(ratios[0], ratios[1])
+        return least
 
     def loudest_other(self, windows: Wave, fits: Fits, which: Ints) -> Reals:
         """The share of the energy that one more sinusoid would explain at most, of those of `which`."""

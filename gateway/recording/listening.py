@@ -129,11 +129,11 @@ class Listening:
 
     def told(self, tone: Tone, came: int, lasts_ns: int) -> None:
         """A telephone-event was heard, whose key sounds in the audio perhaps as well; it came at a time (ns)."""
-        self._seek(tone.leg, tone.start, tone.digit, came - lasts_ns, came)
+        self._seek(self._siblings(tone.leg), tone.leg, tone.start, tone.digit, came - lasts_ns, came)
 
     def signalled(self, legs: Sequence[int], digit: Digit, since: int, until: int) -> None:
         """Signalling told of a key of a call with these legs, which it was sounding between two times (ns) at the latest."""
-        self._seek_on(legs, NOBODY, until, digit, since - SIGNALLING_NS, until)
+        self._seek(legs, NOBODY, until, digit, since - SIGNALLING_NS, until)
 
     def _hear(self, legs: Ints, due: Due) -> list[Tone]:
         """Listen to the packets that are due of some legs."""
@@ -289,13 +289,10 @@ class Listening:
         if not going:
             del self._searches[leg]
 
-    def _seek(self, leg: int, start: int, digit: Digit | None, since: int, until: int) -> None:
-        """Search a call's legs for a key that sounded on one of them; told again, it has lasted longer."""
-        self._seek_on(self._siblings(leg), leg, start, digit, since, until)
-
-    def _seek_on(
+    def _seek(
         self, legs: Sequence[int], leg: int, start: int, digit: Digit | None, since: int, until: int
     ) -> None:
+        """Search some legs for a key that sounded on one of their call; told again, it has lasted longer."""
         for sibling in legs:
             searches = self._searches.setdefault(sibling, [])
             for search in searches:
@@ -338,10 +335,12 @@ class Listening:
         return Tone(leg, slot, start, ticks, NO_TYPE, digit, INBAND)
 
     def _spread(self, tone: Tone, rate: int, key: Digit) -> None:
-        """Search for a key that was found in the audio."""
-        came = self._table.arrived(tone.leg, tone.slot)
+        """Search for a key that was found in the audio; on its own leg where a codec may have hidden part of it."""
+        leg, came = tone.leg, self._table.arrived(tone.leg, tone.slot)
         if came is not None:
-            self._seek(tone.leg, tone.start, key, came - tone.ticks * NS // rate, came)
+            whole = leg not in self._voices or not self._voices[leg].coded
+            legs = [each for each in self._siblings(leg) if each != leg or not whole]
+            self._seek(legs, leg, tone.start, key, came - tone.ticks * NS // rate, came)
 
     def _begin(self, leg: int, media: int, rate: int, coded: bool = False) -> None:
         """A stream, or a part of it after a break, begins at an RTP time."""
