@@ -29,6 +29,9 @@ COMMANDS = {
     "sip-user": "sip_user",
     "agents": "agents",
     "reindex": "reindex",
+    "hotkey": "hotkey",
+    "cut": "cut",
+    "never-record": "never_record",
 }
 
 

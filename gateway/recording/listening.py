@@ -18,11 +18,12 @@ from gateway.codecs.g711 import A_LAW, MU_LAW, Table
 from gateway.recording.narrowband import LONGEST_GAP_NS, Run, Voice, runs
 from gateway.redaction.digit import Digit
 from gateway.redaction.holdback import Rings
+from gateway.redaction.homes import Due
 from gateway.redaction.inband import Found, Gap, Listener
 from gateway.redaction.inband_echo import echoes
 from gateway.redaction.inband_exact import RATE, Reals
 from gateway.rtp.packets import Bools, Ints, Octets
-from gateway.rtp.sequence import AUDIO, Due, LegTable
+from gateway.rtp.sequence import AUDIO, LegTable
 from gateway.rtp.tones import Tone
 
 INBAND = "inband"
