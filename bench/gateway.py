@@ -43,9 +43,20 @@ class Metrics:
     """One scrape."""
 
     samples: Mapping[str, float]  # by name; those that differ in labels added up
+    buckets: Mapping[str, Mapping[float, float]]  # of histograms, by upper end
 
     def __getitem__(self, name: str) -> float:
         return self.samples.get(f"hushtap_{name}", 0.0)
+
+    def most(self, name: str, before: Metrics) -> float:
+        """The upper end of the highest bucket of a histogram that has grown since; 0 when none has."""
+        now, then = (each.buckets.get(f"hushtap_{name}", {}) for each in (self, before))
+        ends = sorted(now)
+        for end, below in zip(ends[::-1], [*ends[-2::-1], None], strict=True):
+            grown = now[end] - then.get(end, 0.0)
+            if grown > (now[below] - then.get(below, 0.0) if below is not None else 0.0):
+                return end
+        return 0.0
 
 
 class Gateway:
@@ -107,10 +118,13 @@ class Gateway:
         with urllib.request.urlopen(f"http://{HOST}:{self._metrics_port}/metrics", timeout=30) as answer:  # noqa: S310
             text = answer.read().decode()
         samples: dict[str, float] = {}
+        buckets: dict[str, dict[float, float]] = {}
         for family in text_string_to_metric_families(text):
             for sample in family.samples:
                 samples[sample.name] = samples.get(sample.name, 0.0) + sample.value
-        return Metrics(samples)
+                if "le" in sample.labels:
+                    buckets.setdefault(family.name, {})[float(sample.labels["le"])] = sample.value
+        return Metrics(samples, buckets)
 
     def command(self, *words: str) -> Json | list[Json]:
         """What a `hushtap` command prints as JSON."""

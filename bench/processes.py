@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 TICKS = os.sysconf("SC_CLK_TCK")
+NS = 1_000_000_000
 PAGE = os.sysconf("SC_PAGE_SIZE")
 # Fields of /proc/<pid>/stat behind the name (proc(5)): utime, stime, and those of children that were waited for.
 USER, SYSTEM, CHILDREN_USER, CHILDREN_SYSTEM = 11, 12, 13, 14
@@ -25,7 +26,7 @@ def tree(pid: int) -> Iterator[int]:
 
 def cpu_seconds(pid: int) -> float:
     """User and system time of a process tree so far, that of its members that ended included."""
-    return sum(map(_used, tree(pid))) / TICKS
+    return sum(map(_used, tree(pid)))
 
 
 def by_process(pid: int) -> dict[str, float]:
@@ -33,7 +34,7 @@ def by_process(pid: int) -> dict[str, float]:
     found: dict[str, float] = {}
     for each in tree(pid):
         name = _name(each)
-        found[name] = found.get(name, 0.0) + _used(each) / TICKS
+        found[name] = found.get(name, 0.0) + _used(each)
     return found
 
 
@@ -42,12 +43,18 @@ def resident_bytes(pid: int) -> int:
     return sum(map(_resident, tree(pid)))
 
 
-def _used(pid: int) -> int:
+def _used(pid: int) -> float:
+    """Seconds. Threads that live are counted in nanoseconds, a process with those that ended only in ticks."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+        threads = [
+            int((task / "schedstat").read_text(encoding="ascii").split()[0])
+            for task in Path(f"/proc/{pid}/task").iterdir()
+        ]
     except (FileNotFoundError, ProcessLookupError):
-        return 0
-    return sum(int(fields[place]) for place in (USER, SYSTEM, CHILDREN_USER, CHILDREN_SYSTEM))
+        return 0.0
+    user, system, *ended = (int(fields[place]) / TICKS for place in (USER, SYSTEM, CHILDREN_USER, CHILDREN_SYSTEM))
+    return max(sum(threads) / NS, user + system) + sum(ended)
 
 
 def _resident(pid: int) -> int:

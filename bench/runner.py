@@ -1,0 +1,190 @@
+"""One run: the floor and the gateway on the same load in one sitting, in windows that take turns.
+
+The calls stand at the gateway for the whole run. While the floor is measured they get no packets, as if all parties
+were silent; a window of the gateway begins when what it holds back has filled again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from bench import floor as floors
+from bench import processes
+from bench.callers import Callers, Standing
+from bench.figures import Course, Figures, Percentiles, Taken, Window
+from bench.floor import Floor
+from bench.gateway import Gateway, GatewayError, Metrics, check_limits
+from bench.sending import Sending
+
+HOLD_BACK_SECONDS = 5.0  # as by default
+FILL_SECONDS = HOLD_BACK_SECONDS + 1.5  # until what is committed in a second is what came in a second
+FLOOR_FILL_SECONDS = 1.0
+IDLE_SECONDS = 1.0
+QUIET_SECONDS = 0.3  # after the last packet was sent, for those that are delayed
+SETTLE_SECONDS = 120.0  # all calls are stored by then
+POLL_SECONDS = 0.25
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    window: Window
+    late_ms: dict[str, float]
+    sender_cpu: float
+    before: Metrics | None = None
+    after: Metrics | None = None
+
+
+class Run:
+    """The processes of one run, all up, and its steps."""
+
+    def __init__(
+        self, course: Course, gateway: Gateway, to_gateway: Sending, floor: Floor, to_floor: Sending, callers: Callers
+    ) -> None:  # fmt: skip
+        self._course, self._gateway, self._to_gateway = course, gateway, to_gateway
+        self._floor, self._to_floor, self._callers = floor, to_floor, callers
+        self._standing: list[Standing] = []
+
+    async def measure(self, say: Say) -> Figures:
+        course, gateway = self._course, self._gateway
+        self._to_floor.add(list(enumerate(self._floor.ports)))
+        await asyncio.sleep(IDLE_SECONDS)
+        base = processes.resident_bytes(gateway.pid)
+        say(f"setting up {course.calls} calls, {course.rate:g} a second")
+        self._to_gateway.play(True)
+        rss = {count: await self._grow(count) for count in sorted({max(1, course.calls // 2), course.calls})}
+        mine, floor = [], []
+        for number in range(course.pairs):
+            say(f"pair {number + 1} of {course.pairs}")
+            mine.append(await self._gateway_window(fill=number > 0))
+            floor.append(await self._floor_window())
+        load_average = os.getloadavg()[0]
+        say("tearing down and reading back")
+        taken = await self._tear_down()
+        sent = self._to_floor.report()
+        return Figures(
+            course=course,
+            gateway=[each.window for each in mine],
+            floor=[each.window for each in floor],
+            taken=taken,
+            floor_missing=sum(sent.made) - sum(sent.lost) - sent.failed,
+            rss_base=base,
+            rss=rss,
+            setup_ms=Percentiles.of([call.setup_ms for call in self._standing]),
+            ack_ms=Percentiles.of([]),
+            **_watched(mine),
+            sender_late_ms={name: max(each.late_ms[name] for each in mine) for name in mine[0].late_ms},
+            sender_cost=1000 * sum(m.sender_cpu for m in mine) / sum(m.window.seconds for m in mine) / course.calls,
+            load_average=load_average,
+        )  # fmt: skip
+
+    async def _grow(self, count: int) -> int:
+        """Have so many calls, all held-back audio in place; the memory in use then."""
+
+        async def one(number: int) -> None:
+            call = await self._callers.set_up(number)
+            self._to_gateway.add(call.legs)
+            self._standing.append(call)
+
+        await _at_rate(self._course.rate, map(one, range(len(self._standing), count)))
+        await asyncio.sleep(FILL_SECONDS)
+        return processes.resident_bytes(self._gateway.pid)
+
+    async def _gateway_window(self, fill: bool) -> _Measured:
+        self._to_gateway.play(True)
+        if fill:
+            await asyncio.sleep(FILL_SECONDS)
+        before = self._gateway.metrics()
+        found = await self._window(self._gateway.pid, self._to_gateway)
+        self._to_gateway.play(False)
+        return _Measured(found.window, found.late_ms, found.sender_cpu, before, self._gateway.metrics())
+
+    async def _floor_window(self) -> _Measured:
+        """The gateway is to be idle by then: what it held back is stored."""
+        await asyncio.sleep(FILL_SECONDS - FLOOR_FILL_SECONDS)
+        self._to_floor.play(True)
+        await asyncio.sleep(FLOOR_FILL_SECONDS)
+        found = await self._window(self._floor.pid, self._to_floor)
+        self._to_floor.play(False)
+        return found
+
+    async def _window(self, pid: int, sender: Sending) -> _Measured:
+        first, used, began = sender.report(), processes.by_process(pid), time.monotonic()
+        await asyncio.sleep(self._course.seconds)
+        then, ended = processes.by_process(pid), time.monotonic()
+        last = sender.report()
+        cpu = {name: seconds - used.get(name, 0.0) for name, seconds in then.items()}
+        return _Measured(
+            Window(ended - began, cpu), last.late_ms, last.cpu_seconds - first.cpu_seconds
+        )
+
+    async def _tear_down(self) -> Taken:
+        await asyncio.sleep(QUIET_SECONDS)
+        sent = self._to_gateway.report()
+        await _at_rate(2 * self._course.rate, map(self._callers.tear_down, self._standing))
+        deadline = time.monotonic() + SETTLE_SECONDS
+        while self._gateway.metrics()["calls_recording"]:
+            if time.monotonic() > deadline:
+                raise GatewayError(f"calls were not stored {SETTLE_SECONDS:g} s after their end")
+            await asyncio.sleep(POLL_SECONDS)
+        calls = self._gateway.command("calls")
+        verdicts = self._gateway.command("verify", "--all")
+        legs = [leg for call in calls for leg in call["legs"]]
+        return Taken(
+            delivered=sum(sent.made) - sum(sent.lost) - sent.failed,
+            packets=sum(leg["packets"] for leg in legs),
+            lost=sum(leg["lost"] for leg in legs),
+            late=sum(leg["late"] for leg in legs),
+            stored_seconds=sum(leg["seconds"] for leg in legs),
+            wrong=sum(not verdict["ok"] for verdict in verdicts),
+            states=dict(Counter(call["state"] for call in calls)),
+        )
+
+
+async def run(course: Course, folder: Path, say: Say = lambda _: None) -> Figures:
+    """Measure in a new folder. Raises GatewayError, FloorError, ClientError, LoadError."""
+    check_limits(course.calls)
+    program = floors.build(folder)
+    settings = {"redaction": {"inband": course.inband}}
+    floor = Floor(program, course.calls, folder / "floor-files")
+    legs = 2 * course.calls
+    with (
+        floor,
+        Sending(course.load, legs) as to_floor,
+        Gateway(folder / "gateway", course.calls, settings) as gateway,
+        Sending(course.load, legs) as to_gateway,
+    ):
+        async with Callers(gateway.server, course.load) as callers:
+            found = await Run(course, gateway, to_gateway, floor, to_floor, callers).measure(say)
+    assert floor.kept is not None
+    return replace(found, floor_missing=found.floor_missing - floor.kept.packets)
+
+
+def _watched(windows: Sequence[_Measured]) -> dict[str, float]:
+    """What the gateway's own metrics say of the windows."""
+    seconds = sum(each.window.seconds for each in windows)
+    scrapes = [(each.before, each.after) for each in windows if each.before and each.after]
+    return {
+        "tick_late_ms": 1000 * max(after.most("tick_lateness_seconds", before) for before, after in scrapes),
+        "bytes_per_second": sum(after["sealed_bytes_total"] - before["sealed_bytes_total"] for before, after in scrapes)
+        / seconds,
+        "flushes_per_second": sum(after["sync_seconds_count"] - before["sync_seconds_count"] for before, after in scrapes)
+        / seconds,
+    }  # fmt: skip
+
+
+async def _at_rate(rate: float, steps: Iterable[Awaitable[None]]) -> None:
+    """Begin so many a second; return when all have ended."""
+    loop = asyncio.get_running_loop()
+    began, tasks = loop.time(), []
+    for number, step in enumerate(steps):
+        await asyncio.sleep(began + number / rate - loop.time())
+        tasks.append(asyncio.ensure_future(step))
+    await asyncio.gather(*tasks)
