@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 
-from gateway.io.live import Live
+from gateway.io.running_call import Live
 from gateway.recording.model import Participant
 from gateway.siprec.metadata import Metadata
 

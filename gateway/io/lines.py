@@ -5,9 +5,9 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Sequence
 
-from gateway.io.live import MAX_LEGS, Branch, Line, Live, leg_plan
 from gateway.io.ports import MediaPorts, NoPortFree
 from gateway.io.room import Refusal
+from gateway.io.running_call import MAX_LEGS, Branch, Line, Live, leg_plan
 from gateway.recording.call import Phase
 from gateway.recording.messages import Command, Join, LegPlan, Pause, Reformat, Resume
 from gateway.siprec.session import Stream

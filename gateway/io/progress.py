@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator, Sequence
 
 from gateway.io.append import AppendFailed, PartEnded, Synced
 from gateway.io.channel import Message, Ready, Ticked
-from gateway.io.live import Live
 from gateway.io.metrics import Metrics
 from gateway.io.room import Room
 from gateway.io.running import Running
+from gateway.io.running_call import Live
 from gateway.io.settling import Settling
 from gateway.io.store import Store
 from gateway.recording.call import Phase

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 
-from gateway.io.live import Live
+from gateway.io.running_call import Live
 
 
 class Running:

@@ -7,10 +7,10 @@ import logging
 from collections.abc import Callable, Coroutine, Mapping
 
 from gateway.io.groups import Groups
-from gateway.io.live import Live
 from gateway.io.metrics import Metrics
 from gateway.io.ports import MediaPorts
 from gateway.io.running import Running
+from gateway.io.running_call import Live
 from gateway.io.store import Store
 from gateway.recording.call import Phase
 from gateway.recording.model import CallFacts

@@ -1,0 +1,220 @@
+"""Calls as they are set up: a session is offered, and opens a call, carries one on, or is refused."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import socket
+import time
+from collections.abc import Callable, Coroutine, Sequence
+
+from gateway.config.settings import Settings
+from gateway.io.groups import Groups
+from gateway.io.ids import new_id
+from gateway.io.lines import Lines
+from gateway.io.metrics import Metrics
+from gateway.io.ports import MediaPorts
+from gateway.io.room import Refusal, Room
+from gateway.io.running import Running
+from gateway.io.running_call import Line, Live, leg_plan, voices
+from gateway.io.segments import Segments
+from gateway.io.sessions import Sessions
+from gateway.io.store import Store
+from gateway.recording.call import Call, Opening, Phase, refused
+from gateway.recording.messages import Command
+from gateway.siprec import roles
+from gateway.siprec.metadata import Metadata
+from gateway.siprec.parties import Parties
+from gateway.siprec.session import Offered, SessionId, Stream
+
+log = logging.getLogger(__name__)
+
+
+class SettingUp:
+    """`tell` reaches the media worker, `hang_up` ends a call whose session ended meanwhile, for a cause."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        metrics: Metrics,
+        ports: MediaPorts,
+        lines: Lines,
+        room: Room,
+        running: Running,
+        groups: Groups,
+        sessions: Sessions,
+        segments: Segments,
+        tell: Callable[[Command, Sequence[int]], None],
+        hang_up: Callable[[Live, str], None],
+        spawn: Callable[[Coroutine[object, object, None]], None],
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._metrics = metrics
+        self._ports = ports
+        self._lines = lines
+        self._room = room
+        self._running = running
+        self._groups = groups
+        self._sessions = sessions
+        self._segments = segments
+        self._tell = tell
+        self._hang_up = hang_up
+        self._spawn = spawn
+        self._extensions = [re.compile(pattern) for pattern in settings.roles.extensions]
+        self.count = 0  # of those being set up now
+
+    def running(self) -> int:
+        """Calls that are not stored yet, those being set up included."""
+        return len(self._running) + self.count
+
+    async def take(self, offered: Offered) -> None:
+        """Set a call up and answer it, or refuse it and say why; a session may also carry a call on."""
+        self.count += 1
+        try:
+            await self._set_up(offered)
+        finally:
+            self.count -= 1
+
+    def assign(self, metadata: Metadata | None, labels: Sequence[str | None]) -> roles.Assignment:
+        """Who takes part, and whose each stream is."""
+        return roles.assign(metadata, labels, self._extensions, self._settings.roles.caller)
+
+    async def _set_up(self, offered: Offered) -> None:
+        found = await self._known(offered)
+        if found is not None and offered.session in self._sessions:
+            self._attach(found, offered)
+            return
+        pair = offered.pair.key if offered.pair else None
+        expected = self._groups.expect(pair) if pair and not self._groups.partner(pair) else None
+        live = await self._begin(offered)
+        if expected is not None:
+            expected.set_result(live)
+        if live is None:
+            if expected is not None and pair:
+                self._groups.drop(pair)
+            return
+        live.pair = pair if expected is not None else None
+
+    async def _known(self, offered: Offered) -> Live | None:
+        """The running call that this session is a part of."""
+        group = _group(offered.metadata)
+        live = None
+        if offered.pair and (partner := self._groups.partner(offered.pair.key)):
+            live = await asyncio.shield(partner)
+            joinable = live and len(live.call.legs) == 1 and len(voices(offered.streams)) == 1
+            live = live if joinable else None
+        elif group and offered.metadata:
+            live = self._groups.resume(group, offered.metadata)
+        return live if live and live.call.phase is Phase.RECORDING else None
+
+    async def _begin(self, offered: Offered) -> Live | None:
+        """A call of its own; None when it is refused."""
+        opening, assigned = self._opening(offered)
+        sockets: list[socket.socket] = []
+        try:
+            self._check_room(offered.streams)
+            sockets += [self._lines.claim(offered.flow.local[0]) for _ in opening.legs]
+            key = await self._store.begin(opening, opening.recording_id)
+            call = Call(opening, all(stream.paused for stream in voices(offered.streams)))
+            group = _group(offered.metadata)
+            call.follows = self._groups.before(group) if group else None
+            await self._store.put(call.facts())
+        except Refusal as error:
+            await self._refuse(offered.session, opening, sockets, error)
+            return None
+        except Exception as error:  # the client must hear of it, whatever it was
+            log.exception("a call could not be set up")
+            failed = Refusal(500, "setup_failed", f"set-up failed: {type(error).__name__}")
+            await self._refuse(offered.session, opening, sockets, failed)
+            return None
+        parties = Parties(assigned, [leg.role for leg in opening.legs])
+        live = Live(call, parties, {opening.recording_id: key}, sockets, group=group)
+        if group:
+            self._groups.remember(group, call.id)
+        self._record(live, offered)
+        return live
+
+    def _record(self, live: Live, offered: Offered) -> None:
+        """Hand a call that is set up to the media worker, and answer its session."""
+        opening = live.call.opening
+        self._running.add(live)
+        self._metrics.calls_now.set(len(self._running))
+        self._tell(live.call.plan(live.key, str(self._store.folder(opening))), live.handles())
+        if cause := self._sessions.ended_early(offered.session):
+            self._hang_up(live, cause)
+            return
+        chosen = voices(offered.streams)
+        lines = [Line(stream.index, leg, stream.label) for leg, stream in enumerate(chosen)]
+        self._sessions.enter(live, offered, lines, opening.started_ns)
+        self._metrics.setup.observe((time.monotonic_ns() - opening.started_ns) / 1e9)
+
+    def _attach(self, live: Live, offered: Offered) -> None:
+        """A further session of a running call: the other side of a pair, or what follows a transfer."""
+        assigned = self.assign(offered.metadata, [stream.label for stream in voices(offered.streams)])
+        follows, live.ending = live.ending is not None, None
+        if live.waiting:
+            live.waiting.cancel()
+        live.call.note((*offered.notes, *assigned.notes))
+        now = time.monotonic_ns()
+        lines: list[Line] = []
+        for place, stream in enumerate(voices(offered.streams)):
+            wanted = live.parties.role(assigned.roles[place])
+            taken = {line.leg for line in lines}
+            free = [leg for leg in range(len(live.call.legs)) if leg not in taken] if follows else []
+            free.sort(key=lambda leg: live.role(leg) is not wanted)
+            leg = free[0] if free else self._lines.join(live, stream, offered.flow.local[0])
+            if leg is not None:
+                lines.append(Line(stream.index, leg, stream.label))
+        if follows:
+            live.parties.begin_segment(assigned)
+            self._spawn(self._segments.turn(live, now))
+        else:
+            live.parties.join(assigned, live.role(len(live.call.legs) - 1))
+            live.call.segment.participants = live.parties.participants
+            self._spawn(self._segments.save(live))
+        self._sessions.enter(live, offered, lines, now)
+
+    def _opening(self, offered: Offered) -> tuple[Opening, roles.Assignment]:
+        chosen = voices(offered.streams)
+        assigned = self.assign(offered.metadata, [stream.label for stream in chosen])
+        opening = Opening(
+            call_id=new_id(),
+            segment_id=new_id(),
+            recording_id=new_id(),
+            started_ns=time.monotonic_ns(),
+            started_utc_ns=time.time_ns(),
+            direction=assigned.direction,
+            participants=assigned.participants,
+            legs=tuple(leg_plan(stream, assigned.roles[place]) for place, stream in enumerate(chosen)),
+            notes=(*offered.notes, *assigned.notes),
+        )
+        return opening, assigned
+
+    def _check_room(self, streams: Sequence[Stream]) -> None:
+        """Raises Refusal when a call could not be recorded to its end."""
+        if not voices(streams):
+            raise Refusal(488, "no_codec", "the client offered no audio that can be recorded")
+        if refusal := self._room.refusal(self.running()):
+            raise refusal
+
+    async def _refuse(
+        self, session: SessionId, opening: Opening, sockets: Sequence[socket.socket], error: Refusal
+    ) -> None:
+        """Answer at once; the record of the refused call may fail with the disk that refused it."""
+        self._sessions.refuse(session, error.status)
+        self._metrics.refused.labels(error.kind).inc()
+        self._metrics.calls_ended.labels("not_recorded").inc()
+        log.warning("call %s was refused with %d: %s", opening.call_id, error.status, error)
+        for each in sockets:
+            self._ports.release(each)
+        try:
+            await self._store.put(refused(opening, str(error)))
+        except Exception:
+            log.exception("the refusal of call %s could not be stored", opening.call_id)
+
+
+def _group(metadata: Metadata | None) -> str | None:
+    return metadata.group_id if metadata else None
