@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -74,13 +72,17 @@ class Callers:
 
     def _plan(self, number: int) -> Plan:
         load, form = self._load, self._load.format
-        parties = (Party(f"+1555{1_000_000 + number}", f"Caller {number}"), Party(str(2000 + number), f"Agent {number}"))
-        legs = [
+        parties = (
+            Party(f"+1555{1_000_000 + number}", f"Caller {number}"),
+            Party(str(2000 + number), f"Agent {number}"),
+        )
+        caller, callee = (
             Leg(party, b"", str(place + 1), srtp=Srtp(load.suite, secret(place)) if load.suite else None)
             for place, party in enumerate(parties)
-        ]  # fmt: skip
+        )
         return Plan(
-            *legs,
+            caller,
+            callee,
             seconds=0,
             codec=load.codec,
             clock_rate=form.clock_rate,
@@ -97,5 +99,3 @@ class Callers:
             return
         if dialog := self._dialogs.get(message.get("call-id")):
             dialog.receive(message)
-
-

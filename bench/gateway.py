@@ -115,7 +115,7 @@ class Gateway:
         return self._process.pid
 
     def metrics(self) -> Metrics:
-        with urllib.request.urlopen(f"http://{HOST}:{self._metrics_port}/metrics", timeout=30) as answer:  # noqa: S310
+        with urllib.request.urlopen(f"http://{HOST}:{self._metrics_port}/metrics", timeout=30) as answer:
             text = answer.read().decode()
         samples: dict[str, float] = {}
         buckets: dict[str, dict[float, float]] = {}
@@ -126,8 +126,8 @@ class Gateway:
                     buckets.setdefault(family.name, {})[float(sample.labels["le"])] = sample.value
         return Metrics(samples, buckets)
 
-    def command(self, *words: str) -> Json | list[Json]:
-        """What a `hushtap` command prints as JSON."""
+    def command(self, *words: str) -> list[Json]:
+        """What a `hushtap` command that lists prints as JSON."""
         ended = subprocess.run(
             [sys.executable, "-m", "gateway", "--config", str(self._config), *words, "--json"],
             env=self._environment(),
@@ -137,7 +137,7 @@ class Gateway:
         )
         if ended.returncode > 1:
             raise GatewayError(f"hushtap {words[0]} ended with {ended.returncode}: {ended.stderr.strip()}")
-        printed: Json | list[Json] = json.loads(ended.stdout)
+        printed: list[Json] = json.loads(ended.stdout)
         return printed
 
     def _stop(self) -> None:
@@ -159,10 +159,14 @@ def check_limits(calls: int) -> None:
     """Raises GatewayError when this machine's limits have no room for so many calls."""
     needed, (_, most) = DESCRIPTORS_PER_CALL * calls + 200, resource.getrlimit(resource.RLIMIT_NOFILE)
     if most != resource.RLIM_INFINITY and most < needed:
-        raise GatewayError(f"{most:,} open files a process, {calls:,} calls need {needed:,}: raise `ulimit -Hn`")
+        raise GatewayError(
+            f"{most:,} open files a process, {calls:,} calls need {needed:,}: raise `ulimit -Hn`"
+        )
     if PORTS_PER_CALL * calls > HIGHEST_PORT - LOWEST_PORT:
         room = (HIGHEST_PORT - LOWEST_PORT) // PORTS_PER_CALL
-        raise GatewayError(f"ports {LOWEST_PORT} to {HIGHEST_PORT} have room for {room:,} calls, not {calls:,}")
+        raise GatewayError(
+            f"ports {LOWEST_PORT} to {HIGHEST_PORT} have room for {room:,} calls, not {calls:,}"
+        )
 
 
 def _free_port() -> int:

@@ -127,7 +127,7 @@ def _with_keys(samples: Samples, rate: int) -> Samples:
     rows, columns = KEY_FREQUENCIES
     for number, at in enumerate(range(rate, len(samples) - len(time), KEY_SECONDS * rate)):
         pair = (rows[number % len(rows)], columns[number % len(columns)])
-        tone = sum(np.sin(2 * np.pi * frequency * time) for frequency in pair)
+        tone = np.sin(2 * np.pi * np.outer(pair, time)).sum(axis=0)
         pressed[at : at + len(time)] = (32_767 * KEY_LEVEL * tone).astype(np.int16)
     return pressed
 
@@ -157,7 +157,8 @@ def _cut(octets: bytes, size: int) -> Iterator[bytes]:
 
 
 def _encode(form: Format, samples: Samples, options: dict[str, str]) -> Iterator[bytes]:
-    encoder = av.AudioCodecContext.create(form.encoder, "w")
+    encoder = av.CodecContext.create(form.encoder, "w")
+    assert isinstance(encoder, av.AudioCodecContext)
     encoder.sample_rate, encoder.layout, encoder.format = form.sample_rate, "mono", av.AudioFormat("s16")
     encoder.bit_rate, encoder.options = OPUS_BITS, options
     encoder.open()

@@ -53,7 +53,9 @@ def _used(pid: int) -> float:
         ]
     except (FileNotFoundError, ProcessLookupError):
         return 0.0
-    user, system, *ended = (int(fields[place]) / TICKS for place in (USER, SYSTEM, CHILDREN_USER, CHILDREN_SYSTEM))
+    user, system, *ended = (
+        int(fields[place]) / TICKS for place in (USER, SYSTEM, CHILDREN_USER, CHILDREN_SYSTEM)
+    )
     return max(sum(threads) / NS, user + system) + sum(ended)
 
 

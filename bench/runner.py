@@ -121,9 +121,7 @@ class Run:
         then, ended = processes.by_process(pid), time.monotonic()
         last = sender.report()
         cpu = {name: seconds - used.get(name, 0.0) for name, seconds in then.items()}
-        return _Measured(
-            Window(ended - began, cpu), last.late_ms, last.cpu_seconds - first.cpu_seconds
-        )
+        return _Measured(Window(ended - began, cpu), last.late_ms, last.cpu_seconds - first.cpu_seconds)
 
     async def _tear_down(self) -> Taken:
         await asyncio.sleep(QUIET_SECONDS)

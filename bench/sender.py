@@ -105,9 +105,8 @@ class Sender:
         while True:
             due = began + number * SLICE_NS
             while (left := due - time.monotonic_ns()) > 0:
-                if poll.poll(left / 1e6):
-                    if not self._hear():
-                        return
+                if poll.poll(left / 1e6) and not self._hear():
+                    return
             self._late_ns.append(time.monotonic_ns() - due)
             if number % self._traffic.phases == 0:
                 self._playing = self._wanted

@@ -13,11 +13,14 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
+import numpy.typing as npt
 from pylibsrtp import Policy, Session
 
 from bench.load import KEY_MS, KEY_SECONDS, ROLES, Ints, Load, Octets, clip
 
 SLICE_MS = 5
+Bools = npt.NDArray[np.bool_]
+
 HEADER_BYTES = 12
 # RFC 3550 section 5.1
 HEADER = np.dtype(
@@ -50,8 +53,8 @@ class Batch:
     def __len__(self) -> int:
         return len(self.legs)
 
-    def take(self, rows: object) -> Batch:
-        return Batch(self.legs[rows], self.headers[rows], self.payloads[rows], self.lengths[rows])  # type: ignore[index]
+    def take(self, rows: Bools) -> Batch:
+        return Batch(self.legs[rows], self.headers[rows], self.payloads[rows], self.lengths[rows])
 
     @classmethod
     def joined(cls, batches: Sequence[Self]) -> Batch:
@@ -131,7 +134,8 @@ class Traffic:
         turn = packet * self._load.ptime_ms // (1000 * MUTE_SECONDS) + legs // 2
         silent = (legs % 2 == 1) & (legs // 2 * 37 % 100 < 100 * self._load.muted) & (turn % 2 == 1)
         self._skipped[legs[silent]] += 1
-        return legs[~silent]
+        speaking: Ints = legs[~silent]
+        return speaking
 
     def _press(self, packet: int, batch: Batch) -> Batch:
         """Put the packets of an event in the place of audio where a key is down (RFC 4733 section 2.3)."""

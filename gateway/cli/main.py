@@ -28,6 +28,7 @@ COMMANDS = {
     "keys": "keys",
     "sip-user": "sip_user",
     "reindex": "reindex",
+    "bench": "bench",
 }
 
 

@@ -1,0 +1,76 @@
+"""What `hushtap bench` does with its options."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.console import Console
+
+from bench import report, suite
+from bench.figures import Course, Figures
+from bench.floor import FloorError
+from bench.gateway import GatewayError
+from bench.load import Load, LoadError
+from bench.runner import run as measure
+from gateway.cli.errors import CannotRun
+from gateway.demo.client import ClientError
+
+RESULTS = Path(__file__).with_name("results")
+CALLS = 100  # of a single run, where nothing is said
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """One run, or the suite; 1 when a packet was lost, or a recording is not authentic."""
+    say = Console(stderr=True, soft_wrap=True).print if sys.stderr.isatty() else _silent
+    try:
+        course = _course(arguments)
+        if arguments.json:
+            figures = one(course, say)
+            print(json.dumps(figures.summary()))
+            return _status(figures)
+        rows = [suite.Row("as asked for", course)] if arguments.calls else suite.rows(course)
+        measured = suite.measure(rows, lambda each: one(each, say), say)
+    except (FloorError, GatewayError, LoadError, ClientError) as error:
+        raise CannotRun(str(error)) from error
+    except ImportError as error:
+        raise CannotRun(f"the benchmark needs a package that is not installed: {error.name}") from error
+    report.show(measured, Console(soft_wrap=True))
+    for path in report.write(measured, arguments.output or RESULTS):
+        say(str(path))
+    return max(_status(each.figures) for each in measured)
+
+
+def one(course: Course, say: Callable[[str], None]) -> Figures:
+    """One run in a folder that is gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="hushtap-bench-") as folder:
+        return asyncio.run(measure(course, Path(folder), say))
+
+
+def _course(arguments: argparse.Namespace) -> Course:
+    load = Load(
+        codec=arguments.codec,
+        ptime_ms=arguments.ptime,
+        sound="noise" if arguments.noise else "speech",
+        loss=arguments.loss,
+        jitter_ms=arguments.jitter,
+        muted=arguments.muted,
+        keys=arguments.keys,
+        suite=suite.SRTP if arguments.srtp else "",
+    )
+    return Course(
+        arguments.calls or CALLS, arguments.seconds, load, arguments.pairs, arguments.rate, arguments.inband
+    )
+
+
+def _status(figures: Figures) -> int:
+    return 1 if figures.taken.missing or figures.taken.wrong else 0
+
+
+def _silent(text: str) -> None:
+    """Nobody looks."""
