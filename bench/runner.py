@@ -20,7 +20,7 @@ from bench.callers import Callers, Standing
 from bench.figures import Course, Figures, Percentiles, Taken, Window
 from bench.floor import Floor
 from bench.gateway import Gateway, GatewayError, Metrics, check_limits
-from bench.sending import Sending
+from bench.sending import Sending, Sent
 
 HOLD_BACK_SECONDS = 5.0  # as by default
 FILL_SECONDS = HOLD_BACK_SECONDS + 1.5  # until what is committed in a second is what came in a second
@@ -93,7 +93,7 @@ class Run:
             self._to_gateway.add(call.legs)
             self._standing.append(call)
 
-        await _at_rate(self._course.rate, map(one, range(len(self._standing), count)))
+        await at_rate(self._course.rate, map(one, range(len(self._standing), count)))
         await asyncio.sleep(FILL_SECONDS)
         return processes.resident_bytes(self._gateway.pid)
 
@@ -126,24 +126,8 @@ class Run:
     async def _tear_down(self) -> Taken:
         await asyncio.sleep(QUIET_SECONDS)
         sent = self._to_gateway.report()
-        await _at_rate(2 * self._course.rate, map(self._callers.tear_down, self._standing))
-        deadline = time.monotonic() + SETTLE_SECONDS
-        while self._gateway.metrics()["calls_recording"]:
-            if time.monotonic() > deadline:
-                raise GatewayError(f"calls were not stored {SETTLE_SECONDS:g} s after their end")
-            await asyncio.sleep(POLL_SECONDS)
-        calls = self._gateway.command("calls")
-        verdicts = self._gateway.command("verify", "--all")
-        legs = [leg for call in calls for leg in call["legs"]]
-        return Taken(
-            delivered=sum(sent.made) - sum(sent.lost) - sent.failed,
-            packets=sum(leg["packets"] for leg in legs),
-            lost=sum(leg["lost"] for leg in legs),
-            late=sum(leg["late"] for leg in legs),
-            stored_seconds=sum(leg["seconds"] for leg in legs),
-            wrong=sum(not verdict["ok"] for verdict in verdicts),
-            states=dict(Counter(call["state"] for call in calls)),
-        )
+        await at_rate(2 * self._course.rate, map(self._callers.tear_down, self._standing))
+        return await read_back(self._gateway, sent)
 
 
 async def run(course: Course, folder: Path, say: Say = lambda _: None) -> Figures:
@@ -178,7 +162,7 @@ def _watched(windows: Sequence[_Measured]) -> dict[str, float]:
     }  # fmt: skip
 
 
-async def _at_rate(rate: float, steps: Iterable[Awaitable[None]]) -> None:
+async def at_rate(rate: float, steps: Iterable[Awaitable[None]]) -> None:
     """Begin so many a second; return when all have ended."""
     loop = asyncio.get_running_loop()
     began, tasks = loop.time(), []
@@ -186,3 +170,24 @@ async def _at_rate(rate: float, steps: Iterable[Awaitable[None]]) -> None:
         await asyncio.sleep(began + number / rate - loop.time())
         tasks.append(asyncio.ensure_future(step))
     await asyncio.gather(*tasks)
+
+
+async def read_back(gateway: Gateway, sent: Sent) -> Taken:
+    """When all calls are stored, what is in them beside what was sent."""
+    deadline = time.monotonic() + SETTLE_SECONDS
+    while gateway.metrics()["calls_recording"]:
+        if time.monotonic() > deadline:
+            raise GatewayError(f"calls were not stored {SETTLE_SECONDS:g} s after their end")
+        await asyncio.sleep(POLL_SECONDS)
+    calls = gateway.command("calls")
+    verdicts = gateway.command("verify", "--all")
+    legs = [leg for call in calls for leg in call["legs"]]
+    return Taken(
+        delivered=sum(sent.made) - sum(sent.lost) - sent.failed,
+        packets=sum(leg["packets"] for leg in legs),
+        lost=sum(leg["lost"] for leg in legs),
+        late=sum(leg["late"] for leg in legs),
+        stored_seconds=sum(leg["seconds"] for leg in legs),
+        wrong=sum(not verdict["ok"] for verdict in verdicts),
+        states=dict(Counter(call["state"] for call in calls)),
+    )
