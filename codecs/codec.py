@@ -47,8 +47,10 @@ class Codec:
     sample_rate: int = 8000  # of the decoded audio, Hz
     channels: int = 1  # as stored; decoders give mono
     bits: int = 0  # of one coded sample; 0 where there is no such number
-    # Octets of one frame. Payloads of whole frames may stand one after the other; with 0 none may.
-    frame: int = 0
+    # Octets of a frame and the RTP clock ticks it lasts: a payload may be cut between two. Where there is one kind,
+    # payloads of whole frames may stand one after the other; of several a payload holds the last that divides its size.
+    frames: tuple[tuple[int, int], ...] = ()
+    linked: bool = False  # a payload may say again what the one before it said: it falls with that one
     heads: int = 0  # first octets of a payload that tell how long it lasts
     parameters: str = ""  # of the fmtp, those that change the payload
 

@@ -38,7 +38,7 @@ def _g722() -> Codec:
         decoder=decoder,
         sample_rate=16_000,
         bits=4,
-        frame=1,
+        frames=((1, 1),),
     )
 
 
@@ -55,7 +55,7 @@ def _gsm() -> Codec:
         private=sound_description(b"agsm", 8000),
         durations=lambda sizes, heads: sizes // GSM_BYTES * GSM_SAMPLES,
         decoder=decoder,
-        frame=GSM_BYTES,
+        frames=((GSM_BYTES, GSM_SAMPLES),),
     )
 
 
@@ -67,7 +67,7 @@ def _g729() -> Codec:
         private=wave_format(0x0083, 8000, 1000, G729_BYTES, 0),
         durations=_g729_durations,
         decoder=_G729Decoder,
-        frame=G729_BYTES,
+        frames=((G729_BYTES, G729_SAMPLES),),
     )
 
 
@@ -104,6 +104,7 @@ def _ilbc() -> Codec:
         private=b"ILBC/8000/1",
         durations=_ilbc_durations,
         decoder=_IlbcDecoder,
+        frames=(ILBC_20, ILBC_30),
     )
 
 

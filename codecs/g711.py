@@ -61,7 +61,7 @@ def codec(name: str, tag: int, law: Law) -> Codec:
         durations=lambda sizes, heads: sizes,
         decoder=lambda: law,
         bits=8,
-        frame=1,
+        frames=((1, 1),),
     )
 
 

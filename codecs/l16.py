@@ -39,7 +39,7 @@ def codec(rate: int, channels: int) -> Codec:
         sample_rate=rate,
         channels=channels,
         bits=16,
-        frame=octets,
+        frames=((octets, 1),),
     )
 
 

@@ -63,4 +63,7 @@ class OpusDecoder:
 
 
 # RFC 7587 section 7: the clock is that of 48 kHz and the channels are two, whatever a packet holds.
-CODECS = (Codec("OPUS", RATE, OPUS, HEADER, durations, OpusDecoder, RATE, channels=2, heads=HEADS),)
+# RFC 6716 section 4.2.5: a packet may hold a copy of the one before it, at a lower rate.
+CODECS = (
+    Codec("OPUS", RATE, OPUS, HEADER, durations, OpusDecoder, RATE, channels=2, linked=True, heads=HEADS),
+)

@@ -95,7 +95,7 @@ class Engine:
 
     def _obey(self, command: Command, now: int) -> None:
         if isinstance(command, Open):
-            call = LiveCall(command, self._table, self._entropy, now)
+            call = LiveCall(command, self._table, self._entropy, self._settings.rules, now)
             self._calls[command.call_id] = call
             min(self._slices, key=len)[command.call_id] = call
             self._by_leg |= {leg.number: (call, index) for index, leg in enumerate(call.legs)}

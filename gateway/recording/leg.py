@@ -10,6 +10,7 @@ import numpy as np
 
 from gateway.codecs.codec import Codec
 from gateway.recording.model import UNIT_NS, UNITS_PER_SECOND, LegReport, Role
+from gateway.recording.pieces import Pieces, by_kind
 from gateway.redaction.holdback import Rings
 from gateway.redaction.timeline import Span, Timeline
 from gateway.rtp.clock import LegClock
@@ -37,22 +38,31 @@ class Placed:
 class LiveLeg:
     """Takes a leg's packets out of the hold-back, in order, once they may be kept."""
 
-    def __init__(self, table: LegTable, number: int, role: Role, codec: Codec, started_ns: int) -> None:
+    def __init__(
+        self, table: LegTable, number: int, role: Role, codec: Codec, started_ns: int, guard_ns: int
+    ) -> None:
         self.role = role
         self.number = number
-        self.redacted = Timeline()  # tones
+        self.cut = Timeline()  # call times of which nothing is kept, besides tones; an open span ends FOREVER
+        self.shut = Timeline()  # call times at which packets that arrive are not kept
+        self.mask = Timeline()  # tones, with their guards
+        self.reached = 0  # call time up to which audio has been committed
+        self.borders: tuple[int, ...] = ()  # call times that no block lies across
         self.event_rates: dict[int, int] = {}  # Hz, by payload type; those not named have the audio's
         self.paused = Timeline()
         self.paused_since: int | None = None  # of a pause that is open
-        self.cuts: tuple[int, ...] = ()  # call times that no block lies across
         self._table = table
         self._started_ns = started_ns
+        self._guard = -(-guard_ns // UNIT_NS)
         self._clock = LegClock(started_ns)
         self._codec = codec
         self._rate = codec.clock_rate  # of the packets last placed
         self._tones: list[Tone] = []
         self._shift_ns: int | None = None  # from RTP time to call time, as last committed
         self._begun = False  # whether the present stream has a first packet, before which nothing is lost
+        self._last: tuple[int, bool] | None = (
+            None  # of the last packet: its call time, whether it was shut out
+        )
         self._units = 0
 
     def hear(self, tone: Tone) -> None:
@@ -62,13 +72,15 @@ class LiveLeg:
         """Keep nothing from a call time on."""
         if self.paused_since is None:
             self.paused_since = at
+        self.cut = self.shut = self._paused(FOREVER)
 
     def resume(self, at: int) -> None:
         self.paused, self.paused_since = self._paused(at), None
+        self.cut = self.shut = self.paused
 
     def redactions(self, until: int) -> Iterator[tuple[Span, str]]:
         """What is not kept, and why; a pause that is open ends at `until`."""
-        yield from ((span, "dtmf") for span in self.redacted.spans)
+        yield from ((span, "dtmf") for span in self.mask.spans)
         yield from ((span, "src") for span in self._paused(until).spans)
 
     def _paused(self, until: int) -> Timeline:
@@ -165,8 +177,8 @@ class LiveLeg:
 
     def _rates(self, kinds: Octets) -> Ints:
         rates = np.empty(len(kinds), np.int64)
-        for kind, mine in _by_kind(kinds):
-            rates[mine] = self._table.codec(self.number, kind).clock_rate
+        for kind, mine in by_kind(kinds):
+            rates[mine] = self._codec_of(kind).clock_rate
         return rates
 
     def _mask(self, limit: int) -> None:
@@ -174,54 +186,68 @@ class LiveLeg:
         if self._shift_ns is None or not self._tones:
             return
         mine = [tone for tone in self._tones if tone.slot < limit]
-        self.redacted |= Timeline.of(self._span(tone, self._shift_ns) for tone in mine)
+        self.mask |= Timeline.of(self._span(tone, self._shift_ns) for tone in mine)
         committed = int(self._table.committed[self.number])
         self._tones = [tone for tone in self._tones if tone.slot >= committed]
 
     def _span(self, tone: Tone, shift_ns: int) -> Span:
-        """An event's timestamps follow the audio's clock; its duration may be told in that of its own format."""
+        """A tone with its guards: its timestamps follow the audio's clock, its duration perhaps that of its format."""
         begins = tone.start * NS_PER_SECOND // self._rate + shift_ns
         lasts = tone.ticks * NS_PER_SECOND // self.event_rates.get(tone.payload_type, self._rate)
-        start = max(0, begins // UNIT_NS)
-        return Span(start, max((begins + lasts) // UNIT_NS, start + 1))
+        start = max(0, begins // UNIT_NS - self._guard)
+        return Span(start, max(-(-(begins + lasts) // UNIT_NS) + self._guard, start + 1))
 
     def _blocks(
         self, rings: Rings, cells: Ints, times: Ints, lengths: Ints, joints: Ints, end: int
     ) -> list[Placed]:
         kinds, sizes = rings.kind[cells], rings.size[cells].astype(np.int64)
-        keep = (
-            ~self.redacted.touches(times, times + lengths)
-            & (times >= 0)
-            & (times + lengths <= end)
-            & (sizes > 0)
-        )
-        paused = self._paused(FOREVER)
-        if paused.spans:
+        packets = Pieces(cells, np.zeros_like(cells), sizes, times, lengths, joints, kinds)
+        shut = np.zeros(len(cells), np.bool_)
+        if self.shut.spans:
             came = (rings.arrival[cells] - self._started_ns) // UNIT_NS
-            keep &= ~paused.touches(times, times + lengths) & ~paused.touches(came, came + 1)
-        if not keep.any():
+            shut = self.shut.touches(came, came + 1)
+        kept = self._kept(packets, shut, (times >= 0) & (times + lengths <= end) & (sizes > 0))
+        if not len(kept):
             return []
-        if not keep.all():
-            cells, times, lengths, joints = cells[keep], times[keep], lengths[keep], joints[keep]
-            sizes, kinds = sizes[keep], kinds[keep]
-        self._units += int(lengths.sum())
-        self._codec = self._table.codec(self.number, int(kinds[-1]))
-        octets = _gather(rings, cells, sizes)
-        ends = np.cumsum(sizes)
-        starts = _block_starts(times, lengths, kinds, joints, self.cuts)
-        stops = np.append(starts[1:], len(cells)) - 1
-        begins = ends[starts] - sizes[starts]
+        self._units += int(kept.lengths.sum())
+        self.reached = max(self.reached, int((kept.times + kept.lengths).max()))
+        self._codec = self._codec_of(int(kept.kinds[-1]))
+        octets = kept.octets(rings)
+        ends = np.cumsum(kept.sizes)
+        starts = _block_starts(kept, self.borders)
+        stops = np.append(starts[1:], len(kept)) - 1
+        begins = ends[starts] - kept.sizes[starts]
         return [
-            Placed(self._table.codec(self.number, kind), time, octets[begin:stop], units)
+            Placed(self._codec_of(kind), time, octets[begin:stop], units)
             for kind, time, begin, stop, units in zip(
-                kinds[starts].tolist(),
-                times[starts].tolist(),
+                kept.kinds[starts].tolist(),
+                kept.times[starts].tolist(),
                 begins.tolist(),
                 ends[stops].tolist(),
-                np.add.reduceat(lengths, starts).tolist(),
+                np.add.reduceat(kept.lengths, starts).tolist(),
                 strict=True,
             )
         ]
+
+    def _kept(self, packets: Pieces, shut: Bools, keep: Bools) -> Pieces:
+        """What is kept of the packets that `keep` picks, less those that came while the leg was `shut`."""
+        times, stops = packets.times, packets.times + packets.lengths
+        last_time, last_shut = self._last or (times[0], False)
+        since = np.minimum(np.append(last_time, times[:-1]), times - packets.lengths)
+        shut_before = np.append(last_shut, shut[:-1])
+        self._last = int(times[-1]), bool(shut[-1])
+        first, last = int(since.min()), int(stops.max())
+        gone = self.cut.reaching(first, last) | self.mask.reaching(first, last)
+        keep &= ~shut
+        for kind, mine in by_kind(packets.kinds):
+            if self._codec_of(kind).linked:  # the first packet after one that is not kept falls, too
+                keep[mine] &= ~(gone.touches(since, stops) | shut_before)[mine]
+        if not keep.all():
+            packets = packets.take(keep)
+        return packets.outside(gone, self._codec_of) if gone.spans else packets
+
+    def _codec_of(self, kind: int) -> Codec:
+        return self._table.codec(self.number, kind)
 
     def _lengths(self, rings: Rings, cells: Ints) -> tuple[Ints, Ints]:
         """How long packets last, in units and at least one, and how they join to what follows.
@@ -231,40 +257,27 @@ class LiveLeg:
         """
         kinds, sizes = rings.kind[cells], rings.size[cells].astype(np.int64)
         lengths, joints = np.empty(len(cells), np.int64), np.empty(len(cells), np.int64)
-        for kind, mine in _by_kind(kinds):
-            codec = self._table.codec(self.number, kind)
+        for kind, mine in by_kind(kinds):
+            codec = self._codec_of(kind)
             heads = rings.payload[cells[mine], : codec.heads] if codec.heads else NO_HEADS
             ticks = codec.durations(sizes[mine], heads)
             lengths[mine] = np.maximum(1, -(-ticks * UNITS_PER_SECOND // codec.clock_rate))
-            joints[mine] = int(codec.clock_rate != UNITS_PER_SECOND) if codec.frame else ALONE
-            if codec.frame > 1:
-                joints[mine] = np.where(sizes[mine] % codec.frame, ALONE, joints[mine])
+            joints[mine] = ALONE
+            if len(codec.frames) == 1:
+                cut_short = sizes[mine] % codec.frames[0][0] > 0
+                joints[mine] = np.where(cut_short, ALONE, int(codec.clock_rate != UNITS_PER_SECOND))
         return lengths, joints
 
 
-def _by_kind(kinds: Octets) -> Iterator[tuple[int, slice | Bools]]:
-    """Each kind among some packets, and which they are; nearly always there is one."""
-    if (kinds == kinds[0]).all():
-        yield int(kinds[0]), slice(None)
-    else:
-        yield from ((kind, kinds == kind) for kind in np.unique(kinds).tolist())
-
-
-def _gather(rings: Rings, cells: Ints, sizes: Ints) -> bytes:
-    """The payloads of some cells, one after the other."""
-    if (sizes == sizes[0]).all():
-        return rings.payload[cells, : int(sizes[0])].tobytes()
-    wide = rings.payload[cells]
-    return wide[np.arange(wide.shape[1]) < sizes[:, None]].tobytes()
-
-
-def _block_starts(times: Ints, lengths: Ints, kinds: Octets, joints: Ints, cuts: Sequence[int]) -> Ints:
-    """Where blocks begin: at each break of time or codec, at each cut, and as often as 100 ms ask for between."""
-    broken = np.ones(len(times), np.bool_)
+def _block_starts(pieces: Pieces, borders: Sequence[int]) -> Ints:
+    """Where blocks begin: at each break of time or codec, at each border, and as often as 100 ms ask for between."""
+    times, lengths, kinds = pieces.times, pieces.lengths, pieces.kinds
+    broken = pieces.offsets > 0
+    broken[0] = True
     off = np.abs(times[1:] - times[:-1] - lengths[:-1])
-    broken[1:] = (off > joints[:-1]) | (kinds[1:] != kinds[:-1])
-    for cut in cuts:
-        broken[1:] |= (times[:-1] < cut) & (times[1:] >= cut)
+    broken[1:] |= (off > pieces.joints[:-1]) | (kinds[1:] != kinds[:-1])
+    for border in borders:
+        broken[1:] |= (times[:-1] < border) & (times[1:] >= border)
     runs = np.flatnonzero(broken)
     into = np.arange(len(times)) - np.repeat(runs, np.diff(np.append(runs, len(times))))
     broken |= into % max(1, BLOCK_UNITS // int(lengths.max())) == 0

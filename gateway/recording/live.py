@@ -19,6 +19,7 @@ from gateway.recording.messages import (
 )
 from gateway.recording.model import UNIT_NS, UNITS_PER_SECOND, LegReport, Redaction, Role
 from gateway.recording.output import Entropy, Identity, Output
+from gateway.redaction.rules import Rules
 from gateway.rtp.sequence import LegTable
 from gateway.rtp.suites import MasterKey
 from gateway.storage.container import Chapter
@@ -32,8 +33,9 @@ UNREADABLE_PACKETS = 25
 class LiveCall:
     """Commits a call; what its methods yield is to be appended to its files."""
 
-    def __init__(self, plan: Open, table: LegTable, entropy: Entropy, now: int) -> None:
+    def __init__(self, plan: Open, table: LegTable, entropy: Entropy, rules: Rules, now: int) -> None:
         self.plan = plan
+        self.rules = rules
         self.awaited_ns = now  # media is awaited since: the opening, or the end of a hold
         self.finish_at: int | None = None  # ns, once the call has ended
         self.held = plan.held
@@ -67,8 +69,10 @@ class LiveCall:
 
     def _leg(self, plan: LegPlan) -> LiveLeg:
         number = self._table.open(*_formats(plan))
-        leg = LiveLeg(self._table, number, plan.role, _preferred(plan), self.plan.started_ns)
-        leg.cuts = tuple(output.start for output in self._outputs[1:])
+        leg = LiveLeg(
+            self._table, number, plan.role, _preferred(plan), self.plan.started_ns, self.rules.guard_ns
+        )
+        leg.borders = tuple(output.start for output in self._outputs[1:])
         self._fit(leg, plan)
         return leg
 
@@ -99,7 +103,7 @@ class LiveCall:
         self._at_split[before.identity.recording_id] = tuple(leg.report() for leg in self.legs)
         self._outputs.append(Output(identity, 1, before.stop, self._formats, self._entropy))
         for leg in self.legs:
-            leg.cuts = (*leg.cuts, before.stop)
+            leg.borders = (*leg.borders, before.stop)
 
     def pause(self, roles: Sequence[Role], at_ns: int) -> None:
         for leg in self.legs:

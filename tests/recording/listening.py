@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import cycle
 
-from gateway.codecs.registry import by_name
+from gateway.codecs.registry import Codec, by_name
 from gateway.recording.leg import FOREVER, LiveLeg, Placed
 from gateway.recording.model import LegReport, Role
+from gateway.redaction.timeline import Timeline
 from gateway.rtp.sequence import LegTable
 from tests.recording.simulation import HOLD_BACK, MS, SECOND, Datagram, batch
 
 STARTED = 100 * SECOND
 CODECS = {8: by_name("PCMA", 8000), 0: by_name("PCMU", 8000)}
 EVENTS = frozenset({101})
+NOTHING = Timeline()
 
 
 @dataclass
@@ -24,6 +26,7 @@ class Heard:
 
     blocks: list[Placed] = field(default_factory=list)
     faults: Counter[str] = field(default_factory=Counter)
+    reached: int = 0
     report: LegReport = field(default_factory=lambda: LegReport(Role.EXTERNAL, "PCMA"))
 
     @property
@@ -42,12 +45,20 @@ class Heard:
 
 
 def listen(
-    datagrams: Iterable[Datagram], ticks: Sequence[int] = (100 * MS,), table: LegTable | None = None
+    datagrams: Iterable[Datagram],
+    ticks: Sequence[int] = (100 * MS,),
+    table: LegTable | None = None,
+    *,
+    codecs: Mapping[int, Codec] = CODECS,
+    cut: Timeline = NOTHING,
+    shut: Timeline = NOTHING,
+    guard_ns: int = 0,
 ) -> Heard:
     """One leg until its last datagram has waited; `ticks` (ns) are gone through again and again."""
     table = table or LegTable(4, HOLD_BACK + 2 * SECOND)
-    number = table.open(CODECS, EVENTS)
-    leg = LiveLeg(table, number, Role.EXTERNAL, CODECS[8], STARTED)
+    number = table.open(codecs, EVENTS)
+    leg = LiveLeg(table, number, Role.EXTERNAL, next(iter(codecs.values())), STARTED, guard_ns)
+    leg.cut, leg.shut = cut, shut
     queue = sorted(datagrams, key=lambda datagram: datagram.arrival)
     heard, now, at = Heard(), 0, 0
     lengths = cycle(ticks)
@@ -64,7 +75,7 @@ def listen(
         at = stop
         heard.blocks += leg.commit(STARTED + now - HOLD_BACK, FOREVER)
     heard.blocks += leg.commit(STARTED + now, FOREVER)
-    heard.report = leg.report()
+    heard.report, heard.reached = leg.report(), leg.reached
     heard.faults["stray"] += table.close(number)
     heard.faults = +heard.faults
     return heard

@@ -9,6 +9,7 @@ import pytest
 from gateway.recording.engine import Engine, EngineSettings
 from gateway.recording.messages import CallReport, Command, MediaStopped, Reformat, Refused
 from gateway.recording.model import LegReport, Role
+from gateway.redaction.rules import Rules
 from tests.recording.simulation import (
     HOLD_BACK,
     MS,
@@ -173,9 +174,11 @@ def test_telephone_events_are_never_stored_and_mask_what_is_beside_them() -> Non
     ]
     played = play(stream[:100] + tone + rest)
     (mask,) = played.finished.redactions
-    assert (mask.start, mask.end, mask.legs, mask.cause) == (16000, 16000 + 7 * 160, (Role.EXTERNAL,), "dtmf")
+    guard = Rules().guard_ns * 8 // MS
+    begins, ends = 16000 - guard, 16000 + 7 * 160 + guard
+    assert (mask.start, mask.end, mask.legs, mask.cause) == (begins, ends, (Role.EXTERNAL,), "dtmf")
     kept = played.audio(Role.EXTERNAL)
-    assert kept == audio[:16000] + audio[16000 + 7 * 160 :]
+    assert kept == audio[:begins] + audio[ends:]
     assert report(played, Role.EXTERNAL).lost == 0
 
 

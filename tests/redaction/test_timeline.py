@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -41,6 +43,32 @@ def test_touches_as_counted_unit_by_unit(timeline: Timeline, intervals: list[tup
     held = units(timeline)
     expected = [bool(held & set(range(start, start + length))) for start, length in intervals]
     assert timeline.touches(starts, stops).tolist() == expected
+
+
+@given(timelines, timelines)
+def test_difference(one: Timeline, two: Timeline) -> None:
+    assert units(one - two) == units(one) - units(two)
+
+
+@given(timelines, st.integers(-5, END), st.integers(1, 30))
+def test_reaching_gives_the_spans_that_an_interval_meets(timeline: Timeline, start: int, length: int) -> None:
+    met = [span for span in timeline.spans if span.start < start + length and span.stop > start]
+    assert timeline.reaching(start, start + length) == Timeline(tuple(met))
+
+
+@given(timelines, st.lists(st.tuples(st.integers(-5, END + 20), st.integers(1, 30)), max_size=20))
+def test_outside_as_counted_unit_by_unit(timeline: Timeline, intervals: list[tuple[int, int]]) -> None:
+    starts = np.array([start for start, _ in intervals], np.int64)
+    stops = np.array([start + length for start, length in intervals], np.int64)
+    pieces = list(zip(*(column.tolist() for column in timeline.outside(starts, stops)), strict=True))
+    assert pieces == sorted(pieces)
+    assert all(start < stop for _, start, stop in pieces)
+    held = units(timeline)
+    for number, (start, length) in enumerate(intervals):
+        left = [unit for which, begin, end in pieces if which == number for unit in range(begin, end)]
+        assert left == [unit for unit in range(start, start + length) if unit not in held]
+        of_it = [(begin, end) for which, begin, end in pieces if which == number]
+        assert all(end < begin for (_, end), (begin, _) in pairwise(of_it))
 
 
 def test_an_empty_span_is_no_span() -> None:
