@@ -24,8 +24,8 @@ class Coming:
     """What a run is to do."""
 
     rate: float  # calls a second
-    call_seconds: float  # of media
-    seconds: float  # for how long calls are set up
+    call_seconds: float = 4.0  # of media
+    seconds: float = 120.0  # for how long calls are set up
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,9 @@ from pathlib import Path
 from rich.console import Console
 
 from bench import report, suite
-from bench.figures import Course, Figures
+from bench.churn import Coming, Gone
+from bench.churn import run as measure_churn
+from bench.figures import Course, Figures, Taken
 from bench.floor import FloorError
 from bench.gateway import GatewayError
 from bench.load import Load, LoadError
@@ -33,23 +35,31 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.json:
             figures = one(course, say)
             print(json.dumps(figures.summary()))
-            return _status(figures)
+            return _status(figures.taken)
         rows = [suite.Row("as asked for", course)] if arguments.calls else suite.rows(course)
         measured = suite.measure(rows, lambda each: one(each, say), say)
+        gone = None if arguments.calls else come_and_go(Coming(arguments.rate), say)
     except (FloorError, GatewayError, LoadError, ClientError) as error:
         raise CannotRun(str(error)) from error
     except ImportError as error:
         raise CannotRun(f"the benchmark needs a package that is not installed: {error.name}") from error
-    report.show(measured, Console(soft_wrap=True))
-    for path in report.write(measured, arguments.output or RESULTS):
+    report.show(measured, gone, Console(soft_wrap=True))
+    for path in report.write(measured, gone, arguments.output or RESULTS):
         say(str(path))
-    return max(_status(each.figures) for each in measured)
+    return max(
+        _status(taken) for taken in [each.figures.taken for each in measured] + ([gone.taken] if gone else [])
+    )
 
 
 def one(course: Course, say: Callable[[str], None]) -> Figures:
     """One run in a folder that is gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="hushtap-bench-") as folder:
         return asyncio.run(measure(course, Path(folder), say))
+
+
+def come_and_go(coming: Coming, say: Callable[[str], None]) -> Gone:
+    with tempfile.TemporaryDirectory(prefix="hushtap-bench-") as folder:
+        return asyncio.run(measure_churn(coming, Path(folder), say))
 
 
 def _course(arguments: argparse.Namespace) -> Course:
@@ -68,8 +78,8 @@ def _course(arguments: argparse.Namespace) -> Course:
     )
 
 
-def _status(figures: Figures) -> int:
-    return 1 if figures.taken.missing or figures.taken.wrong else 0
+def _status(taken: Taken) -> int:
+    return 1 if taken.missing or taken.wrong else 0
 
 
 def _silent(text: str) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from bench.churn import Gone
 from bench.figures import Figures
 from bench.plots import plot
 from bench.suite import GROWTH, MISSING, Measured
@@ -42,20 +43,22 @@ LEGEND = (
 )
 
 
-def show(rows: Sequence[Measured], console: Console) -> None:
+def show(rows: Sequence[Measured], gone: Gone | None, console: Console) -> None:
     table = Table("load", *COLUMNS, title="What recording costs")
     for row in rows:
         table.add_row(row.row.name, *(text(row.figures) for text in COLUMNS.values()))
     console.print(table)
     console.print(LEGEND)
+    if gone:
+        console.print(_come_and_go(gone))
     for missing in MISSING:
         console.print(f"Not measured: {missing}.")
 
 
-def write(rows: Sequence[Measured], folder: Path) -> list[Path]:
+def write(rows: Sequence[Measured], gone: Gone | None, folder: Path) -> list[Path]:
     """The files of one benchmark; those of an earlier one are replaced."""
     folder.mkdir(parents=True, exist_ok=True)
-    texts = {"results.json": _json(rows), "results.md": _markdown(rows), **_plots(rows)}
+    texts = {"results.json": _json(rows, gone), "results.md": _markdown(rows, gone), **_plots(rows)}
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")
     return [folder / name for name in texts]
@@ -77,7 +80,7 @@ def machine() -> dict[str, object]:
     }
 
 
-def _json(rows: Sequence[Measured]) -> str:
+def _json(rows: Sequence[Measured], gone: Gone | None) -> str:
     found = [
         {
             "load": row.row.name,
@@ -103,10 +106,16 @@ def _json(rows: Sequence[Measured]) -> str:
         }
         for row in rows
     ]
-    return json.dumps({"machine": machine(), "runs": found, "not_measured": MISSING}, indent=1) + "\n"
+    told = {
+        "machine": machine(),
+        "runs": found,
+        "coming_and_going": asdict(gone) if gone else None,
+        "not_measured": MISSING,
+    }
+    return json.dumps(told, indent=1) + "\n"
 
 
-def _markdown(rows: Sequence[Measured]) -> str:
+def _markdown(rows: Sequence[Measured], gone: Gone | None) -> str:
     facts = machine()
     place = (
         f"{facts['processor']}, {facts['cores']} cores, Linux {facts['kernel']}, Python {facts['python']}, "
@@ -126,6 +135,7 @@ def _markdown(rows: Sequence[Measured]) -> str:
         "",
         LEGEND,
         "",
+        *([_come_and_go(gone), ""] if gone else []),
         *(f"- Not measured: {missing}." for missing in MISSING),
         "",
         *(f"![]({name})" for name in _plots(rows)),
@@ -153,6 +163,16 @@ def _plots(rows: Sequence[Measured]) -> dict[str, str]:
         "memory.svg": plot("Memory in use, MiB", "calls", memory),
         "setup.svg": plot("Set-up, ms", "calls", setup),
     }
+
+
+def _come_and_go(gone: Gone) -> str:
+    coming, setup = gone.coming, gone.setup_ms
+    return (
+        f"{gone.calls} calls of {coming.call_seconds:g} s, {coming.rate:g} set up a second for {coming.seconds:g} s: set-up "
+        f"{_figure(setup.p50)} / {_figure(setup.p99)} ms, {gone.cpu_ms_per_call:.1f} ms of processor time a call from its "
+        f"INVITE to what is worked out after its end, {gone.taken.missing} packets lost, memory "
+        f"{gone.rss_first / KIB / KIB:.0f} MiB once all went its way, {gone.rss_last / KIB / KIB:.0f} MiB at the end."
+    )
 
 
 def _figure(value: float | None) -> str:

@@ -56,7 +56,7 @@ def test_the_ratio_is_the_median_of_pairs() -> None:
 
 def test_results_are_written_for_people_and_programs(tmp_path: Path) -> None:
     rows = [Measured(Row(GROWTH, Course(calls, 5)), figures(calls)) for calls in (50, 100)]
-    written = report.write(rows, tmp_path)
+    written = report.write(rows, None, tmp_path)
     told = json.loads((tmp_path / "results.json").read_text())
     assert [run["calls"] for run in told["runs"]] == [50, 100]
     for path in written:
