@@ -24,6 +24,7 @@ from gateway.cli.errors import CannotRun
 from gateway.demo.client import ClientError
 
 RESULTS = Path(__file__).with_name("results")
+WIDTH = 150  # of what is printed to a file
 CALLS = 100  # of a single run, where nothing is said
 
 
@@ -43,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise CannotRun(str(error)) from error
     except ImportError as error:
         raise CannotRun(f"the benchmark needs a package that is not installed: {error.name}") from error
-    report.show(measured, gone, Console(soft_wrap=True))
+    report.show(measured, gone, Console(width=None if sys.stdout.isatty() else WIDTH))
     for path in report.write(measured, gone, arguments.output or RESULTS):
         say(str(path))
     return max(

@@ -22,8 +22,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from bench.sender import HOST
 from bench.sending import ROOT
+from gateway.config.settings import Settings as SettingsModel
 from gateway.demo.gateway_process import is_free
 
+HAS_API = "api" in SettingsModel.model_fields
 START_SECONDS, STOP_SECONDS = 60.0, 60.0
 POLL_SECONDS = 0.05
 PORTS_PER_CALL = 4  # an even one a leg, and the odd one above it
@@ -65,7 +67,7 @@ class Gateway:
     def __init__(self, folder: Path, calls: int, settings: Settings | None = None) -> None:
         folder.mkdir(parents=True, mode=0o700)
         self._config, self._log = folder / "hushtap.toml", folder / "gateway.log"
-        self.server, self._metrics_port = (HOST, _free_port()), _free_port()
+        self.server, self._metrics_port, self.api_port = (HOST, _free_port()), _free_port(), _free_port()
         self._config.write_text(self._toml(calls, settings or {}), encoding="utf-8")
 
     def _toml(self, calls: int, settings: Settings) -> str:
@@ -81,6 +83,8 @@ class Gateway:
             "load": {"busy_percent": 100, "late_milliseconds": 4000},  # what is too much is to be seen
             "metrics": {"address": HOST, "port": self._metrics_port},
         }
+        if HAS_API:
+            table["api"] = {"address": HOST, "port": self.api_port, "requests_per_second": 1000}
         for section, values in settings.items():
             table.setdefault(section, {}).update(values)
         return "".join(
@@ -126,10 +130,18 @@ class Gateway:
                     buckets.setdefault(family.name, {})[float(sample.labels["le"])] = sample.value
         return Metrics(samples, buckets)
 
-    def command(self, *words: str) -> list[Json]:
-        """What a `hushtap` command that lists prints as JSON."""
+    def token(self) -> str:
+        """What lets its holder press every key of every call."""
+        return self._run("agents", "add", "bench", "--extension", "*").strip()
+
+    def listed(self, *words: str) -> list[Json]:
+        """What a `hushtap` command prints as a JSON list."""
+        printed: list[Json] = json.loads(self._run(*words, "--json"))
+        return printed
+
+    def _run(self, *words: str) -> str:
         ended = subprocess.run(
-            [sys.executable, "-m", "gateway", "--config", str(self._config), *words, "--json"],
+            [sys.executable, "-m", "gateway", "--config", str(self._config), *words],
             env=self._environment(),
             capture_output=True,
             text=True,
@@ -137,8 +149,7 @@ class Gateway:
         )
         if ended.returncode > 1:
             raise GatewayError(f"hushtap {words[0]} ended with {ended.returncode}: {ended.stderr.strip()}")
-        printed: list[Json] = json.loads(ended.stdout)
-        return printed
+        return ended.stdout
 
     def _stop(self) -> None:
         if self._process.poll() is None:

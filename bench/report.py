@@ -44,7 +44,9 @@ LEGEND = (
 
 
 def show(rows: Sequence[Measured], gone: Gone | None, console: Console) -> None:
-    table = Table("load", *COLUMNS, title="What recording costs")
+    table = Table("load", title="What recording costs")
+    for name in COLUMNS:
+        table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
         table.add_row(row.row.name, *(text(row.figures) for text in COLUMNS.values()))
     console.print(table)
@@ -74,7 +76,7 @@ def machine() -> dict[str, object]:
     return {
         "processor": names[0] if names else platform.machine(),
         "cores": os.cpu_count(),
-        "kernel": platform.release(),
+        "kernel": platform.release().partition("-")[0],
         "python": platform.python_version(),
         "measured": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
     }

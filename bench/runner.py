@@ -19,7 +19,8 @@ from bench import processes
 from bench.callers import Callers, Standing
 from bench.figures import Course, Figures, Percentiles, Taken, Window
 from bench.floor import Floor
-from bench.gateway import Gateway, GatewayError, Metrics, check_limits
+from bench.gateway import HAS_API, Gateway, GatewayError, Metrics, check_limits
+from bench.presses import presses
 from bench.sending import Sending, Sent
 
 HOLD_BACK_SECONDS = 5.0  # as by default
@@ -51,6 +52,7 @@ class Run:
         self._course, self._gateway, self._to_gateway = course, gateway, to_gateway
         self._floor, self._to_floor, self._callers = floor, to_floor, callers
         self._standing: list[Standing] = []
+        self._ack_ms: list[float] = []
 
     async def measure(self, say: Say) -> Figures:
         course, gateway = self._course, self._gateway
@@ -63,7 +65,7 @@ class Run:
         mine, floor = [], []
         for number in range(course.pairs):
             say(f"pair {number + 1} of {course.pairs}")
-            mine.append(await self._gateway_window(fill=number > 0))
+            mine.append(await self._gateway_window(fill=number > 0, press=number == 0))
             floor.append(await self._floor_window())
         load_average = os.getloadavg()[0]
         say("tearing down and reading back")
@@ -78,7 +80,7 @@ class Run:
             rss_base=base,
             rss=rss,
             setup_ms=Percentiles.of([call.setup_ms for call in self._standing]),
-            ack_ms=Percentiles.of([]),
+            ack_ms=Percentiles.of(self._ack_ms),
             **_watched(mine),
             sender_late_ms={name: max(each.late_ms[name] for each in mine) for name in mine[0].late_ms},
             sender_cost=1000 * sum(m.sender_cpu for m in mine) / sum(m.window.seconds for m in mine) / course.calls,
@@ -97,14 +99,17 @@ class Run:
         await asyncio.sleep(FILL_SECONDS)
         return processes.resident_bytes(self._gateway.pid)
 
-    async def _gateway_window(self, fill: bool) -> _Measured:
+    async def _gateway_window(self, fill: bool, press: bool) -> _Measured:
         self._to_gateway.play(True)
         if fill:
             await asyncio.sleep(FILL_SECONDS)
         before = self._gateway.metrics()
         found = await self._window(self._gateway.pid, self._to_gateway)
+        after = self._gateway.metrics()
+        if press and HAS_API:
+            self._ack_ms = await asyncio.to_thread(presses, self._gateway)
         self._to_gateway.play(False)
-        return _Measured(found.window, found.late_ms, found.sender_cpu, before, self._gateway.metrics())
+        return _Measured(found.window, found.late_ms, found.sender_cpu, before, after)
 
     async def _floor_window(self) -> _Measured:
         """The gateway is to be idle by then: what it held back is stored."""
@@ -179,8 +184,8 @@ async def read_back(gateway: Gateway, sent: Sent) -> Taken:
         if time.monotonic() > deadline:
             raise GatewayError(f"calls were not stored {SETTLE_SECONDS:g} s after their end")
         await asyncio.sleep(POLL_SECONDS)
-    calls = gateway.command("calls")
-    verdicts = gateway.command("verify", "--all")
+    calls = gateway.listed("calls")
+    verdicts = gateway.listed("verify", "--all")
     legs = [leg for call in calls for leg in call["legs"]]
     return Taken(
         delivered=sum(sent.made) - sum(sent.lost) - sent.failed,
