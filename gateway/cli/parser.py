@@ -7,6 +7,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+from gateway.cli.bench import add_options as add_bench_options
+
 FORMATS = ("wav", "mp3", "flac", "mka", "vcon")
 STATES = ("recording", "recorded", "partial", "not_recorded")
 REASON_SHORTEST = 3  # characters: long enough that a bare keystroke is no reason
@@ -51,7 +53,9 @@ def _parser() -> argparse.ArgumentParser:
         return made
 
     _add_running(command)
-    _add_bench(command("bench", "measure what recording costs here, beside the least that it can cost"))
+    add_bench_options(
+        command("bench", "measure what recording costs here, beside the least that it can cost"), _positive
+    )
     _add_reading(command)
     _add_keeping(command)
     return parser
@@ -79,43 +83,6 @@ def _add_running(command: Command) -> None:
         "--calls", type=_positive, default=200, metavar="N", help="calls at the same time (%(default)s)"
     )
     _json_option(doctor)
-
-
-def _add_bench(bench: argparse.ArgumentParser) -> None:
-    """A load's options are those of bench.load.Load; its folder checks them."""
-    bench.description = (
-        "Measure the gateway's processor time, memory, losses and delays beside a C program that only receives, seals and "
-        "appends. Needs the source tree, a C compiler, and nothing else to do for the machine. Without --calls and "
-        "--json: a table over numbers of calls and kinds of load, for half an hour."
-    )
-    bench.add_argument("--calls", type=_positive, metavar="N", help="one run with so many calls")
-    bench.add_argument("--seconds", type=_positive, default=10, metavar="S", help="of a window (%(default)s)")
-    bench.add_argument("--pairs", type=_positive, default=3, metavar="N", help="of windows (%(default)s)")
-    bench.add_argument(
-        "--rate", type=_positive, default=50, metavar="N", help="calls set up a second (%(default)s)"
-    )
-    bench.add_argument("--codec", default="PCMA", help="PCMA, PCMU, G722, GSM or opus (%(default)s)")
-    bench.add_argument("--ptime", type=_positive, default=20, metavar="MS", help="of a packet (%(default)s)")
-    bench.add_argument("--noise", action="store_true", help="noise instead of speech")
-    bench.add_argument(
-        "--loss", type=_share, default=0.0, metavar="P", help="probability that a packet is lost"
-    )
-    bench.add_argument("--jitter", type=_positive, default=0, metavar="MS", help="longest delay of a packet")
-    bench.add_argument(
-        "--muted", type=_share, default=0.0, metavar="P", help="share of calls with a muted agent"
-    )
-    bench.add_argument(
-        "--keys", choices=("none", "events", "inband"), default="none", help="keys pressed, and how"
-    )
-    bench.add_argument("--srtp", action="store_true", help="SRTP on all streams")
-    bench.add_argument(
-        "--inband",
-        choices=("always", "without_events", "never"),
-        default="never",
-        help="on which legs the gateway looks for tones (%(default)s)",
-    )
-    bench.add_argument("--output", type=Path, metavar="FOLDER", help="where results go (bench/results)")
-    _json_option(bench)
 
 
 def _add_reading(command: Command) -> None:
@@ -222,16 +189,6 @@ def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
     return int(text)
-
-
-def _share(text: str) -> float:
-    try:
-        share = float(text)
-    except ValueError:
-        share = -1.0
-    if not 0 <= share <= 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
-    return share
 
 
 def _reason(text: str) -> str:
