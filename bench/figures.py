@@ -10,6 +10,9 @@ import numpy as np
 
 from bench.load import Load
 
+PUT_OFF = 0.1  # share of ticks
+LATE_MS = 200.0  # of the generator: packets that leave so late are another load than was asked for
+
 
 @dataclass(frozen=True, slots=True)
 class Course:
@@ -79,7 +82,8 @@ class Figures:
     rss: dict[int, int]  # by calls
     setup_ms: Percentiles
     ack_ms: Percentiles
-    tick_late_ms: float  # the bucket of the worst tick
+    tick_late_ms: float | None  # the upper end of the bucket of the worst tick; None: beyond all buckets
+    ticks: float  # share of the ticks due in the windows that were run; less than 1: work was put off
     bytes_per_second: float
     flushes_per_second: float
     sender_late_ms: dict[str, float]  # at worst of all windows
@@ -100,6 +104,11 @@ class Figures:
         calls = self.course.calls
         pairs = zip(self.gateway, self.floor, strict=True)
         return median(mine.cost(calls) / floor.cost(calls) for mine, floor in pairs)
+
+    @property
+    def behind(self) -> bool:
+        """Whether so much was put off that the windows hold less than their work: the machine had too much else to do."""
+        return self.ticks < 1 - PUT_OFF or self.sender_late_ms["p99"] > LATE_MS
 
     @property
     def rss_per_call(self) -> int:

@@ -30,7 +30,7 @@ COLUMNS: Mapping[str, Callable[[Figures], str]] = {
     "KiB a call": lambda f: f"{f.rss_per_call / KIB:.0f}",
     "set-up": lambda f: f"{_figure(f.setup_ms.p50)} / {_figure(f.setup_ms.p99)}",
     "pause": lambda f: f"{_figure(f.ack_ms.p50)} / {_figure(f.ack_ms.p99)}",
-    "tick late": lambda f: f"{f.tick_late_ms:g}",
+    "tick late": lambda f: f"{_figure(f.tick_late_ms)}{' (behind)' if f.behind else ''}",
     "kB/s": lambda f: f"{f.bytes_per_second / 1000:.0f}",
     "flushes/s": lambda f: f"{f.flushes_per_second:.1f}",
     "load average": lambda f: f"{f.load_average:.1f}",
@@ -38,7 +38,8 @@ COLUMNS: Mapping[str, Callable[[Figures], str]] = {
 LEGEND = (
     "CPU and floor: milliseconds of processor time, user and system, of all processes per second of one call. "
     "Ratio: of the pairs of windows the median. Lost: packets delivered that are in no recording. "
-    "Set-up and pause: milliseconds to the answer, p50 / p99. Tick late: milliseconds, at most. "
+    "Set-up and pause: milliseconds to the answer, p50 / p99. Tick late: milliseconds, at most; behind: the machine had so "
+    "much else to do that work was put off and the row says little. "
     "Load average: of the whole machine in the last window."
 )
 
@@ -92,6 +93,8 @@ def _json(rows: Sequence[Measured], gone: Gone | None) -> str:
             "rss_base_bytes": row.figures.rss_base,
             "rss_bytes": row.figures.rss,
             "tick_late_ms": row.figures.tick_late_ms,
+            "ticks": row.figures.ticks,
+            "behind": row.figures.behind,
             "bytes_per_second": row.figures.bytes_per_second,
             "flushes_per_second": row.figures.flushes_per_second,
             "generator": {

@@ -12,7 +12,9 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from math import isinf
 from pathlib import Path
+from typing import Any
 
 from bench import floor as floors
 from bench import processes
@@ -23,7 +25,7 @@ from bench.gateway import HAS_API, Gateway, GatewayError, Metrics, check_limits
 from bench.presses import presses
 from bench.sending import Sending, Sent
 
-HOLD_BACK_SECONDS = 5.0  # as by default
+HOLD_BACK_SECONDS, TICK_SECONDS = 5.0, 0.1  # as by default
 FILL_SECONDS = HOLD_BACK_SECONDS + 1.5  # until what is committed in a second is what came in a second
 FLOOR_FILL_SECONDS = 1.0
 IDLE_SECONDS = 1.0
@@ -154,12 +156,14 @@ async def run(course: Course, folder: Path, say: Say = lambda _: None) -> Figure
     return replace(found, floor_missing=found.floor_missing - floor.kept.packets)
 
 
-def _watched(windows: Sequence[_Measured]) -> dict[str, float]:
+def _watched(windows: Sequence[_Measured]) -> dict[str, Any]:
     """What the gateway's own metrics say of the windows."""
     seconds = sum(each.window.seconds for each in windows)
     scrapes = [(each.before, each.after) for each in windows if each.before and each.after]
+    latest = max(after.most("tick_lateness_seconds", before) for before, after in scrapes)
     return {
-        "tick_late_ms": 1000 * max(after.most("tick_lateness_seconds", before) for before, after in scrapes),
+        "tick_late_ms": None if isinf(latest) else 1000 * latest,
+        "ticks": TICK_SECONDS * sum(after["ticks_total"] - before["ticks_total"] for before, after in scrapes) / seconds,
         "bytes_per_second": sum(after["sealed_bytes_total"] - before["sealed_bytes_total"] for before, after in scrapes)
         / seconds,
         "flushes_per_second": sum(after["sync_seconds_count"] - before["sync_seconds_count"] for before, after in scrapes)

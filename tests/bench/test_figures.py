@@ -31,6 +31,7 @@ def figures(calls: int = 100, lost: int = 0) -> Figures:
         setup_ms=Percentiles.of([1.0, 2.0, 3.0]),
         ack_ms=Percentiles.of([]),
         tick_late_ms=5.0,
+        ticks=1.0,
         bytes_per_second=1e6,
         flushes_per_second=1.0,
         sender_late_ms={"p50": 0.5, "p99": 1.0, "max": 2.0},
