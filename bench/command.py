@@ -19,6 +19,8 @@ from bench.figures import Course, Figures, Taken
 from bench.floor import FloorError
 from bench.gateway import GatewayError
 from bench.load import Load, LoadError
+from bench.peers import PeerError
+from bench.ports import NoPorts
 from bench.runner import run as measure
 from gateway.cli.errors import CannotRun
 from gateway.demo.client import ClientError
@@ -43,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
         rows = [suite.Row("as asked for", course)] if arguments.calls else suite.rows(course)
         measured = suite.measure(rows, lambda each: one(each, say), say)
         gone = None if arguments.calls else come_and_go(Coming(arguments.rate), say)
-    except (FloorError, GatewayError, LoadError, ClientError) as error:
+    except (FloorError, GatewayError, LoadError, NoPorts, PeerError, ClientError) as error:
         raise CannotRun(str(error)) from error
     except ImportError as error:
         raise CannotRun(f"the benchmark needs a package that is not installed: {error.name}") from error

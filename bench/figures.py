@@ -24,6 +24,7 @@ class Course:
     pairs: int = 3  # of windows, the floor's and the gateway's in turn
     rate: float = 50.0  # calls set up a second
     inband: str = "never"  # on which legs the gateway looks for tones: its setting
+    peers: bool = False  # whether others that are installed are measured, too
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,7 @@ class Figures:
     sender_late_ms: dict[str, float]  # at worst of all windows
     sender_cost: float  # CPU milliseconds per call-second
     load_average: float
+    peers: dict[str, Sequence[Window]] = field(default_factory=dict)
 
     @property
     def cost(self) -> float:
@@ -114,6 +116,12 @@ class Figures:
     def rss_per_call(self) -> int:
         calls = max(self.rss)
         return (self.rss[calls] - self.rss_base) // calls
+
+    def peer_ratio(self, name: str) -> float:
+        """How many times the gateway's cost a peer's is, pair by pair."""
+        calls = self.course.calls
+        pairs = zip(self.gateway, self.peers[name], strict=True)
+        return median(theirs.cost(calls) / mine.cost(calls) for mine, theirs in pairs)
 
     def by_process(self) -> dict[str, float]:
         """CPU milliseconds per call-second of each process of the gateway, all windows together."""

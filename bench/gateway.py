@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import resource
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,16 +18,14 @@ from typing import Any, Self
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from bench.sender import HOST
+from bench.ports import HOST, free_port, free_range
 from bench.sending import ROOT
 from gateway.config.settings import Settings as SettingsModel
-from gateway.demo.gateway_process import is_free
 
 HAS_API = "api" in SettingsModel.model_fields
 START_SECONDS, STOP_SECONDS = 60.0, 60.0
 POLL_SECONDS = 0.05
 PORTS_PER_CALL = 4  # an even one a leg, and the odd one above it
-LOWEST_PORT, HIGHEST_PORT = 10_000, 32_000  # below those that the kernel gives out
 DESCRIPTORS_PER_CALL = 3
 
 Settings = Mapping[str, Mapping[str, object]]
@@ -67,11 +63,11 @@ class Gateway:
     def __init__(self, folder: Path, calls: int, settings: Settings | None = None) -> None:
         folder.mkdir(parents=True, mode=0o700)
         self._config, self._log = folder / "hushtap.toml", folder / "gateway.log"
-        self.server, self._metrics_port, self.api_port = (HOST, _free_port()), _free_port(), _free_port()
+        self.server, self._metrics_port, self.api_port = (HOST, free_port()), free_port(), free_port()
         self._config.write_text(self._toml(calls, settings or {}), encoding="utf-8")
 
     def _toml(self, calls: int, settings: Settings) -> str:
-        first = _free_range(PORTS_PER_CALL * calls)
+        first = free_range(PORTS_PER_CALL * calls)
         table: dict[str, dict[str, object]] = {
             "sip": {"address": HOST, "port": self.server[1]},
             "media": {
@@ -173,30 +169,3 @@ def check_limits(calls: int) -> None:
         raise GatewayError(
             f"{most:,} open files a process, {calls:,} calls need {needed:,}: raise `ulimit -Hn`"
         )
-    if PORTS_PER_CALL * calls > HIGHEST_PORT - LOWEST_PORT:
-        room = (HIGHEST_PORT - LOWEST_PORT) // PORTS_PER_CALL
-        raise GatewayError(
-            f"ports {LOWEST_PORT} to {HIGHEST_PORT} have room for {room:,} calls, not {calls:,}"
-        )
-
-
-def _free_port() -> int:
-    """One below the kernel's own that is free for TCP and UDP alike."""
-    while True:
-        port = random.randrange(LOWEST_PORT, HIGHEST_PORT)
-        with socket.socket() as stream:
-            try:
-                stream.bind((HOST, port))
-            except OSError:
-                continue
-        if is_free(port):
-            return port
-
-
-def _free_range(count: int) -> int:
-    """The first of so many UDP ports of which none is in use now."""
-    for _ in range(1000):
-        first = random.randrange(LOWEST_PORT, HIGHEST_PORT + 1 - count, 2)
-        if all(map(is_free, range(first, first + count))):
-            return first
-    raise GatewayError(f"no {count:,} UDP ports in a row are free between {LOWEST_PORT} and {HIGHEST_PORT}")

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from http.client import HTTPConnection
 
 from bench.gateway import Gateway, GatewayError
-from bench.sender import HOST
+from bench.ports import HOST
 
 CALLS = 50  # paused and resumed, one after the other
 APPLIED = 200

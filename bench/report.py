@@ -52,6 +52,8 @@ def show(rows: Sequence[Measured], gone: Gone | None, console: Console) -> None:
         table.add_row(row.row.name, *(text(row.figures) for text in COLUMNS.values()))
     console.print(table)
     console.print(LEGEND)
+    for line in _beside(rows):
+        console.print(line)
     if gone:
         console.print(_come_and_go(gone))
     for missing in MISSING:
@@ -105,6 +107,7 @@ def _json(rows: Sequence[Measured], gone: Gone | None) -> str:
             "windows": {
                 "gateway": [asdict(window) for window in row.figures.gateway],
                 "floor": [asdict(window) for window in row.figures.floor],
+                **{name: [asdict(window) for window in each] for name, each in row.figures.peers.items()},
             },
             "load_average": row.figures.load_average,
             "course": asdict(row.figures.course),
@@ -140,6 +143,7 @@ def _markdown(rows: Sequence[Measured], gone: Gone | None) -> str:
         "",
         LEGEND,
         "",
+        *(f"{line}\n" for line in _beside(rows)),
         *([_come_and_go(gone), ""] if gone else []),
         *(f"- Not measured: {missing}." for missing in MISSING),
         "",
@@ -168,6 +172,15 @@ def _plots(rows: Sequence[Measured]) -> dict[str, str]:
         "memory.svg": plot("Memory in use, MiB", "calls", memory),
         "setup.svg": plot("Set-up, ms", "calls", setup),
     }
+
+
+def _beside(rows: Sequence[Measured]) -> list[str]:
+    """What peers cost in the same run."""
+    return [
+        f"{row.row.name}, {row.row.course.calls} calls: {name} costs {row.figures.peer_ratio(name):.2f} times the gateway."
+        for row in rows
+        for name in row.figures.peers
+    ]
 
 
 def _come_and_go(gone: Gone) -> str:

@@ -10,7 +10,8 @@ import asyncio
 import os
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from math import isinf
 from pathlib import Path
@@ -22,16 +23,19 @@ from bench.callers import Callers, Standing
 from bench.figures import Course, Figures, Percentiles, Taken, Window
 from bench.floor import Floor
 from bench.gateway import HAS_API, Gateway, GatewayError, Metrics, check_limits
+from bench.peers import Rtpengine, installed
 from bench.presses import presses
 from bench.sending import Sending, Sent
 
 HOLD_BACK_SECONDS, TICK_SECONDS = 5.0, 0.1  # as by default
 FILL_SECONDS = HOLD_BACK_SECONDS + 1.5  # until what is committed in a second is what came in a second
-FLOOR_FILL_SECONDS = 1.0
+BEGIN_SECONDS = 1.0  # of the floor and of peers, before a window
 IDLE_SECONDS = 1.0
 QUIET_SECONDS = 0.3  # after the last packet was sent, for those that are delayed
 SETTLE_SECONDS = 120.0  # all calls are stored by then
 POLL_SECONDS = 0.25
+
+PEERS = {"rtpengine recording": False, "rtpengine recording and forwarding": True}  # whether it forwards
 
 Say = Callable[[str], None]
 
@@ -45,34 +49,49 @@ class _Measured:
     after: Metrics | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """A process that takes the same packets, without being told of calls by SIP."""
+
+    pid: int
+    ports: Sequence[int]
+    sending: Sending
+
+
 class Run:
     """The processes of one run, all up, and its steps."""
 
     def __init__(
-        self, course: Course, gateway: Gateway, to_gateway: Sending, floor: Floor, to_floor: Sending, callers: Callers
+        self, course: Course, gateway: Gateway, to_gateway: Sending, floor: Beside, callers: Callers,
+        peers: Mapping[str, Beside],
     ) -> None:  # fmt: skip
         self._course, self._gateway, self._to_gateway = course, gateway, to_gateway
-        self._floor, self._to_floor, self._callers = floor, to_floor, callers
+        self._floor, self._callers, self._peers = floor, callers, peers
         self._standing: list[Standing] = []
         self._ack_ms: list[float] = []
 
     async def measure(self, say: Say) -> Figures:
         course, gateway = self._course, self._gateway
-        self._to_floor.add(list(enumerate(self._floor.ports)))
+        for side in (self._floor, *self._peers.values()):
+            side.sending.add(list(enumerate(side.ports)))
         await asyncio.sleep(IDLE_SECONDS)
         base = processes.resident_bytes(gateway.pid)
         say(f"setting up {course.calls} calls, {course.rate:g} a second")
         self._to_gateway.play(True)
         rss = {count: await self._grow(count) for count in sorted({max(1, course.calls // 2), course.calls})}
         mine, floor = [], []
+        peers: dict[str, list[Window]] = {name: [] for name in self._peers}
         for number in range(course.pairs):
             say(f"pair {number + 1} of {course.pairs}")
             mine.append(await self._gateway_window(fill=number > 0, press=number == 0))
-            floor.append(await self._floor_window())
+            await asyncio.sleep(FILL_SECONDS)  # what the gateway held back is stored
+            floor.append(await self._beside(self._floor))
+            for name, side in self._peers.items():
+                peers[name].append((await self._beside(side)).window)
         load_average = os.getloadavg()[0]
         say("tearing down and reading back")
         taken = await self._tear_down()
-        sent = self._to_floor.report()
+        sent = self._floor.sending.report()
         return Figures(
             course=course,
             gateway=[each.window for each in mine],
@@ -87,6 +106,7 @@ class Run:
             sender_late_ms={name: max(each.late_ms[name] for each in mine) for name in mine[0].late_ms},
             sender_cost=1000 * sum(m.sender_cpu for m in mine) / sum(m.window.seconds for m in mine) / course.calls,
             load_average=load_average,
+            peers=dict(peers),
         )  # fmt: skip
 
     async def _grow(self, count: int) -> int:
@@ -113,13 +133,11 @@ class Run:
         self._to_gateway.play(False)
         return _Measured(found.window, found.late_ms, found.sender_cpu, before, after)
 
-    async def _floor_window(self) -> _Measured:
-        """The gateway is to be idle by then: what it held back is stored."""
-        await asyncio.sleep(FILL_SECONDS - FLOOR_FILL_SECONDS)
-        self._to_floor.play(True)
-        await asyncio.sleep(FLOOR_FILL_SECONDS)
-        found = await self._window(self._floor.pid, self._to_floor)
-        self._to_floor.play(False)
+    async def _beside(self, side: Beside) -> _Measured:
+        side.sending.play(True)
+        await asyncio.sleep(BEGIN_SECONDS)
+        found = await self._window(side.pid, side.sending)
+        side.sending.play(False)
         return found
 
     async def _window(self, pid: int, sender: Sending) -> _Measured:
@@ -138,20 +156,27 @@ class Run:
 
 
 async def run(course: Course, folder: Path, say: Say = lambda _: None) -> Figures:
-    """Measure in a new folder. Raises GatewayError, FloorError, ClientError, LoadError."""
+    """Measure in a new folder. Raises GatewayError, FloorError, PeerError, ClientError, NoPorts."""
     check_limits(course.calls)
-    program = floors.build(folder)
     settings = {"redaction": {"inband": course.inband}}
-    floor = Floor(program, course.calls, folder / "floor-files")
-    legs = 2 * course.calls
-    with (
-        floor,
-        Sending(course.load, legs) as to_floor,
-        Gateway(folder / "gateway", course.calls, settings) as gateway,
-        Sending(course.load, legs) as to_gateway,
-    ):
+    with ExitStack() as stack:
+
+        def beside(taker: Floor | Rtpengine) -> Beside:
+            stack.enter_context(taker)
+            return Beside(taker.pid, taker.ports, stack.enter_context(Sending(course.load, 2 * course.calls)))
+
+        floor = Floor(floors.build(folder), course.calls, folder / "floor-files")
+        chosen = PEERS if course.peers and installed() else {}
+        peers = {
+            name: Rtpengine(folder / name, course.calls, course.load, forwards)
+            for name, forwards in chosen.items()
+        }
+        sides = {name: beside(peer) for name, peer in peers.items()}
+        base = beside(floor)
+        gateway = stack.enter_context(Gateway(folder / "gateway", course.calls, settings))
+        to_gateway = stack.enter_context(Sending(course.load, 2 * course.calls))
         async with Callers(gateway.server, course.load) as callers:
-            found = await Run(course, gateway, to_gateway, floor, to_floor, callers).measure(say)
+            found = await Run(course, gateway, to_gateway, base, callers, sides).measure(say)
     assert floor.kept is not None
     return replace(found, floor_missing=found.floor_missing - floor.kept.packets)
 

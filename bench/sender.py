@@ -18,9 +18,9 @@ from contextlib import suppress
 import numpy as np
 
 from bench.load import Load
+from bench.ports import HOST
 from bench.traffic import HEADER_BYTES, SLICE_MS, Batch, Traffic
 
-HOST = "127.0.0.1"
 SLICE_NS = SLICE_MS * 1_000_000
 MOST = 1024  # messages of one sendmmsg (UIO_MAXIOV)
 SEND_BYTES = 4 << 20

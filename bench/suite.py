@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from bench.figures import Course, Figures
 from bench.gateway import HAS_API, GatewayError
 from bench.load import Load
+from bench.ports import NoPorts
 from gateway.demo.client import ClientError
 
 SIZES = (50, 100, 200, 400, 700, 1000, 1400, 2000)
@@ -42,6 +43,7 @@ def rows(course: Course) -> Iterator[Row]:
     """Growth first, then the other loads; windows and rate as in the course."""
     for calls in SIZES:
         yield Row(GROWTH, replace(course, calls=calls, load=Load()))
+    yield Row("beside others", replace(course, calls=LOADED, load=Load(), peers=True))
     loads = {
         "tones looked for in the audio": (Load(keys="inband"), "always"),
         "keys as events": (Load(keys="events"), "never"),
@@ -72,7 +74,7 @@ def measure(
         say(f"{row.name}, {row.course.calls} calls")
         try:
             figures = one(row.course)
-        except (GatewayError, ClientError) as error:
+        except (GatewayError, NoPorts, ClientError) as error:
             if not found:
                 raise
             say(f"{row.name}, {row.course.calls} calls: {error}")

@@ -9,7 +9,7 @@ import pytest
 
 from bench import floor
 from bench.floor import Floor, FloorError, build
-from bench.sender import HOST
+from bench.ports import HOST
 from bench.traffic import HEADER_BYTES
 
 CALLS, PACKETS, PAYLOAD = 3, 40, 160

@@ -7,7 +7,7 @@ import time
 from contextlib import ExitStack
 
 from bench.load import Load
-from bench.sender import HOST
+from bench.ports import HOST
 from bench.sending import Sending
 
 LEGS = 6
