@@ -1,6 +1,7 @@
 """What others cost on the same load: rtpengine (Debian: rtpengine-daemon), driven over its ng control protocol.
 
 It writes what it records as pcap files, in the clear. Its kernel module is not used: the gateway has none either.
+What it sends on goes to a socket that is full, so its forwarding is told too cheap rather than too dear.
 What it sends on goes to a socket that is full, so the cost of its forwarding is told too low rather than too high.
 """
 
@@ -88,7 +89,7 @@ class Rtpengine:
             for number in range(self._calls):
                 self._ask({"command": "delete", "call-id": f"call-{number}", "delete-delay": 0})
         self._stop()
-        self.kept = sum(map(_packets, self._folder.rglob("*.pcap")))
+        self.kept = sum(map(packets, self._folder.rglob("*.pcap")))
 
     @property
     def pid(self) -> int:
@@ -171,7 +172,7 @@ def bencode(value: Value) -> bytes:
             return b"%d:" % len(value) + value
 
 
-def _packets(path: Path) -> int:
+def packets(path: Path) -> int:
     """How many a pcap file holds."""
     data, at, count = path.read_bytes(), FILE_HEADER, 0
     while at + RECORD_HEADER <= len(data):
