@@ -18,7 +18,7 @@ from typing import Any, Self
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from bench.ports import HOST, free_port, free_range
+from bench.ports import HOST, check_room, free_port, free_range
 from bench.sending import ROOT
 from gateway.config.settings import Settings as SettingsModel
 
@@ -163,7 +163,8 @@ class Gateway:
 
 
 def check_limits(calls: int) -> None:
-    """Raises GatewayError when this machine's limits have no room for so many calls."""
+    """Raises GatewayError or NoPorts when this machine's limits have no room for so many calls."""
+    check_room(PORTS_PER_CALL * calls)
     needed, (_, most) = DESCRIPTORS_PER_CALL * calls + 200, resource.getrlimit(resource.RLIMIT_NOFILE)
     if most != resource.RLIM_INFINITY and most < needed:
         raise GatewayError(

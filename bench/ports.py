@@ -29,11 +29,17 @@ def free_port() -> int:
             return port
 
 
+def check_room(count: int) -> None:
+    """Raises NoPorts when there are fewer than so many ports in all."""
+    if count > HIGHEST - LOWEST:
+        raise NoPorts(f"{count:,} UDP ports are needed, between {LOWEST} and {HIGHEST} there are fewer")
+
+
 def free_range(count: int) -> int:
     """The first, an even one, of so many UDP ports of which none is in use now. Raises NoPorts."""
-    if count <= HIGHEST - LOWEST:
-        for _ in range(TRIALS):
-            first = random.randrange(LOWEST, HIGHEST + 1 - count, 2)
-            if all(map(is_free, range(first, first + count))):
-                return first
+    check_room(count)
+    for _ in range(TRIALS):
+        first = random.randrange(LOWEST, HIGHEST + 1 - count, 2)
+        if all(map(is_free, range(first, first + count))):
+            return first
     raise NoPorts(f"no {count:,} UDP ports in a row are free between {LOWEST} and {HIGHEST}")
