@@ -15,6 +15,7 @@ from bench.gateway import Gateway, check_limits
 from bench.load import Load
 from bench.runner import HOLD_BACK_SECONDS, IDLE_SECONDS, QUIET_SECONDS, at_rate, read_back
 from bench.sending import Sending
+from gateway.demo.client import ClientError
 
 SPARE_SECONDS = 20.0  # that a call may take beyond its media: its set-up, what is held back, its end
 
@@ -34,9 +35,12 @@ class Gone:
 
     coming: Coming
     calls: int
+    refused: int  # of these
     setup_ms: Percentiles
     teardown_ms: Percentiles
-    cpu_ms_per_call: float  # of its whole life, media and what is worked out after its end included
+    cpu_ms_per_call: dict[
+        str, float
+    ]  # by process; of its whole life, what is worked out after its end included
     rss_first: int  # bytes, when as many calls ran as ever will
     rss_last: int  # when the last was set up
     taken: Taken
@@ -59,6 +63,7 @@ class _Run:
         self._gateway, self._sending, self._callers = gateway, sending, callers
         self._setup_ms: list[float] = []
         self._teardown_ms: list[float] = []
+        self._refused = 0
 
     async def measure(self, say: Callable[[str], None]) -> Gone:
         coming, pid = self._coming, self._gateway.pid
@@ -66,7 +71,7 @@ class _Run:
         await asyncio.sleep(IDLE_SECONDS)
         count = round(coming.rate * coming.seconds)
         say(f"{count} calls of {coming.call_seconds:g} s, {coming.rate:g} a second")
-        used = processes.cpu_seconds(pid)
+        used = processes.by_process(pid)
         calls = asyncio.ensure_future(at_rate(coming.rate, map(self._one, range(count))))
         await asyncio.sleep(coming.call_seconds + HOLD_BACK_SECONDS)
         first = processes.resident_bytes(pid)
@@ -74,20 +79,28 @@ class _Run:
         last = processes.resident_bytes(pid)
         await calls
         taken = await read_back(self._gateway, self._sending.report())
-        used = processes.cpu_seconds(pid) - used
+        cpu = {
+            name: 1000 * (seconds - used.get(name, 0.0)) / count
+            for name, seconds in processes.by_process(pid).items()
+        }
         return Gone(
             coming=coming,
             calls=count,
+            refused=self._refused,
             setup_ms=Percentiles.of(self._setup_ms),
             teardown_ms=Percentiles.of(self._teardown_ms),
-            cpu_ms_per_call=1000 * used / count,
+            cpu_ms_per_call=cpu,
             rss_first=first,
             rss_last=last,
             taken=taken,
         )
 
     async def _one(self, number: int) -> None:
-        call = await self._callers.set_up(number % self._standing)
+        try:
+            call = await self._callers.set_up(number % self._standing)
+        except ClientError:
+            self._refused += 1
+            return
         self._setup_ms.append(call.setup_ms)
         self._sending.add(call.legs)
         await asyncio.sleep(self._coming.call_seconds)

@@ -37,14 +37,14 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         course = _course(arguments)
         if arguments.json:
-            figures = one(course, say)
+            figures = one(course, say, arguments.directory)
             print(json.dumps(figures.summary()))
             if figures.behind:
                 print(BEHIND, file=sys.stderr)
             return _status(figures.taken)
         rows = [suite.Row("as asked for", course)] if arguments.calls else suite.rows(course)
-        measured = suite.measure(rows, lambda each: one(each, say), say)
-        gone = None if arguments.calls else come_and_go(Coming(arguments.rate), say)
+        measured = suite.measure(rows, lambda each: one(each, say, arguments.directory), say)
+        gone = None if arguments.calls else come_and_go(Coming(arguments.rate), say, arguments.directory)
     except (FloorError, GatewayError, LoadError, NoPorts, PeerError, ClientError) as error:
         raise CannotRun(str(error)) from error
     except ImportError as error:
@@ -57,14 +57,14 @@ def run(arguments: argparse.Namespace) -> int:
     )
 
 
-def one(course: Course, say: Callable[[str], None]) -> Figures:
+def one(course: Course, say: Callable[[str], None], directory: Path | None = None) -> Figures:
     """One run in a folder that is gone afterwards."""
-    with tempfile.TemporaryDirectory(prefix="hushtap-bench-") as folder:
+    with tempfile.TemporaryDirectory(prefix="hushtap-bench-", dir=directory) as folder:
         return asyncio.run(measure(course, Path(folder), say))
 
 
-def come_and_go(coming: Coming, say: Callable[[str], None]) -> Gone:
-    with tempfile.TemporaryDirectory(prefix="hushtap-bench-") as folder:
+def come_and_go(coming: Coming, say: Callable[[str], None], directory: Path | None) -> Gone:
+    with tempfile.TemporaryDirectory(prefix="hushtap-bench-", dir=directory) as folder:
         return asyncio.run(measure_churn(coming, Path(folder), say))
 
 

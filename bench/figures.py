@@ -87,6 +87,7 @@ class Figures:
     ticks: float  # share of the ticks due in the windows that were run; less than 1: work was put off
     bytes_per_second: float
     flushes_per_second: float
+    flush_ms: float  # of one, the mean: what the disk, and all others that write to it, cost
     sender_late_ms: dict[str, float]  # at worst of all windows
     sender_cost: float  # CPU milliseconds per call-second
     load_average: float

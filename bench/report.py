@@ -32,7 +32,7 @@ COLUMNS: Mapping[str, Callable[[Figures], str]] = {
     "pause": lambda f: f"{_figure(f.ack_ms.p50)} / {_figure(f.ack_ms.p99)}",
     "tick late": lambda f: f"{_figure(f.tick_late_ms)}{' (behind)' if f.behind else ''}",
     "kB/s": lambda f: f"{f.bytes_per_second / 1000:.0f}",
-    "flushes/s": lambda f: f"{f.flushes_per_second:.1f}",
+    "flushes": lambda f: f"{f.flushes_per_second:.1f}/s, {f.flush_ms:.0f} ms",
     "load average": lambda f: f"{f.load_average:.1f}",
 }
 LEGEND = (
@@ -99,6 +99,7 @@ def _json(rows: Sequence[Measured], gone: Gone | None) -> str:
             "behind": row.figures.behind,
             "bytes_per_second": row.figures.bytes_per_second,
             "flushes_per_second": row.figures.flushes_per_second,
+            "flush_ms": row.figures.flush_ms,
             "generator": {
                 "late_ms": row.figures.sender_late_ms,
                 "cpu_ms_per_call_second": row.figures.sender_cost,
@@ -187,8 +188,8 @@ def _come_and_go(gone: Gone) -> str:
     coming, setup = gone.coming, gone.setup_ms
     return (
         f"{gone.calls} calls of {coming.call_seconds:g} s, {coming.rate:g} set up a second for {coming.seconds:g} s: set-up "
-        f"{_figure(setup.p50)} / {_figure(setup.p99)} ms, {gone.cpu_ms_per_call:.1f} ms of processor time a call from its "
-        f"INVITE to what is worked out after its end, {gone.taken.missing} packets lost, memory "
+        f"{_figure(setup.p50)} / {_figure(setup.p99)} ms, {gone.refused} refused, "
+        f"{sum(gone.cpu_ms_per_call.values()):.1f} ms of processor time a call from its INVITE to  what is worked out after its end, {gone.taken.missing} packets lost, memory "
         f"{gone.rss_first / KIB / KIB:.0f} MiB once all went its way, {gone.rss_last / KIB / KIB:.0f} MiB at the end."
     )
 

@@ -186,14 +186,17 @@ def _watched(windows: Sequence[_Measured]) -> dict[str, Any]:
     seconds = sum(each.window.seconds for each in windows)
     scrapes = [(each.before, each.after) for each in windows if each.before and each.after]
     latest = max(after.most("tick_lateness_seconds", before) for before, after in scrapes)
+
+    def grown(name: str) -> float:
+        return sum(after[name] - before[name] for before, after in scrapes)
+
     return {
         "tick_late_ms": None if isinf(latest) else 1000 * latest,
-        "ticks": TICK_SECONDS * sum(after["ticks_total"] - before["ticks_total"] for before, after in scrapes) / seconds,
-        "bytes_per_second": sum(after["sealed_bytes_total"] - before["sealed_bytes_total"] for before, after in scrapes)
-        / seconds,
-        "flushes_per_second": sum(after["sync_seconds_count"] - before["sync_seconds_count"] for before, after in scrapes)
-        / seconds,
-    }  # fmt: skip
+        "ticks": TICK_SECONDS * grown("ticks_total") / seconds,
+        "bytes_per_second": grown("sealed_bytes_total") / seconds,
+        "flushes_per_second": grown("sync_seconds_count") / seconds,
+        "flush_ms": 1000 * grown("sync_seconds_sum") / max(1.0, grown("sync_seconds_count")),
+    }
 
 
 async def at_rate(rate: float, steps: Iterable[Awaitable[None]]) -> None:

@@ -58,6 +58,12 @@ def add_options(bench: argparse.ArgumentParser, positive: Callable[[str], int]) 
         default="never",
         help="on which legs the gateway looks for tones (%(default)s)",
     )
+    bench.add_argument(
+        "--directory",
+        type=Path,
+        metavar="FOLDER",
+        help="where recordings go meanwhile, on the disk to be measured; else the system's place for what passes",
+    )
     bench.add_argument("--output", type=Path, metavar="FOLDER", help="where results go (bench/results)")
     bench.add_argument(
         "--json", action="store_true", help="print one object, of a shape that stays, of one run"

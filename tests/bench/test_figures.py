@@ -34,6 +34,7 @@ def figures(calls: int = 100, lost: int = 0) -> Figures:
         ticks=1.0,
         bytes_per_second=1e6,
         flushes_per_second=1.0,
+        flush_ms=3.0,
         sender_late_ms={"p50": 0.5, "p99": 1.0, "max": 2.0},
         sender_cost=0.5,
         load_average=1.0,
