@@ -189,7 +189,8 @@ def _come_and_go(gone: Gone) -> str:
     return (
         f"{gone.calls} calls of {coming.call_seconds:g} s, {coming.rate:g} set up a second for {coming.seconds:g} s: set-up "
         f"{_figure(setup.p50)} / {_figure(setup.p99)} ms, {gone.refused} refused, "
-        f"{sum(gone.cpu_ms_per_call.values()):.1f} ms of processor time a call from its INVITE to  what is worked out after its end, {gone.taken.missing} packets lost, memory "
+        f"{sum(gone.cpu_ms_per_call.values()):.1f} ms of processor time a call from its INVITE to what is worked out after "
+        f"its end, {gone.taken.missing} packets lost, memory "
         f"{gone.rss_first / KIB / KIB:.0f} MiB once all went its way, {gone.rss_last / KIB / KIB:.0f} MiB at the end."
     )
 
