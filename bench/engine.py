@@ -1,7 +1,7 @@
 """Processor time of the engine alone: `python -m bench.engine --calls 300 --seconds 12`.
 
-Two legs a call, 20 ms G.711, nothing lost, fed as fast as it goes. What it prints compares two states of
-the code on one machine in one sitting, nothing else.
+Two legs a call, G.711, fed as fast as it goes; what is measured begins when every call has begun to be written.
+What it prints compares two states of the code on one machine in one sitting, nothing else.
 """
 
 from __future__ import annotations
@@ -9,22 +9,103 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 
+from gateway.io.heap import keep_heap
+from gateway.recording import engine as engine_module
+from gateway.recording import together
 from gateway.recording.engine import Engine, EngineSettings
-from gateway.recording.messages import LegPlan, Open, PayloadFormat
-from gateway.recording.model import Role
+from gateway.recording.live import LiveCall
+from gateway.recording.messages import LegPlan, Open, Pause, PayloadFormat
+from gateway.recording.model import Cause, Role
+from gateway.rtp import sequence
 from gateway.rtp.packets import Ints, Octets, PacketBatch
+from gateway.storage.sealing import Sealer
 
 SECOND = 1_000_000_000
 TICK = SECOND // 10
-PACKETS = 5  # of a leg in a tick
+HOLD_BACK = 5 * SECOND
+WARM_TICKS = 65  # the hold-back and a slice or two
 STARTED = 100 * SECOND
 SLOT_BYTES = 1600
-DATAGRAM_BYTES = 172
 PCMA = PayloadFormat(8, "PCMA", 8000)
+# What of the engine's time is told apart; the time of a step is without that of the steps in it.
+STEPS: tuple[tuple[str, object, str], ...] = (
+    ("parse", sequence, "parse"),
+    ("put away", sequence.LegTable, "receive"),
+    ("find what is due", together, "stretches"),
+    ("gather and contain", together.Share, "_clusters"),
+    ("contain", together, "clusters"),
+    ("seal", Sealer, "write"),
+    ("call by call", LiveCall, "commit"),
+    ("commit", engine_module.Engine, "_commit"),
+    ("report", engine_module.Engine, "_report"),
+)
+
+
+class Watch:
+    """Time (ns) by step, each without the steps that it calls."""
+
+    def __init__(self) -> None:
+        self.spent: Counter[str] = Counter()
+        self._inner = [0]
+
+    def timed(self, step: str, function: Callable[..., object]) -> Callable[..., object]:
+        def run(*arguments: object, **named: object) -> object:
+            self._inner.append(0)
+            began = time.perf_counter_ns()
+            answer = function(*arguments, **named)
+            if isinstance(answer, Iterator):
+                answer = list(answer)
+            lasted = time.perf_counter_ns() - began
+            self.spent[step] += lasted - self._inner.pop()
+            self._inner[-1] += lasted
+            return answer
+
+        return run
+
+    @contextmanager
+    def on(self) -> Iterator[None]:
+        """Watch the steps; by itself this costs a few percent."""
+        whole = [(place, name, getattr(place, name)) for _, place, name in STEPS]
+        for (step, place, name), (_, _, function) in zip(STEPS, whole, strict=True):
+            setattr(place, name, self.timed(step, function))
+        yield
+        for place, name, function in whole:
+            setattr(place, name, function)
+
+
+class Traffic:
+    """What all legs send, tick by tick."""
+
+    def __init__(self, legs: Ints, ptime: int, loss: float) -> None:
+        self._legs, self._loss, self._random = legs, loss, np.random.default_rng(1)
+        self._units, self._packet_ns = ptime * 8, ptime * SECOND // 1000
+        self._sent = 0
+        most = len(legs) * (-(-TICK // self._packet_ns) + 1)
+        self._slots: Octets = np.zeros((most, SLOT_BYTES), np.uint8)
+        self._slots[:, 0], self._slots[:, 1] = 0x80, PCMA.payload_type
+
+    def tick(self, number: int) -> PacketBatch:
+        count = (number + 1) * TICK // self._packet_ns - self._sent
+        index = np.tile(np.arange(self._sent, self._sent + count), len(self._legs))
+        self._sent += count
+        legs = np.repeat(self._legs, count)
+        if self._loss:
+            kept = self._random.random(len(legs)) >= self._loss
+            index, legs = index[kept], legs[kept]
+        slots = self._slots[: len(legs)]
+        slots[:, 2:4] = (index & 0xFFFF).astype(">u2").view(np.uint8).reshape(-1, 2)
+        slots[:, 4:8] = (index * self._units).astype(">u4").view(np.uint8).reshape(-1, 4)
+        slots[:, 8:12] = (legs + 1).astype(">u4").view(np.uint8).reshape(-1, 4)
+        arrivals = STARTED + (index + 1) * self._packet_ns
+        return PacketBatch(slots, np.full(len(legs), 12 + self._units), legs, arrivals)
 
 
 def plan(number: int) -> Open:
@@ -33,38 +114,51 @@ def plan(number: int) -> Open:
     return Open(name, name, name, bytes(32).hex(), "", STARTED, STARTED, legs)
 
 
-def fill(slots: Octets, legs: Ints, tick: int) -> PacketBatch:
-    """The datagrams of all legs in one tick."""
-    index = np.tile(np.arange(PACKETS), len(legs) // PACKETS) + PACKETS * tick
-    slots[:, 2:4] = (index & 0xFFFF).astype(">u2").view(np.uint8).reshape(-1, 2)
-    slots[:, 4:8] = (index * 160).astype(">u4").view(np.uint8).reshape(-1, 4)
-    arrivals = STARTED + (index + 1) * (SECOND // 50)
-    return PacketBatch(slots, np.full(len(legs), DATAGRAM_BYTES), legs, arrivals)
-
-
-def measure(calls: int, seconds: int) -> dict[str, float]:
-    engine = Engine(EngineSettings(2 * calls, 5 * SECOND, 60 * SECOND, TICK), os.urandom)
+def measure(options: argparse.Namespace) -> dict[str, object]:
+    calls, seconds = options.calls, options.seconds
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    engine = Engine(EngineSettings(2 * calls, HOLD_BACK, 60 * SECOND, TICK), os.urandom)
     plans = [plan(number) for number in range(calls)]
-    engine.tick(STARTED, None, plans)
-    legs = np.repeat(np.array([leg for each in plans for leg in engine.legs(each.call_id)]), PACKETS)
-    slots = np.zeros((len(legs), SLOT_BYTES), np.uint8)
-    slots[:, 0], slots[:, 1] = 0x80, PCMA.payload_type
-    slots[:, 8:12] = (legs + 1).astype(">u4").view(np.uint8).reshape(-1, 4)
-    used = 0
-    for tick in range(seconds * 10):
-        batch = fill(slots, legs, tick)
-        began = time.process_time_ns()
-        engine.tick(STARTED + (tick + 1) * TICK, batch)
-        used += time.process_time_ns() - began
-    return {"calls": calls, "seconds": seconds, "cpu_ms_per_call_second": used / 1e6 / calls / seconds}
+    muted = plans[: int(calls * options.muted)]
+    engine.tick(STARTED, None, [*plans, *(Pause(p.call_id, (), STARTED, Cause.CARD) for p in muted)])
+    legs = np.array([leg for each in plans for leg in engine.legs(each.call_id)])
+    traffic, watch, used = Traffic(legs, options.ptime, options.loss), Watch(), 0
+
+    def run(first: int, last: int) -> int:
+        spent = 0
+        for tick in range(first, last):
+            batch = traffic.tick(tick)
+            began = time.process_time_ns()
+            engine.tick(STARTED + (tick + 1) * TICK, batch)
+            spent += time.process_time_ns() - began
+        return spent
+
+    stop = WARM_TICKS + 10 * seconds
+    run(0, WARM_TICKS)
+    used = run(WARM_TICKS, stop)
+    with watch.on():
+        run(stop, stop + 10 * seconds)
+    share = 1e6 * calls * seconds
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    return {
+        "calls": calls,
+        "cpu_ms_per_call_second": round(used / share, 4),
+        "steps_ms": {step: round(ns / share, 4) for step, ns in watch.spent.most_common()},
+        "memory_kib_per_call": round(memory / calls),
+    }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--calls", type=int, default=300)
-    parser.add_argument("--seconds", type=int, default=12)
+    parser.add_argument("--calls", type=int, nargs="+", default=[300])
+    parser.add_argument("--seconds", type=int, default=5)
+    parser.add_argument("--ptime", type=int, default=20, help="ms of audio in a packet")
+    parser.add_argument("--loss", type=float, default=0.0, help="share of packets that are lost")
+    parser.add_argument("--muted", type=float, default=0.0, help="share of calls that are paused throughout")
     options = parser.parse_args()
-    print(json.dumps(measure(options.calls, options.seconds)))
+    keep_heap()
+    for calls in options.calls:
+        print(json.dumps(measure(argparse.Namespace(**{**vars(options), "calls": calls}))), flush=True)
 
 
 if __name__ == "__main__":

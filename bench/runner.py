@@ -22,7 +22,7 @@ from bench import processes
 from bench.callers import Callers, Standing
 from bench.figures import Course, Figures, Percentiles, Taken, Window
 from bench.floor import Floor
-from bench.gateway import HAS_API, Gateway, GatewayError, Metrics, check_limits
+from bench.gateway import Gateway, GatewayError, Metrics, check_limits
 from bench.peers import Rtpengine, installed
 from bench.presses import presses
 from bench.sending import Sending, Sent
@@ -128,7 +128,7 @@ class Run:
         before = self._gateway.metrics()
         found = await self._window(self._gateway.pid, self._to_gateway)
         after = self._gateway.metrics()
-        if press and HAS_API:
+        if press:
             self._ack_ms = await asyncio.to_thread(presses, self._gateway)
         self._to_gateway.play(False)
         return _Measured(found.window, found.late_ms, found.sender_cpu, before, after)

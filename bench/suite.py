@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from bench.figures import Course, Figures
-from bench.gateway import HAS_API, GatewayError
+from bench.gateway import GatewayError
 from bench.load import Load
 from bench.ports import NoPorts
 from gateway.demo.client import ClientError
@@ -15,14 +15,7 @@ SIZES = (50, 100, 200, 400, 700, 1000, 1400, 2000)
 LOADED = 200  # calls of the other loads
 SRTP = "AES_CM_128_HMAC_SHA1_80"
 GROWTH = "G.711, 20 ms"
-MISSING = (
-    *(
-        ()
-        if HAS_API
-        else ("pause acknowledgement under load: the gateway has no interface that a benchmark could press",)
-    ),
-    "media from a mirrored port's ring instead of UDP sockets: there is no tap",
-)
+MISSING = ("media from a mirrored port's ring instead of UDP sockets: there is no tap",)
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,16 +34,16 @@ class Decoder(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Codec:
-    """One payload format."""
+    """One payload format; there is one object of each, in the registry."""
 
     name: str  # RTP encoding name, upper-case
     clock_rate: int  # of RTP timestamps, Hz
     matroska_id: str
     private: bytes  # Matroska CodecPrivate
-    durations: Durations = field(repr=False, compare=False)
-    decoder: Callable[[], Decoder] = field(repr=False, compare=False)
+    durations: Durations = field(repr=False)
+    decoder: Callable[[], Decoder] = field(repr=False)
     sample_rate: int = 8000  # of the decoded audio, Hz
     channels: int = 1  # as stored; decoders give mono
     bits: int = 0  # of one coded sample; 0 where there is no such number

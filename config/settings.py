@@ -153,10 +153,11 @@ class SipSettings(Section):
         """Networks whose hosts may speak to the SIP port."""
         if self.access.peers is not None:
             return tuple(ip_network(peer) for peer in self.access.peers)
-        return tuple(map(ip_network, EVERYBODY if _is_loopback(self.address) else PRIVATE))
+        return tuple(map(ip_network, EVERYBODY if is_loopback(self.address) else PRIVATE))
 
 
-def _is_loopback(address: str) -> bool:
+def is_loopback(address: str) -> bool:
+    """Whether only this machine reaches an address."""
     try:
         return ip_address(address).is_loopback
     except ValueError:
@@ -293,7 +294,10 @@ class CardSettings(Section):
     )
     gap_seconds: float = Field(10.0, gt=0, le=60, description="A longer time between two digits ends a run.")
     quiet_seconds: float = Field(
-        20.0, ge=1, le=300, description="The pause ends this long after the last digit."
+        20.0,
+        ge=1,
+        le=300,
+        description="The pause ends this long after the last digit, and not before a run would end.",
     )
     ceiling_seconds: float = Field(
         300.0, ge=10, le=3600, description="The longest it lasts while no digit arrives."
@@ -347,6 +351,71 @@ class RedactionSettings(Section):
     codes: FeatureCodeSettings = Field(FeatureCodeSettings(), description="Feature codes.")
 
 
+class ApiSettings(Section):
+    """The call-taker's HTTP API and page. See docs/agents.md; tokens are made by `hushtap agents add`."""
+
+    address: str = Field("127.0.0.1", description="Address the API binds; beyond loopback set a certificate.")
+    port: int = Field(9480, ge=0, le=65535, description="Port of the API; 0 turns it off.")
+    certificate: Path | None = Field(
+        None, description="Our certificate and its chain, PEM; unset: plain HTTP."
+    )
+    key: Path | None = Field(None, description="Its private key, PEM, mode 0600.")
+    agents: Path | None = Field(
+        None, description="File of tokens, mode 0600; unset: `agents.json` in the storage folder."
+    )
+    origins: tuple[str, ...] = Field(
+        (),
+        description="Where browsers reach the page, like `https://recorder.example:9480`, if by a name; by address or as "
+        "localhost they need none.",
+    )
+    reasons: tuple[str, ...] = Field(
+        ("distress", "caller_asked", "payment"),
+        description="Reasons that a pause or an opt-out may be given: words of small letters and underscores.",
+    )
+    require_reason: tuple[Literal["pause", "opt-out"], ...] = Field(
+        (), description="What is refused without a reason; a key without one then does nothing."
+    )
+    requests_per_second: float = Field(10.0, gt=0, description="Requests taken of one token; more get 429.")
+    requests_per_second_per_address: float = Field(
+        200.0, gt=0, description="Requests taken of one address, whoever asks; more get 429."
+    )
+    failures_per_minute: float = Field(
+        30.0, gt=0, description="Wrong tokens answered 401 of one address; more get 429."
+    )
+    max_connections: int = Field(2048, ge=8, description="Connections kept at once; further ones are closed.")
+    max_connections_per_address: int = Field(
+        256, ge=4, description="Of these, kept of one address; further ones are closed."
+    )
+    max_live: int = Field(1024, ge=1, description="WebSockets kept at once; a further one is refused (503).")
+    max_requests: int = Field(
+        256, ge=8, description="Requests answered at once; a further one is refused (503)."
+    )
+
+    @field_validator("origins")
+    @classmethod
+    def _are_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in origins:
+            if not re.fullmatch(r"https?://[^/\s]+", origin):
+                raise ValueError(f"{origin!r} is not an origin like 'https://recorder.example:9480'")
+        return origins
+
+    @field_validator("reasons")
+    @classmethod
+    def _are_codes(cls, reasons: tuple[str, ...]) -> tuple[str, ...]:
+        for reason in reasons:
+            if not re.fullmatch(r"[a-z][a-z_]{0,31}", reason):
+                raise ValueError(f"{reason!r} is not a word of at most 32 small letters and underscores")
+        return reasons
+
+    @model_validator(mode="after")
+    def _whole(self) -> ApiSettings:
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("certificate and key belong together: one is set without the other")
+        if self.require_reason and not self.reasons:
+            raise ValueError("require_reason needs at least one of reasons")
+        return self
+
+
 class MetricsSettings(Section):
     """Where Prometheus scrapes."""
 
@@ -380,6 +449,7 @@ class Settings(Section):
     keys: KeySettings = KeySettings()
     roles: RoleSettings = RoleSettings()
     redaction: RedactionSettings = RedactionSettings()
+    api: ApiSettings = ApiSettings()
     speech: SpeechSettings = SpeechSettings()
     metrics: MetricsSettings = MetricsSettings()
     log: LogSettings = LogSettings()
@@ -400,6 +470,10 @@ class Settings(Section):
 
     def _longest_look_back(self) -> float:
         return self.media.hold_back_seconds - self.media.tick_milliseconds / 1000
+
+    def agents_path(self) -> Path:
+        """Where the tokens of the API are, by its setting or in the storage folder."""
+        return self.api.agents or self.storage.directory / "agents.json"
 
     def key_path(self, name: KeyName) -> Path:
         """Where a key file lies, by its setting or in the storage folder."""
@@ -451,7 +525,8 @@ def _rooted(settings: Settings, folder: Path) -> Settings:
         update={"tls": _paths_in(settings.sip.tls, folder), "access": _paths_in(settings.sip.access, folder)}
     )
     keys = _paths_in(settings.keys, folder)
-    return settings.model_copy(update={"storage": storage, "keys": keys, "sip": sip})
+    api = _paths_in(settings.api, folder)
+    return settings.model_copy(update={"storage": storage, "keys": keys, "sip": sip, "api": api})
 
 
 def _paths_in(section: Section, folder: Path) -> Section:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from gateway.config.settings import Settings
+from gateway.config.settings import Settings, is_loopback
 from gateway.io.machine import Machine, PortState
 
 DESCRIPTORS_PER_CALL = 3  # two RTP sockets and the part being written
@@ -41,11 +41,12 @@ def examine(machine: Machine, settings: Settings, calls: int) -> list[Finding]:
     """Every check once, in the order a person would set a machine up."""
     return [
         *_versions(machine),
-        _open_files(machine, calls),
+        _open_files(machine, settings, calls),
         _locked_memory(machine),
         _receive_buffer(machine),
         _sip_port("UDP", machine.sip_udp, machine, settings),
         _sip_port("TCP", machine.sip_tcp, machine, settings),
+        *_api(machine, settings),
         _rtp_ports(machine, settings, calls),
         _clock(machine),
         _disk(machine, settings, calls),
@@ -75,8 +76,9 @@ def _versions(machine: Machine) -> Iterator[Finding]:
     )
 
 
-def _open_files(machine: Machine, calls: int) -> Finding:
-    needed = DESCRIPTORS_ALWAYS + DESCRIPTORS_PER_CALL * calls
+def _open_files(machine: Machine, settings: Settings, calls: int) -> Finding:
+    asking = settings.api.max_connections if settings.api.port else 0
+    needed = DESCRIPTORS_ALWAYS + asking + DESCRIPTORS_PER_CALL * calls
     most = machine.open_files
     good = most is None or most >= needed
     return Finding(
@@ -118,23 +120,51 @@ def _receive_buffer(machine: Machine) -> Finding:
 
 def _sip_port(protocol: str, state: PortState, machine: Machine, settings: Settings) -> Finding:
     place = f"{protocol} {settings.sip.address} port {settings.sip.port}"
-    check = f"SIP over {protocol}"
+    return _port(f"SIP over {protocol}", place, "sip", state, machine)
+
+
+def _port(check: str, place: str, section: str, state: PortState, machine: Machine) -> Finding:
+    expected = "free, or held by a running gateway"
     match state:
         case PortState.FREE:
-            return Finding(check, Level.OK, f"{place} is free", "free, or held by a running gateway")
+            return Finding(check, Level.OK, f"{place} is free", expected)
         case PortState.IN_USE if machine.gateway_running:
-            return Finding(
-                check, Level.OK, f"{place}: a gateway is running", "free, or held by a running gateway"
-            )
+            return Finding(check, Level.OK, f"{place}: a gateway is running", expected)
         case PortState.IN_USE:
-            action = "stop the other program, or set sip.port"
+            action = f"stop the other program, or set {section}.port"
         case PortState.NOT_ALLOWED:
-            action = "ports below 1024 need the capability CAP_NET_BIND_SERVICE, or set sip.port"
+            action = f"ports below 1024 need the capability CAP_NET_BIND_SERVICE, or set {section}.port"
         case PortState.NO_SUCH_ADDRESS:
-            action = "set sip.address to an address of this machine"
-    return Finding(
-        check, Level.FAULT, f"{place}: {state.value}", "free, or held by a running gateway", action
+            action = f"set {section}.address to an address of this machine"
+    return Finding(check, Level.FAULT, f"{place}: {state.value}", expected, action)
+
+
+def _api(machine: Machine, settings: Settings) -> Iterator[Finding]:
+    api = settings.api
+    if machine.api is None:
+        return
+    yield _port("API", f"TCP {api.address} port {api.port}", "api", machine.api, machine)
+    open_to_all = api.certificate is None and not is_loopback(api.address)
+    yield Finding(
+        "API over TLS",
+        Level.WARNING if open_to_all else Level.OK,
+        f"{'TLS' if api.certificate else 'plain HTTP'} on {api.address}",
+        "TLS, or loopback alone",
+        "set api.certificate and api.key: tokens can be overheard" if open_to_all else "",
     )
+    if machine.agents is None:
+        yield Finding("API tokens", Level.OK, "none yet; made by `hushtap agents add`", "mode 0600")
+    else:
+        yield _secret("API tokens", machine.agents)
+    if machine.api_key is not None:
+        yield _secret("API key", machine.api_key)
+
+
+def _secret(check: str, mode: int) -> Finding:
+    found, expected = f"mode {mode:04o}", "mode 0600"
+    if mode & 0o077:
+        return Finding(check, Level.FAULT, found, expected, "chmod 600, and think of who could have read it")
+    return Finding(check, Level.OK, found, expected)
 
 
 def _rtp_ports(machine: Machine, settings: Settings, calls: int) -> Finding:
@@ -224,11 +254,7 @@ def _key(setting: str, mode: int | None, playback: bool) -> Finding:
             "restore it from its backup" if playback else "restore it, or make keys with `hushtap keys init`"
         )
         return Finding(check, Level.FAULT, "missing", expected, action)
-    if secret and mode & 0o077:
-        return Finding(
-            check, Level.FAULT, f"mode {mode:04o}", expected, "chmod 600, and think of who could have read it"
-        )
-    return Finding(check, Level.OK, f"mode {mode:04o}", expected)
+    return _secret(check, mode) if secret else Finding(check, Level.OK, f"mode {mode:04o}", expected)
 
 
 def _bytes(count: int) -> str:

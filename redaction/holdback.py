@@ -71,6 +71,22 @@ class Rings:
         slots: Ints = self.slot[base : base + self.shape.cells]
         return slots[slots > 0] - 1
 
+    def store(self, cells: Ints, slots: npt.NDArray[np.uint8], rows: Ints, offset: int, size: int) -> None:
+        """Payloads of up to some octets, from an offset on in datagrams that are rows of `slots`, into cells."""
+        stop = offset + min(size, self.shape.width)
+        whole = slots[int(rows[0]) : int(rows[-1]) + 1, offset:stop]
+        # A run of rows needs no copy of its own.
+        in_a_row = len(whole) == len(rows) and (rows[1:] > rows[:-1]).all()
+        self.payload[cells, : whole.shape[1]] = whole if in_a_row else slots[rows, offset:stop]
+
+    def gather(self, cells: Ints, offsets: Ints, sizes: Ints) -> bytes:
+        """Some octets of the payloads of at least one cell, from an offset on each, one after the other."""
+        size = int(sizes[0])
+        if (sizes == size).all() and not offsets.any():
+            return self.payload[cells, :size].tobytes()
+        wide, at = self.payload[cells], np.arange(self.shape.width)
+        return wide[(at >= offsets[:, None]) & (at < (offsets + sizes)[:, None])].tobytes()
+
     def move(self, base: int, target: Rings, target_base: int, slots: Ints) -> None:
         """Copy the packets of some slots to a ring of another shape that is at least as wide."""
         source = base + slots % self.shape.cells

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -57,6 +58,22 @@ class Timeline:
         first = bisect_right(self.spans, start, key=lambda span: span.stop)
         last = bisect_left(self.spans, stop, key=lambda span: span.start)
         return self if last - first == len(self.spans) else Timeline(self.spans[first:last])
+
+    def bounded(self, count: int) -> Timeline:
+        """At most `count` spans that hold all of these: those with least between them become one."""
+        if len(self.spans) <= count:
+            return self
+        gaps = sorted(
+            (after.start - before.stop, place) for place, (before, after) in enumerate(pairwise(self.spans))
+        )
+        kept = sorted(place for _, place in gaps[len(self.spans) - count :])
+        firsts, lasts = [0, *(place + 1 for place in kept)], [*kept, len(self.spans) - 1]
+        return Timeline(
+            tuple(
+                Span(self.spans[first].start, self.spans[last].stop)
+                for first, last in zip(firsts, lasts, strict=True)
+            )
+        )
 
     def touches(self, starts: Ints, stops: Ints) -> Bools:
         """For each interval from starts[i] up to stops[i]: does any of it lie in a span?"""

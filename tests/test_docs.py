@@ -93,7 +93,7 @@ def test_every_dependency_is_used() -> None:
     source = "\n".join(
         path.read_text(encoding="utf-8") for folder in folders for path in (ROOT / folder).rglob("*.py")
     )
-    named_otherwise = {"webrtcvad-wheels": "webrtcvad"}
+    named_otherwise = {"webrtcvad-wheels": "webrtcvad", "websockets": "uvicorn.protocols.websockets"}
     for name in dependencies()["run"]:
         module = named_otherwise.get(name, name.replace("-", "_"))
         assert re.search(rf"^\s*(?:import|from) {module}\b", source, re.MULTILINE), (

@@ -22,6 +22,9 @@ GOOD = Machine(
     keys=dict.fromkeys(KEY_NAMES, 0o600),
     sip_udp=PortState.FREE,
     sip_tcp=PortState.FREE,
+    api=PortState.FREE,
+    agents=0o600,
+    api_key=None,
     gateway_running=False,
     rtp_ports_free=5000,
     rtp_ports=5000,
@@ -59,6 +62,9 @@ def test_a_good_machine_has_no_findings() -> None:
         ({"sip_udp": PortState.IN_USE}, "SIP over UDP", Level.FAULT),
         ({"sip_tcp": PortState.NOT_ALLOWED}, "SIP over TCP", Level.FAULT),
         ({"sip_tcp": PortState.NO_SUCH_ADDRESS}, "SIP over TCP", Level.FAULT),
+        ({"api": PortState.IN_USE}, "API", Level.FAULT),
+        ({"agents": 0o644}, "API tokens", Level.FAULT),
+        ({"api_key": 0o640}, "API key", Level.FAULT),
         ({"rtp_ports_free": 399}, "RTP ports", Level.FAULT),
         ({"sqlite": "3.40.1"}, "SQLite", Level.FAULT),
         ({"sqlite": None}, "SQLite", Level.FAULT),
@@ -80,6 +86,7 @@ def test_each_shortcoming_is_named_with_what_to_do(
     "change",
     [
         {"open_files": None},
+        {"api": None, "agents": None},
         {"keys": dict.fromkeys(KEY_NAMES)},
         {"keys": {**GOOD.keys, "vault_private": None, "vault_public": 0o644}},
         {"folder": replace(GOOD.folder, exists=False, mode=0o755)},
@@ -87,17 +94,35 @@ def test_each_shortcoming_is_named_with_what_to_do(
             "gateway_running": True,
             "sip_udp": PortState.IN_USE,
             "sip_tcp": PortState.IN_USE,
+            "api": PortState.IN_USE,
             "rtp_ports_free": 0,
         },
     ],
-    ids=["no limit", "no keys yet", "recorder without playback", "no folder yet", "gateway running"],
+    ids=[
+        "no limit",
+        "no API",
+        "no keys yet",
+        "recorder without playback",
+        "no folder yet",
+        "gateway running",
+    ],
 )
 def test_these_are_well(change: dict[str, object]) -> None:
     assert unwell(replace(GOOD, **change)) == []  # type: ignore[arg-type]
 
 
 def test_needs_grow_with_the_calls() -> None:
-    small = replace(GOOD, open_files=1024)
+    small = replace(GOOD, open_files=3072)
     assert unwell(small, calls=200) == []
     assert unwell(small, calls=400) == [("open files", Level.FAULT)]
     assert ("RTP ports", Level.FAULT) in unwell(GOOD, calls=2501)
+
+
+def test_tokens_are_not_to_be_overheard() -> None:
+    def of(**api: object) -> list[str]:
+        settings = Settings.model_validate({"api": api})
+        return [f.check for f in examine(GOOD, settings, 10) if f.level is Level.WARNING]
+
+    assert of(address="0.0.0.0") == ["API over TLS"]
+    assert of(address="::1") == of(address="localhost") == []
+    assert of(address="0.0.0.0", certificate="chain.pem", key="key.pem") == []

@@ -27,6 +27,7 @@ COMMANDS = {
     "verify": "verify",
     "keys": "keys",
     "sip-user": "sip_user",
+    "agents": "agents",
     "reindex": "reindex",
     "bench": "bench",
 }

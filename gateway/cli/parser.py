@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from gateway.cli.bench import add_options as add_bench_options
+from gateway.console.agents import Right
 
 FORMATS = ("wav", "mp3", "flac", "mka", "vcon")
 STATES = ("recording", "recorded", "partial", "not_recorded")
@@ -151,6 +152,31 @@ def _add_keeping(command: Command) -> None:
     )
     for action in ("add", "remove"):
         users[action].add_argument("name", metavar="NAME", help="the user's name")
+    agents = _add_actions(
+        command("agents", "who may pause, opt out and mark running calls, by a token each"),
+        add="make a token, which is shown this once",
+        list="list tokens, never their secrets",
+        revoke="make a token worth nothing, at once",
+    )
+    agents["add"].add_argument(
+        "name", type=_label, metavar="NAME", help="for you: a desk, a telephone, a person"
+    )
+    agents["add"].add_argument(
+        "--extension",
+        type=_extension,
+        action="append",
+        required=True,
+        metavar="EXT",
+        help="whose calls; may be given several times; '*': all, for supervisors",
+    )
+    agents["add"].add_argument(
+        "--may",
+        type=_rights,
+        default="pause,opt-out,mark",
+        metavar="LIST",
+        help="what it may do (%(default)s)",
+    )
+    agents["revoke"].add_argument("id", metavar="ID", help="the token's id, its second part")
     command("reindex", "make the index anew from the vault")
 
 
@@ -189,6 +215,25 @@ def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
     return int(text)
+
+
+def _label(text: str) -> str:
+    if not 1 <= len(text) <= 64 or not text.isprintable():
+        raise argparse.ArgumentTypeError("a name has 1 to 64 printable characters")
+    return text
+
+
+def _extension(text: str) -> str:
+    if not 1 <= len(text) <= 64 or not text.isprintable() or " " in text:
+        raise argparse.ArgumentTypeError("an extension has 1 to 64 printable characters and no space")
+    return text
+
+
+def _rights(text: str) -> frozenset[Right]:
+    try:
+        return frozenset(Right(word) for word in text.split(",") if word)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{error}: expected of {', '.join(Right)}") from None
 
 
 def _reason(text: str) -> str:

@@ -8,11 +8,14 @@ import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 
 from gateway.config.settings import Settings
+from gateway.io.alarms import Alarms
+from gateway.io.controls import RunningControls
 from gateway.io.groups import Groups
 from gateway.io.lines import Lines
 from gateway.io.metrics import Metrics
 from gateway.io.ports import MediaPorts
 from gateway.io.progress import Progress
+from gateway.io.redaction_rules import rules_of
 from gateway.io.room import Room
 from gateway.io.running import Running
 from gateway.io.running_call import Ending, Live
@@ -23,9 +26,9 @@ from gateway.io.settling import Settling
 from gateway.io.silence import Silences
 from gateway.io.sip import SessionEvent, SipServer
 from gateway.io.store import Store
-from gateway.recording.messages import Close, Command
+from gateway.recording.messages import Close, Command, Press
 from gateway.recording.model import CallFacts
-from gateway.siprec.session import Changed, Ended, Established, Offered, Probed, SessionId
+from gateway.siprec.session import Changed, Ended, Established, KeyPressed, Offered, Probed, SessionId
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +83,19 @@ class Calls:
         self._settling = Settling(
             store, metrics, self._ports, self._running, self._groups, self._spawn, settled
         )
-        self.progress = Progress(store, metrics, self._room, self._running, self._settling, self._silent)
+        rules = rules_of(settings)
+        self.alarms = Alarms(self._running, metrics.redaction, rules)
+        self.controls = RunningControls(self._running, tell, rules, self.alarms)
+        self.progress = Progress(
+            store,
+            metrics,
+            self._room,
+            self._running,
+            self._settling,
+            self.controls,
+            self.alarms,
+            self._silent,
+        )
         self.sip: SipServer  # set once the server is there, which needs `hear`
 
     def hear(self, event: SessionEvent) -> None:
@@ -97,6 +112,10 @@ class Calls:
                     self._leave(live, session, cause)
             case Probed(session, alive):
                 self._silences.probed(session, alive)
+            case KeyPressed(session, digit, lasts_ms):
+                if live := self._sessions.call(session):
+                    role, now = live.sole_role(session), time.monotonic_ns()
+                    self._tell(Press(live.call.id, role, digit, now, lasts_ms * 1_000_000), ())
             case Established():
                 pass
 
@@ -165,7 +184,11 @@ class Calls:
                 self._sessions.answer(live, branch, len(changed.streams))
         if changed.metadata is not None:
             assigned = self._setting_up.assign(changed.metadata, live.labels(branch))
-            if live.know(assigned, branch):
+            swapped = live.call.swapped
+            transfer = live.know(assigned, branch)
+            if live.call.swapped is not swapped:
+                self._lines.tell(live)
+            if transfer:
                 self._spawn(self._segments.turn(live, now))
                 return
         self._spawn(self._segments.save(live))

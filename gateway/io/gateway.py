@@ -12,20 +12,22 @@ from contextlib import AsyncExitStack
 
 from gateway.codecs.registry import supported
 from gateway.config.settings import Settings, SipSettings
+from gateway.console.server import ApiFault, serving
 from gateway.io.admission import Admission
+from gateway.io.agents import AgentsFault, AgentsFile
 from gateway.io.analysis import Analysis
 from gateway.io.calls import Calls
 from gateway.io.channel import Configure
 from gateway.io.credentials import CredentialsFault
 from gateway.io.log import begin_log
 from gateway.io.metrics import Metrics
+from gateway.io.redaction_rules import rules_of
 from gateway.io.secrecy import refuse_dumps
 from gateway.io.sip import SipServer
 from gateway.io.store import Store
 from gateway.io.supervisor import Supervisor
 from gateway.io.tls import TlsError
 from gateway.recording.engine import EngineSettings
-from gateway.redaction.rules import CardRule, FeatureCodes, PauseRule, Rules
 from gateway.sip.session_timer import Policy
 from gateway.siprec.session import RecordingServer
 from gateway.storage.index import Index
@@ -95,7 +97,13 @@ async def _run(settings: Settings, store: Store) -> None:
             admission.tls,
         )
         await _listen(settings, store, metrics, calls.sip, stack)
-        chores = (progress.checkpoint_forever(), calls.watch_load_forever(), admission.watch_forever())
+        await _serve_api(settings, calls, metrics, stack)
+        chores = (
+            progress.checkpoint_forever(),
+            calls.watch_load_forever(),
+            calls.alarms.watch_forever(),
+            admission.watch_forever(),
+        )
         tasks = [asyncio.create_task(chore) for chore in chores]
         log.info("ready: %s", _addresses(settings))
         await orders.drain.wait()
@@ -167,6 +175,16 @@ async def _listen(
     stack.callback(sip.close)
 
 
+async def _serve_api(settings: Settings, calls: Calls, metrics: Metrics, stack: AsyncExitStack) -> None:
+    if not settings.api.port:
+        return
+    try:
+        agents = AgentsFile(settings.agents_path())
+        await stack.enter_async_context(serving(settings.api, calls.controls, agents, metrics.registry))
+    except (ApiFault, AgentsFault) as error:
+        raise CannotStart(str(error)) from error
+
+
 def _configure(settings: Settings) -> Configure:
     media = settings.media
     # A call's legs are in use until its audio has drained, so for longer than the call.
@@ -175,39 +193,15 @@ def _configure(settings: Settings) -> Configure:
         hold_back_ns=round(media.hold_back_seconds * NS),
         timeout_ns=round(media.timeout_seconds * NS),
         tick_ns=media.tick_milliseconds * 1_000_000,
-        rules=_rules(settings),
+        rules=rules_of(settings),
     )
     return Configure(engine, str(settings.storage.directory))
 
 
-def _rules(settings: Settings) -> Rules:
-    redaction = settings.redaction
-    card, pause, codes = redaction.card, redaction.pause, redaction.codes
-    return Rules(
-        look_back_ns=round(settings.look_back_seconds() * NS),
-        inband=redaction.inband,
-        guard_ns=redaction.guard_milliseconds * 1_000_000,
-        card=CardRule(
-            active=card.active,
-            least_digits=card.least_digits,
-            schemes_only=card.schemes_only,
-            gap_ns=round(card.gap_seconds * NS),
-            quiet_ns=round(card.quiet_seconds * NS),
-            ceiling_ns=round(card.ceiling_seconds * NS),
-            agent_may_resume=card.agent_may_resume,
-        ),
-        pause=PauseRule(
-            ceiling_ns=round(pause.ceiling_seconds * NS),
-            warn_ns=round(pause.warn_seconds * NS),
-            extend_ns=round(pause.extend_seconds * NS),
-            forgotten_ns=round(pause.forgotten_seconds * NS),
-        ),
-        codes=FeatureCodes(codes.pause, codes.resume, codes.opt_out),
-    )
-
-
 def _addresses(settings: Settings) -> str:
-    sip, metrics = settings.sip, settings.metrics
+    sip, api, metrics = settings.sip, settings.api, settings.metrics
     scraped = f"metrics http://{metrics.address}:{metrics.port}/metrics" if metrics.port else "no metrics"
+    scheme = "https" if api.certificate else "http"
+    asked = f"API {scheme}://{api.address}:{api.port}/agent" if api.port else "no API"
     secure = f", {sip.tls.port} TLS" if sip.tls.certificate else ""
-    return f"SIP {sip.address}:{sip.port} UDP and TCP{secure}, {scraped}"
+    return f"SIP {sip.address}:{sip.port} UDP and TCP{secure}, {asked}, {scraped}"

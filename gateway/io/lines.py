@@ -58,7 +58,12 @@ class Lines:
         """The worker hears of other codecs, and of a hold that begins or ends."""
         if (legs, live.held) != (live.call.legs, live.call.held):
             live.call.legs, live.call.held = legs, live.held
-            self._tell(Reformat(live.call.id, legs, live.held), ())
+            self.tell(live)
+
+    def tell(self, live: Live) -> None:
+        """The worker hears how the legs are, and whose."""
+        call = live.call
+        self._tell(Reformat(call.id, call.legs, call.held, call.swapped), ())
 
     def _add_line(self, live: Live, branch: Branch, stream: Stream) -> None:
         """A stream that was not there before goes on a line that was dropped, or on a new leg, or is refused."""

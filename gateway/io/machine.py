@@ -61,6 +61,9 @@ class Machine:
     keys: dict[str, int | None]  # permission bits by setting; None: no such file
     sip_udp: PortState
     sip_tcp: PortState
+    api: PortState | None  # None: turned off
+    agents: int | None  # permission bits of the file of tokens; None: no such file
+    api_key: int | None  # of the API's private key; None: no such file
     gateway_running: bool  # a process holds the lock on the vault
     rtp_ports_free: int  # even ports of the range that could be bound
     rtp_ports: int
@@ -85,6 +88,11 @@ def measure(settings: Settings) -> Machine:
         keys={name: _mode(settings.key_path(name)) for name in KEY_NAMES},
         sip_udp=_port_state(socket.SOCK_DGRAM, address, settings.sip.port),
         sip_tcp=_port_state(socket.SOCK_STREAM, address, settings.sip.port),
+        api=_port_state(socket.SOCK_STREAM, settings.api.address, settings.api.port)
+        if settings.api.port
+        else None,
+        agents=_mode(settings.agents_path()),
+        api_key=_mode(settings.api.key) if settings.api.key else None,
         gateway_running=_gateway_running(settings.storage.directory),
         rtp_ports_free=sum(_port_state(socket.SOCK_DGRAM, address, port) is PortState.FREE for port in rtp),
         rtp_ports=len(rtp),

@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, star
 from gateway.config.settings import MetricsSettings
 from gateway.io.append import Synced
 from gateway.io.channel import Ticked
+from gateway.io.redaction_metrics import RedactionMetrics
 from gateway.recording.model import CallState, LegReport
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
@@ -67,6 +68,7 @@ class Metrics:
             self.speech.labels(outcome)
         self.worker_restarts = counter("worker_restarts", "Media workers replaced after their death")
         self.memory_locked = gauge("memory_locked", "1 when media workers' memory can never be swapped out")
+        self.redaction = RedactionMetrics(registry)
         self._free = gauge("storage_free_bytes", "Free space where recordings are stored")
 
     def serve(self, settings: MetricsSettings, free_bytes: Callable[[], int]) -> HTTPServer:

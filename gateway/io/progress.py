@@ -6,9 +6,12 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
+from gateway.io.alarms import Alarms
 from gateway.io.append import AppendFailed, PartEnded, Synced
 from gateway.io.channel import Message, Ready, Ticked
+from gateway.io.controls import RunningControls
 from gateway.io.metrics import Metrics
 from gateway.io.room import Room
 from gateway.io.running import Running
@@ -17,21 +20,25 @@ from gateway.io.settling import Settling
 from gateway.io.store import Store
 from gateway.recording.call import Phase
 from gateway.recording.messages import (
+    Answered,
     CallReport,
     Close,
     Command,
     Finished,
+    Keyed,
+    LateRedaction,
     MediaStopped,
-    Pause,
     Refused,
     SegmentEnded,
+    Status,
     Unreadable,
 )
-from gateway.recording.model import Part
+from gateway.recording.model import UNIT_NS, Part
 
 log = logging.getLogger(__name__)
 
 CHECKPOINT_SECONDS = 5.0
+NS = 1e9
 
 
 class Progress:
@@ -44,6 +51,8 @@ class Progress:
         room: Room,
         running: Running,
         settling: Settling,
+        controls: RunningControls,
+        alarms: Alarms,
         silent: Callable[[Live], None],
     ) -> None:
         self._store = store
@@ -51,6 +60,9 @@ class Progress:
         self._room = room
         self._running = running
         self._settling = settling
+        self._controls = controls
+        self._alarms = alarms
+        self.late: Callable[[Live, LateRedaction], None] = _not_cut  # is told what is to be cut
         self._silent = silent  # is told of a call on which no media comes
         self._reported: dict[str, Live] = {}  # since the last checkpoint
 
@@ -69,6 +81,16 @@ class Progress:
             case MediaStopped(call_id):
                 if live := self._running.call(call_id):
                     self._silent(live)
+            case Status():
+                self._controls.said(message)
+            case Answered():
+                self._controls.answered(message)
+            case Keyed():
+                self._alarms.keyed(message)
+            case LateRedaction(call_id):
+                self._alarms.late(message)
+                if live := self._running.call(call_id):
+                    self.late(live, message)
             case PartEnded(recording_id, number, size, sha256):
                 if live := self._running.of_recording(recording_id):
                     live.call.end_part(recording_id, Part(number, size, sha256))
@@ -94,6 +116,7 @@ class Progress:
 
     def worker_lost(self) -> None:
         self._metrics.worker_restarts.inc()
+        self._controls.lost()
 
     def resume(self) -> Iterator[tuple[Command, Sequence[int]]]:
         """What the next worker is told: every call that is not committed to its end, in a new part."""
@@ -104,9 +127,10 @@ class Progress:
                 self._settling.if_done(live, worker_lost=True)
                 continue
             call.worker_lost(self._store.next_parts(call), now)
-            yield call.plan(live.key, str(self._store.folder(call.opening))), live.handles()
-            for leg, since in live.pauses.items():
-                yield Pause(call.id, (live.role(leg),), since), ()
+            plan = call.plan(live.key, str(self._store.folder(call.opening)))
+            yield replace(plan, redactions=live.redactions()), live.handles()
+            for requested in live.asked.values():
+                yield requested.command, ()
             if call.phase is Phase.CLOSING:
                 yield Close(call.id, now), ()
 
@@ -129,8 +153,11 @@ class Progress:
         live = self._running.call(report.call_id)
         if live is None:
             return
+        heard_ns = time.monotonic_ns()
         for before, now in live.call.report(report):
             self._metrics.leg(before, now)
+            if now.packets > before.packets:
+                live.heard_ns[now.role] = heard_ns
         self._reported[report.call_id] = live
         if isinstance(report, Finished):
             live.call.drain(report)
@@ -143,3 +170,8 @@ class Progress:
             live.call.problem(f"storage failed: {problem}")
             live.call.tear(recording_id, number)
             self._settling.if_done(live)
+
+
+def _not_cut(live: Live, late: LateRedaction) -> None:
+    seconds = (late.end - late.start) * UNIT_NS / NS
+    live.call.problem(f"a pause came too late: {seconds:.1f} s that it should have covered are stored")

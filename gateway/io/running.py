@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from gateway.io.running_call import Live
 
@@ -14,6 +14,7 @@ class Running:
     def __init__(self) -> None:
         self._calls: dict[str, Live] = {}
         self._recordings: dict[str, Live] = {}
+        self.changed: Callable[[], None] = lambda: None  # is called when a call begins or ends
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -34,6 +35,7 @@ class Running:
         self._calls[live.call.id] = live
         self.add_recording(live.call.segment.recording_id, live)
         self._idle.clear()
+        self.changed()
 
     def add_recording(self, recording_id: str, live: Live) -> None:
         """A further recording of a running call; before its segment begins, so that no event of it is missed."""
@@ -45,6 +47,7 @@ class Running:
             self._recordings.pop(segment.recording_id, None)
         if not self._calls:
             self._idle.set()
+        self.changed()
 
     async def none(self) -> None:
         """Wait until no call is running."""

@@ -8,8 +8,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from gateway.recording.call import Call
-from gateway.recording.messages import LegPlan, PayloadFormat, SrtpKey
-from gateway.recording.model import Role
+from gateway.recording.control import CallStatus
+from gateway.recording.messages import (
+    Answered,
+    Command,
+    LegPlan,
+    OpenRedaction,
+    PayloadFormat,
+    RecordingNow,
+    SrtpKey,
+    Status,
+)
+from gateway.recording.model import UNIT_NS, Cause, Participant, Personal, Role
 from gateway.siprec.parties import Parties
 from gateway.siprec.roles import Assignment
 from gateway.siprec.session import SessionId, Stream
@@ -45,6 +55,14 @@ class Ending:
     at_ns: int  # monotonic
 
 
+@dataclass(frozen=True, slots=True)
+class Requested:
+    """A command that is to be answered."""
+
+    command: Command
+    answer: asyncio.Future[Answered]
+
+
 @dataclass(slots=True)
 class Live:
     """A call, its sessions and its sockets."""
@@ -55,6 +73,16 @@ class Live:
     sockets: list[socket.socket]  # of the legs, in their order
     branches: dict[SessionId, Branch] = field(default_factory=dict)
     pauses: dict[int, int] = field(default_factory=dict)  # since when (monotonic ns) a leg is paused
+    asked: dict[str, Requested] = field(
+        default_factory=dict
+    )  # requests that are not answered, in their order
+    status: Status = field(init=False)  # as the media worker last told it
+    shown: tuple[tuple[object, ...], CallStatus] | None = None  # how it stands, and what that was made of
+    # Who is on it, and the extensions by which their telephones know it.
+    reached_at: tuple[tuple[Participant, ...], frozenset[Personal]] | None = None
+    paused_before: bool = False  # by an agent or the card rule, at least once
+    forgotten: set[tuple[Cause, tuple[str, ...], int]] = field(default_factory=set)  # pauses told of as such
+    heard_ns: dict[Role, int] = field(default_factory=dict)  # when a leg last carried a packet, as reported
     pair: str | None = None
     group: str | None = None
     ending: Ending | None = None  # while it waits for another session of its group
@@ -62,6 +90,9 @@ class Live:
     saving: asyncio.Lock = field(default_factory=asyncio.Lock)
     turning: asyncio.Lock = field(default_factory=asyncio.Lock)
     settling: bool = False
+
+    def __post_init__(self) -> None:
+        self.status = Status(self.call.id, RecordingNow.UNKNOWN, self.call.opening.started_ns)
 
     @property
     def key(self) -> str:
@@ -71,8 +102,22 @@ class Live:
     @property
     def held(self) -> bool:
         """Whether the client says of every leg that no media will come."""
-        lines = [line for branch in self.branches.values() for line in branch.lines]
-        return bool(lines) and all(line.paused or line.index is None for line in lines)
+        some = False
+        for branch in self.branches.values():
+            for line in branch.lines:
+                if not line.paused and line.index is not None:
+                    return False
+                some = True
+        return some
+
+    def redactions(self) -> tuple[OpenRedaction, ...]:
+        """What another worker goes on not to keep: what the last one said, and what the client itself wants."""
+        started_ns = self.call.opening.started_ns
+        clients = (
+            OpenRedaction(Cause.SRC, (self.role(leg),), since, start=max(0, since - started_ns) // UNIT_NS)
+            for leg, since in self.pauses.items()
+        )
+        return (*(each for each in self.status.open if each.cause is not Cause.SRC), *clients)
 
     def handles(self) -> list[int]:
         return [each.fileno() for each in self.sockets]
@@ -80,6 +125,11 @@ class Live:
     def role(self, leg: int) -> Role:
         """The role by which the engine knows a leg."""
         return self.call.legs[leg].role
+
+    def sole_role(self, session: SessionId) -> Role | None:
+        """The role of the leg that a session carries, where it carries one alone."""
+        legs = [line.leg for line in self.branches[session].lines if line.index is not None]
+        return self.role(legs[0]) if len(legs) == 1 else None
 
     def labels(self, branch: Branch) -> list[str | None]:
         """Of a branch's lines, in the order of their legs."""

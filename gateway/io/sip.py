@@ -14,11 +14,19 @@ from gateway.io.datagrams import Datagrams
 from gateway.io.tls import TlsFiles
 from gateway.sip.effects import Flow, Rejected, Send
 from gateway.sip.errors import BadMessage
-from gateway.siprec.session import Changed, Ended, Established, Offered, Probed, RecordingServer
+from gateway.siprec.session import (
+    Changed,
+    Ended,
+    Established,
+    KeyPressed,
+    Offered,
+    Probed,
+    RecordingServer,
+)
 
 log = logging.getLogger(__name__)
 
-SessionEvent = Offered | Changed | Established | Probed | Ended
+SessionEvent = Offered | Changed | Established | KeyPressed | Probed | Ended
 MAX_STRANGERS = 16  # connections at once of those who may not speak to us and are told so
 
 
@@ -79,7 +87,7 @@ class SipServer:
                     self._send(data, flow)
                 case Rejected(kind):
                     self.refused(kind)
-                case Offered() | Changed() | Established() | Probed() | Ended():
+                case Offered() | Changed() | Established() | KeyPressed() | Probed() | Ended():
                     self._on_event(effect)
         self._arm()
 

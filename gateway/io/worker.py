@@ -11,11 +11,12 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from gateway.io.append import Appender
 from gateway.io.channel import Channel, ChannelClosed, Configure, Message, Ready, Ticked
+from gateway.io.heap import keep_heap
 from gateway.io.receive import Receiver
 from gateway.io.secrecy import lock_memory, refuse_dumps
 from gateway.recording.engine import Engine
@@ -34,8 +35,7 @@ class Worker:
         self._engine = Engine(configure.engine, os.urandom)
         self._receiver = Receiver()
         self._appender = Appender(Path(configure.directory))
-        self._commands: list[Command] = []
-        self._arriving: dict[str, list[int]] = {}  # sockets of calls that the next tick opens
+        self._arriving: dict[str, list[int]] = {}  # sockets of legs that are being opened
         self._sockets: dict[str, list[int]] = {}
         self._ticks = self._latest_ns = self._busy_ns = 0
         self._reported_ns = 0
@@ -64,31 +64,36 @@ class Worker:
             self._appender.close()
 
     def _take(self, messages: Iterable[tuple[Message, list[int]]]) -> None:
-        """Commands for the next tick."""
+        """Commands are obeyed, and answered, as they come: nobody who paused a call waits for a tick."""
+        commands: list[Command] = []
         for message, sockets in messages:
             if isinstance(message, Open | Join):
                 self._arriving.setdefault(message.call_id, []).extend(sockets)
             if isinstance(message, Command):
-                self._commands.append(message)
+                commands.append(message)
+        if commands:
+            self._send(self._engine.obey(commands, time.monotonic_ns()))
+            self._listen()
 
     def _tick(self, now: int) -> None:
         batch, more = self._receiver.drain()
-        writes, events = self._engine.tick(now, batch, self._commands)
-        self._commands.clear()
+        writes, events = self._engine.tick(now, batch)
         for _ in range(MAX_DRAINS):
             if not more:
                 break
             batch, more = self._receiver.drain()
             self._engine.receive(batch)
         self._drop({event.call_id for event in events if isinstance(event, Finished)})
-        self._listen()
         self._appender.put(writes)
+        self._send([*events, *self._appender.events()])
+
+    def _send(self, events: Sequence[Message]) -> None:
         if self._channel.pending:  # a slow reader is spared what the next report says again
             events = [event for event in events if not isinstance(event, CallReport)]
-        self._channel.send([*events, *self._appender.events()])
+        self._channel.send(events)
 
     def _listen(self) -> None:
-        """From the next tick on, drain the sockets of calls that this one opened."""
+        """Drain the sockets of legs that have been opened, from the next tick on."""
         for call_id, handles in self._arriving.items():
             legs = self._engine.legs(call_id)
             if not legs:  # it ended while a leg of it was on its way
@@ -123,6 +128,7 @@ def main(handle: int) -> None:
     """Run on an inherited socket until the control process closes it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal signals all; the control process decides
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    keep_heap()
     refuse_dumps()
     locked = lock_memory()
     channel = Channel(socket.socket(fileno=handle))

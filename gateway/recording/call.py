@@ -6,14 +6,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
-from gateway.recording.messages import CallReport, Finished, LegPlan, Open, SegmentEnded
+from gateway.recording.messages import CallReport, Finished, LegPlan, Open, OpenRedaction, SegmentEnded
 from gateway.recording.model import (
     UNIT_NS,
     UNITS_PER_SECOND,
     CallFacts,
     CallState,
+    Cause,
     Direction,
     LegReport,
+    Marker,
     Part,
     Participant,
     RecordingFacts,
@@ -89,6 +91,7 @@ class Call:
         self.direction = opening.direction
         self.swapped = False  # whether the roles of `legs` turned out to be the wrong way round
         self.follows: str | None = None
+        self.stopped: OpenRedaction | None = None  # why nothing more of it is to be recorded, now
         self.segments = [Segment(1, opening.segment_id, opening.recording_id, 0, opening.participants)]
         self._notes = list(opening.notes)[:MAX_NOTES]
         self._problems: list[str] = []  # why it is recorded in part only
@@ -100,6 +103,8 @@ class Call:
         }
         self._masked: tuple[Redaction, ...] = ()  # under workers that died
         self._redactions: tuple[Redaction, ...] = ()
+        self._noted: tuple[Marker, ...] = ()  # under workers that died
+        self._markers: tuple[Marker, ...] = ()
 
     @property
     def id(self) -> str:
@@ -135,6 +140,7 @@ class Call:
             part=segment.next_part,
             segment_start=segment.start,
             held=self.held,
+            swapped=self.swapped,
         )
 
     def join(self, leg: LegPlan) -> None:
@@ -172,6 +178,7 @@ class Call:
             changes.append((self._legs[total.role], total))
             self._legs[total.role] = total
         self._redactions = (*self._masked, *report.redactions)
+        self._markers = tuple(dict.fromkeys((*self._noted, *report.markers)))
         return changes
 
     def end_segment(self, ended: SegmentEnded) -> None:
@@ -191,7 +198,9 @@ class Call:
             f"the media worker was lost {seconds:.1f} s into the call and replaced; what it still held back is missing"
         )
         self._earlier = dict(self._legs)
-        self._masked = self._redactions
+        # Pauses that last are told of again, from their beginning, by the next worker.
+        self._masked = tuple(each for each in self._redactions if each.end_cause or each.cause == Cause.DTMF)
+        self._noted = self._markers
         for segment in self.segments:
             next_part = next_parts[segment.recording_id]
             segment.torn |= set(range(segment.next_part, next_part)) | set(segment.unfinished())
@@ -248,6 +257,7 @@ class Call:
             redactions=self._voiced(self._redactions),
             recordings=() if state is CallState.NOT_RECORDED else tuple(map(self.recording, self.recorded())),
             notes=tuple(self._notes),
+            markers=self._markers,
             follows=self.follows,
         )
 

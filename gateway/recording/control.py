@@ -27,6 +27,7 @@ class CallStatus:
     resumes_ns: int | None = None  # when it is recorded again by itself
     warning: bool = False  # that is soon
     held: bool = False
+    ended: bool = False  # hung up: only its last audio, which waits, may still be recorded, or not
     open: tuple[OpenRedaction, ...] = ()
 
 
@@ -63,7 +64,8 @@ class Controls(Protocol):
 
     async def opt_out(self, call_id: str, actor: str, reason: str = "") -> Result: ...
 
-    async def mark(self, call_id: str, actor: str, kind: str) -> Result: ...
+    async def mark(self, call_id: str, actor: str, kind: str) -> Result:
+        """Raises ValueError on a kind that is not one of MARKERS."""
 
     def changes(self) -> AsyncIterator[None]:
         """Wakes whenever a call begins, changes or ends."""

@@ -10,26 +10,33 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from gateway.recording.leg import LiveLeg
 from gateway.recording.live import LiveCall
 from gateway.recording.messages import (
+    Answered,
     Close,
     Command,
     Event,
     Join,
+    Keyed,
     MediaStopped,
     Open,
-    Pause,
+    Outcome,
+    Press,
     Reformat,
     Refused,
-    Resume,
     Split,
     Unreadable,
     Write,
 )
 from gateway.recording.output import Entropy
+from gateway.recording.redacting import Asked
+from gateway.recording.together import Share
+from gateway.redaction.presses import INFO, Heard
 from gateway.redaction.rules import Rules
 from gateway.rtp.packets import PacketBatch
 from gateway.rtp.sequence import LegTable
+from gateway.rtp.tones import Tone
 
 SLICE_NS = 500_000_000  # how long a call's audio is collected for one commit
 REPORT_NS = 1_000_000_000
@@ -52,12 +59,17 @@ class Engine:
         self._settings = settings
         self._entropy = entropy
         self._table = LegTable(settings.max_legs, settings.hold_back_ns + RING_SLACK_NS)
-        self._slices: list[dict[str, LiveCall]] = [{} for _ in range(max(1, SLICE_NS // settings.tick_ns))]
+        self._shares = [Share(self._table) for _ in range(max(1, SLICE_NS // settings.tick_ns))]
         self._calls: dict[str, LiveCall] = {}
         self._by_leg: dict[int, tuple[LiveCall, int]] = {}
         self._ticks = 0
         self._reported_ns: int | None = None
         self._faults: Counter[str] = Counter()
+        self._keyed: Counter[tuple[str, str]] = Counter()  # keys heard, by call and way
+        # That commands and keys caused, until the next tick gives them out.
+        self._unwritten: list[Write] = []
+        self._untold: list[Event] = []
+        self._now = 0
 
     def legs(self, call_id: str) -> list[int]:
         """The numbers by which batches name a call's legs, in the order of its plan; none of a call that is over."""
@@ -68,18 +80,23 @@ class Engine:
         self, now: int, batch: PacketBatch | None = None, commands: Sequence[Command] = ()
     ) -> tuple[list[Write], list[Event]]:
         """Advance to `now` (ns): commands first, then the batch, then what is due."""
-        writes: list[Write] = []
-        events: list[Event] = []
-        for command in commands:
-            self._obey(command, now)
+        self._now = now
+        events = self.obey(commands, now)
         if batch is not None and len(batch):
             self.receive(batch)
+        for call in self._calls.values():
+            if not call.redacting.idle:
+                events += self._acted(call, call.advance(now))
+        writes, self._unwritten = self._unwritten, []
+        events, self._untold = [*self._untold, *events], []
         self._ticks += 1
-        due = self._slices[self._ticks % len(self._slices)]
-        for call in list(due.values()):
-            writes += self._commit(call, now, events)
+        writes += self._commit(self._shares[self._ticks % len(self._shares)], now, events)
         events += self._report(now)
         return [write for write in writes if write.data or write.last], events
+
+    def obey(self, commands: Sequence[Command], now: int) -> list[Event]:
+        """Apply commands, at any time between two ticks; gives what is true then, and the answers."""
+        return [event for command in commands for event in self._obey(command, now)]
 
     def receive(self, batch: PacketBatch) -> None:
         """Put one batch into the hold-back; a tick may bring several."""
@@ -87,63 +104,91 @@ class Engine:
         self._faults += faults
         for tone in tones:
             call, index = self._by_leg[tone.leg]
-            call.legs[index].hear(tone)
+            self._hear(call, call.legs[index], tone)
+
+    def _hear(self, call: LiveCall, leg: LiveLeg, tone: Tone) -> None:
+        """Mask a tone, and act on its key where it is told."""
+        leg.hear(tone)
+        if tone.digit is not None:
+            self._keyed[call.plan.call_id, tone.way] += 1
+            self._untold += self._acted(call, call.heard(leg, tone, self._now))
 
     def abandon(self) -> list[Write]:
         """End every file where it stands; audio still held back is given up."""
         return [write for call in self._calls.values() for write in call.finish()]
 
-    def _obey(self, command: Command, now: int) -> None:
+    def _obey(self, command: Command, now: int) -> list[Event]:
         if isinstance(command, Open):
             call = LiveCall(command, self._table, self._entropy, self._settings.rules, now)
             self._calls[command.call_id] = call
-            min(self._slices, key=len)[command.call_id] = call
+            min(self._shares, key=len).add(call)
             self._by_leg |= {leg.number: (call, index) for index, leg in enumerate(call.legs)}
-        elif found := self._calls.get(command.call_id):
-            self._change(found, command, now)
+            return call.redacting.status(now, now)
+        if found := self._calls.get(command.call_id):
+            return self._change(found, command, now)
+        if isinstance(command, Asked) and command.request:
+            return [Answered(command.call_id, command.request, Outcome.REFUSED, "the call is over")]
+        return []
 
-    def _change(self, call: LiveCall, command: Command, now: int) -> None:
+    def _change(self, call: LiveCall, command: Command, now: int) -> list[Event]:
         match command:
-            case Reformat(_, legs, held):
-                call.reformat(legs, held, now)
+            case Reformat(_, legs, held, swapped):
+                call.reformat(legs, held, swapped, now)
             case Join(_, plan):
                 leg = call.join(plan)
                 self._by_leg[leg.number] = (call, len(call.legs) - 1)
+                for share in self._shares:
+                    share.changed(call)
             case Split():
                 call.split(command)
-            case Pause(legs=roles, at_ns=at_ns):
-                call.pause(roles, at_ns)
-            case Resume(legs=roles, at_ns=at_ns):
-                call.resume(roles, at_ns)
             case Close(_, at_ns, at_once):
                 call.close(at_ns, 0 if at_once else self._settings.hold_back_ns)
+            case Press(_, role, digit, at_ns, lasts_ns):
+                self._keyed[call.plan.call_id, INFO] += 1
+                return self._acted(call, call.pressed(Heard(INFO, role, digit, at_ns - lasts_ns, at_ns), now))
+            case Open():
+                pass
+            case _:
+                return self._acted(call, call.obey(command, now))
+        return call.redacting.status(now, now)
 
-    def _commit(self, call: LiveCall, now: int, events: list[Event]) -> Iterator[Write]:
-        hold_back = self._settings.hold_back_ns
-        if call.finish_at is not None and now >= call.finish_at:
-            yield from call.commit(now, now)
-            finished = call.finished(now)
-            yield from call.finish()
-            events += [*call.ended_segments(), finished]
-            self._forget(call)
-            return
-        yield from call.commit(now - hold_back, now)
-        events += call.ended_segments()
-        if call.unreadable():
-            events.append(Unreadable(call.plan.call_id))
-        idle = now - call.last_arrival() > self._settings.timeout_ns
-        call.stopped = call.stopped and idle
-        if idle and not (call.stopped or call.held or call.finish_at is not None):
-            call.stopped = True
-            events.append(MediaStopped(call.plan.call_id))
+    def _acted(self, call: LiveCall, events: list[Event]) -> list[Event]:
+        """What was asked of a call may have been to keep nothing of it."""
+        if events and call.discarded:
+            self._unwritten += call.discard()
+        return events
+
+    def _commit(self, share: Share, now: int, events: list[Event]) -> list[Write]:
+        writes: list[Write] = []
+        for call in share.calls():
+            if call.finish_at is not None and now >= call.finish_at:
+                writes += self._finish(call, now, events)
+        writes += share.commit(now - self._settings.hold_back_ns, now)
+        for call, latest, unreadable in share.latest():
+            events += call.ended_segments()
+            if call.unreadable(unreadable):
+                events.append(Unreadable(call.plan.call_id))
+            idle = now - max(latest, call.awaited_ns) > self._settings.timeout_ns
+            call.stopped = call.stopped and idle
+            if idle and not (call.stopped or call.held or call.finish_at is not None):
+                call.stopped = True
+                events.append(MediaStopped(call.plan.call_id))
+        return writes
+
+    def _finish(self, call: LiveCall, now: int, events: list[Event]) -> Iterator[Write]:
+        yield from call.commit(now, now)
+        finished = call.finished(now)
+        yield from call.finish()
+        events += [*call.ended_segments(), finished]
+        self._forget(call)
 
     def _forget(self, call: LiveCall) -> None:
         self._faults += Counter(stray=call.release())
         for leg in call.legs:
             del self._by_leg[leg.number]
         del self._calls[call.plan.call_id]
-        for share in self._slices:
-            share.pop(call.plan.call_id, None)
+        for share in self._shares:
+            share.drop(call)
 
     def _report(self, now: int) -> Iterator[Event]:
         if self._reported_ns is not None and now - self._reported_ns < REPORT_NS:
@@ -151,4 +196,6 @@ class Engine:
         self._reported_ns = now
         yield from (call.report(now) for call in self._calls.values())
         yield from (Refused(kind, count) for kind, count in self._faults.items())
+        yield from (Keyed(call_id, way, count) for (call_id, way), count in self._keyed.items())
         self._faults.clear()
+        self._keyed.clear()

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
 
 from gateway.codecs.codec import Codec
-from gateway.recording.model import UNIT_NS, UNITS_PER_SECOND, LegReport, Role
-from gateway.recording.pieces import Pieces, by_kind
+from gateway.recording.model import UNIT_NS, LegReport, Role
+from gateway.recording.pieces import Pieces, block_starts, by_kind, pacing
+from gateway.recording.stretches import Stretch
 from gateway.redaction.holdback import Rings
 from gateway.redaction.timeline import Span, Timeline
 from gateway.rtp.clock import LegClock
@@ -18,11 +19,9 @@ from gateway.rtp.packets import Bools, Ints, Octets
 from gateway.rtp.sequence import AUDIO, LegTable
 from gateway.rtp.tones import Tone
 
-BLOCK_UNITS = UNITS_PER_SECOND // 10  # a block holds up to 100 ms, or one packet that is longer
 NS_PER_SECOND = 1_000_000_000
 FOREVER = (1 << 62) - 1
-ALONE = -1
-NO_HEADS = np.zeros((0, 0), np.uint8)
+FIRST = np.zeros(1, np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +48,11 @@ class LiveLeg:
         self.reached = 0  # call time up to which audio has been committed
         self.borders: tuple[int, ...] = ()  # call times that no block lies across
         self.event_rates: dict[int, int] = {}  # Hz, by payload type; those not named have the audio's
-        self.paused = Timeline()
-        self.paused_since: int | None = None  # of a pause that is open
         self._table = table
         self._started_ns = started_ns
         self._guard = -(-guard_ns // UNIT_NS)
         self._clock = LegClock(started_ns)
-        self._codec = codec
+        self._codec = self.going = codec  # the one last kept; the one of all packets of a stretch
         self._rate = codec.clock_rate  # of the packets last placed
         self._tones: list[Tone] = []
         self._shift_ns: int | None = None  # from RTP time to call time, as last committed
@@ -66,27 +63,13 @@ class LiveLeg:
         self._units = 0
 
     def hear(self, tone: Tone) -> None:
-        self._tones.append(tone)
+        """Mask a tone when it is committed."""
+        self._tones.append(replace(tone, digit=None))  # it is acted on elsewhere, now, and kept nowhere
+        self._table.steady.unsettle(self.number)
 
-    def pause(self, at: int) -> None:
-        """Keep nothing from a call time on."""
-        if self.paused_since is None:
-            self.paused_since = at
-        self.cut = self.shut = self._paused(FOREVER)
-
-    def resume(self, at: int) -> None:
-        self.paused, self.paused_since = self._paused(at), None
-        self.cut = self.shut = self.paused
-
-    def redactions(self, until: int) -> Iterator[tuple[Span, str]]:
-        """What is not kept, and why; a pause that is open ends at `until`."""
-        yield from ((span, "dtmf") for span in self.mask.spans)
-        yield from ((span, "src") for span in self._paused(until).spans)
-
-    def _paused(self, until: int) -> Timeline:
-        if self.paused_since is None or self.paused_since >= until:
-            return self.paused
-        return self.paused | Timeline((Span(self.paused_since, until),))
+    def lasts_ns(self, tone: Tone) -> int:
+        """How long a tone has sounded; its duration is told by the clock of its format, or the audio's."""
+        return tone.ticks * NS_PER_SECOND // self.event_rates.get(tone.payload_type, self._rate)
 
     @property
     def codec(self) -> Codec:
@@ -136,6 +119,7 @@ class LiveLeg:
     def _commit(self, slots: Ints, cells: Ints, count: int, limit: int, end: int) -> list[Placed]:
         """Commit the first `count` of the packets that wait on one stream, whose slots end at `limit`."""
         table, leg = self._table, self.number
+        table.steady.unsettle(leg)
         if not self._begun:
             table.first[leg] = table.committed[leg] = slots[0]
         first = int(table.committed[leg])
@@ -152,12 +136,48 @@ class LiveLeg:
             return []
         rates = self._rates(rings.kind[cells])
         media = rings.media[cells] * NS_PER_SECOND // rates
-        lengths, joints = self._lengths(rings, cells[:wanted])
+        lengths, joints = self._pacing(rings, cells[:wanted])
         delays = self._delays(rings.arrival[cells], media, rates, lengths * UNIT_NS)
         self._shift_ns = int(delays[-1]) - self._started_ns
         self._mask(limit)
         times = (media[:wanted] + delays - self._started_ns) // UNIT_NS
-        return self._blocks(rings, cells[:wanted], times, lengths, joints, end)
+        blocks = self._blocks(rings, cells[:wanted], times, lengths, joints, end)
+        if limit == FOREVER and not self._tones and (rates == self._rate).all():
+            self._settle(int(rings.kind[cells[wanted - 1]]), rings.arrival[cells] - media)
+        return blocks
+
+    def _settle(self, kind: int, delays: Ints) -> None:
+        """Let the leg be committed with others as long as it goes on like this; `delays` are of all that waits."""
+        if settled := self._clock.settled(delays):
+            self.going = self._codec_of(kind)
+            self._table.steady.settle(self.number, kind, self.going, self._started_ns, *settled)
+
+    def whole(self, due: Stretch) -> bool | None:
+        """Whether all of a stretch is kept, or none of it; None where that differs from packet to packet."""
+        if not (self.cut.spans or self.mask.spans or self.shut.spans or self.borders):
+            return True
+        last_time, last_shut = self._last or (due.start, False)
+        since = min(due.since, last_time)
+        gone = self.cut.reaching(since, due.stop) | self.mask.reaching(since, due.stop)
+        if any(span.start <= due.start and due.stop <= span.stop for span in gone.spans):
+            return False
+        if gone.spans or last_shut or self._shut_at(due.came, due.came_last):
+            return None
+        return None if any(due.start < border <= due.last for border in self.borders) else True
+
+    def _shut_at(self, first: int, last: int) -> bool:
+        """Whether what arrives between two times (ns) may not be kept."""
+        came, came_last = ((ns - self._started_ns) // UNIT_NS for ns in (first, last))
+        return bool(self.shut.reaching(came, came_last + 1).spans)
+
+    def go_on(self, due: Stretch, kept: bool) -> None:
+        """A stretch is committed with those of other legs."""
+        self._clock.go_on(due.first_arrival, due.last_arrival, due.least, due.end)
+        self._last = due.last, bool(self.shut.spans) and self._shut_at(due.last_arrival, due.last_arrival)
+        if kept:
+            self._codec = self.going
+            self._units += due.units
+            self.reached = max(self.reached, due.stop)
 
     def _delays(self, arrivals: Ints, media: Ints, rates: Ints, lengths: Ints) -> Ints:
         """By what (ns) to place the packets whose lengths are given; where the clock rate changes, time begins anew."""
@@ -191,9 +211,9 @@ class LiveLeg:
         self._tones = [tone for tone in self._tones if tone.slot >= committed]
 
     def _span(self, tone: Tone, shift_ns: int) -> Span:
-        """A tone with its guards: its timestamps follow the audio's clock, its duration perhaps that of its format."""
+        """A tone with its guards; its timestamps follow the audio's clock."""
         begins = tone.start * NS_PER_SECOND // self._rate + shift_ns
-        lasts = tone.ticks * NS_PER_SECOND // self.event_rates.get(tone.payload_type, self._rate)
+        lasts = self.lasts_ns(tone)
         start = max(0, begins // UNIT_NS - self._guard)
         return Span(start, max(-(-(begins + lasts) // UNIT_NS) + self._guard, start + 1))
 
@@ -212,9 +232,9 @@ class LiveLeg:
         self._units += int(kept.lengths.sum())
         self.reached = max(self.reached, int((kept.times + kept.lengths).max()))
         self._codec = self._codec_of(int(kept.kinds[-1]))
-        octets = kept.octets(rings)
+        octets = rings.gather(kept.cells, kept.offsets, kept.sizes)
         ends = np.cumsum(kept.sizes)
-        starts = _block_starts(kept, self.borders)
+        starts = _starts(kept, self.borders)
         stops = np.append(starts[1:], len(kept)) - 1
         begins = ends[starts] - kept.sizes[starts]
         return [
@@ -249,36 +269,22 @@ class LiveLeg:
     def _codec_of(self, kind: int) -> Codec:
         return self._table.codec(self.number, kind)
 
-    def _lengths(self, rings: Rings, cells: Ints) -> tuple[Ints, Ints]:
-        """How long packets last, in units and at least one, and how they join to what follows.
-
-        A joint is by how many units the next packet may be off to stand in the same block: 0, or 1 where the
-        codec's clock has no whole units; ALONE where none may.
-        """
+    def _pacing(self, rings: Rings, cells: Ints) -> tuple[Ints, Ints]:
+        """How long packets last and how they join, kind by kind."""
         kinds, sizes = rings.kind[cells], rings.size[cells].astype(np.int64)
         lengths, joints = np.empty(len(cells), np.int64), np.empty(len(cells), np.int64)
         for kind, mine in by_kind(kinds):
-            codec = self._codec_of(kind)
-            heads = rings.payload[cells[mine], : codec.heads] if codec.heads else NO_HEADS
-            ticks = codec.durations(sizes[mine], heads)
-            lengths[mine] = np.maximum(1, -(-ticks * UNITS_PER_SECOND // codec.clock_rate))
-            joints[mine] = ALONE
-            if len(codec.frames) == 1:
-                cut_short = sizes[mine] % codec.frames[0][0] > 0
-                joints[mine] = np.where(cut_short, ALONE, int(codec.clock_rate != UNITS_PER_SECOND))
+            lengths[mine], joints[mine] = pacing(
+                self._codec_of(kind), sizes[mine], rings.payload, cells[mine]
+            )
         return lengths, joints
 
 
-def _block_starts(pieces: Pieces, borders: Sequence[int]) -> Ints:
-    """Where blocks begin: at each break of time or codec, at each border, and as often as 100 ms ask for between."""
-    times, lengths, kinds = pieces.times, pieces.lengths, pieces.kinds
+def _starts(pieces: Pieces, borders: Sequence[int]) -> Ints:
+    """Where blocks begin: at changes of codec, too, after what is cut out of a packet, and at borders."""
+    times, kinds = pieces.times, pieces.kinds
     broken = pieces.offsets > 0
-    broken[0] = True
-    off = np.abs(times[1:] - times[:-1] - lengths[:-1])
-    broken[1:] |= (off > pieces.joints[:-1]) | (kinds[1:] != kinds[:-1])
+    broken[1:] |= kinds[1:] != kinds[:-1]
     for border in borders:
         broken[1:] |= (times[:-1] < border) & (times[1:] >= border)
-    runs = np.flatnonzero(broken)
-    into = np.arange(len(times)) - np.repeat(runs, np.diff(np.append(runs, len(times))))
-    broken |= into % max(1, BLOCK_UNITS // int(lengths.max())) == 0
-    return np.flatnonzero(broken)
+    return block_starts(FIRST, broken, times, pieces.lengths, pieces.joints)

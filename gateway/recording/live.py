@@ -9,6 +9,7 @@ from gateway.codecs.registry import Codec, by_name
 from gateway.recording.leg import FOREVER, LiveLeg, Placed
 from gateway.recording.messages import (
     CallReport,
+    Event,
     Finished,
     LegPlan,
     Open,
@@ -17,17 +18,23 @@ from gateway.recording.messages import (
     Split,
     Write,
 )
-from gateway.recording.model import UNIT_NS, UNITS_PER_SECOND, LegReport, Redaction, Role
+from gateway.recording.model import UNIT_NS, UNITS_PER_SECOND, Cause, LegReport, Redaction, Role
 from gateway.recording.output import Entropy, Identity, Output
+from gateway.recording.redacting import Asked, Redacting
+from gateway.redaction.presses import Heard
 from gateway.redaction.rules import Rules
+from gateway.redaction.timeline import Span, Timeline
 from gateway.rtp.sequence import LegTable
 from gateway.rtp.suites import MasterKey
+from gateway.rtp.tones import Tone
 from gateway.storage.container import Chapter
 
 # Audio that came in before the BYE, or before a segment ended, may still be on its way when we hear of that.
 RACE_UNITS = UNITS_PER_SECOND
 # Half a second of 20 ms packets: more than are under way when a key changes.
 UNREADABLE_PACKETS = 25
+# Masks of a leg that its call's record tells apart: beyond a dozen card numbers the closest count as one.
+MAX_TONES = 256
 
 
 class LiveCall:
@@ -36,9 +43,10 @@ class LiveCall:
     def __init__(self, plan: Open, table: LegTable, entropy: Entropy, rules: Rules, now: int) -> None:
         self.plan = plan
         self.rules = rules
+        self.redacting = Redacting(plan, rules, now)
         self.awaited_ns = now  # media is awaited since: the opening, or the end of a hold
         self.finish_at: int | None = None  # ns, once the call has ended
-        self.held = plan.held
+        self.held, self.swapped = plan.held, plan.swapped
         self._told_unreadable = False
         self.stopped = False  # whether its silence has been told of
         self._table = table
@@ -57,11 +65,13 @@ class LiveCall:
         self._outputs = [Output(identity, plan.part, plan.segment_start, self._formats, entropy)]
         self._at_split: dict[str, tuple[LegReport, ...]] = {}  # by recording
         self._ended: list[SegmentEnded] = []
+        self._masks: tuple[list[Timeline], tuple[Redaction, ...]] = [], ()
         self.legs = [self._leg(leg) for leg in plan.legs]
         self._declare(plan.legs)
 
     def join(self, plan: LegPlan) -> LiveLeg:
         """Another leg."""
+        self.redacting.roles.append(plan.role)
         leg = self._leg(plan)
         self.legs.append(leg)
         self._declare([plan])
@@ -73,6 +83,7 @@ class LiveCall:
             self._table, number, plan.role, _preferred(plan), self.plan.started_ns, self.rules.guard_ns
         )
         leg.borders = tuple(output.start for output in self._outputs[1:])
+        self._cut(leg)
         self._fit(leg, plan)
         return leg
 
@@ -81,14 +92,14 @@ class LiveCall:
         self._table.secure(leg.number, _keys(plan))
         leg.event_rates |= zip(plan.events, plan.event_rates, strict=False)
 
-    def reformat(self, legs: Sequence[LegPlan], held: bool, now: int) -> None:
+    def reformat(self, legs: Sequence[LegPlan], held: bool, swapped: bool, now: int) -> None:
         for leg, plan in zip(self.legs, legs, strict=False):
             self._table.formats(leg.number, *_formats(plan))
             self._fit(leg, plan)
         self._declare(legs)
         if self.held and not held:
             self.awaited_ns, self.stopped = now, False  # the time to wait for media begins anew
-        self.held = held
+        self.held, self.swapped = held, swapped
 
     def split(self, command: Split) -> None:
         """Audio from a time on belongs to a segment of its own; late packets still find the one before."""
@@ -105,23 +116,62 @@ class LiveCall:
         for leg in self.legs:
             leg.borders = (*leg.borders, before.stop)
 
-    def pause(self, roles: Sequence[Role], at_ns: int) -> None:
-        for leg in self.legs:
-            if leg.role in roles:
-                leg.pause(self._units(at_ns))
+    def obey(self, asked: Asked, now: int) -> list[Event]:
+        """Do what is asked of the recording; gives what is true now, and the answer."""
+        return self._fitted(self.redacting.obey(asked, now, self._reached()), now)
 
-    def resume(self, roles: Sequence[Role], at_ns: int) -> None:
+    def heard(self, leg: LiveLeg, tone: Tone, now: int) -> list[Event]:
+        """A leg's tone told which key it is."""
+        came = self._table.arrived(leg.number, tone.slot) or now
+        start, digit = came - leg.lasts_ns(tone), tone.digit
+        assert digit is not None
+        role = leg.role.other if self.swapped else leg.role
+        return self.pressed(Heard(tone.way, role, digit, start, came), now)
+
+    def pressed(self, heard: Heard, now: int) -> list[Event]:
+        """Act on a key, in whatever way it was heard; gives what is true now."""
+        return self._fitted(self.redacting.pressed(heard, now, self._reached()), now)
+
+    def advance(self, now: int) -> list[Event]:
+        """End the pauses that end by themselves, and warn before; gives what is true now."""
+        return self._fitted(self.redacting.advance(now, self._reached()), now)
+
+    def _reached(self) -> dict[Role, int]:
+        return {leg.role: leg.reached for leg in self.legs}
+
+    def _fitted(self, events: list[Event], now: int) -> list[Event]:
+        """What became of the redactions is true of the legs, and on record, before anybody is told of it."""
+        if not events:
+            return events
         for leg in self.legs:
-            if leg.role in roles:
-                leg.resume(self._units(at_ns))
+            self._cut(leg)
+        return [self.report(now), *events]
+
+    def _cut(self, leg: LiveLeg) -> None:
+        leg.cut, leg.shut = self.redacting.pauses.cut(leg.role), self.redacting.pauses.shut(leg.role)
 
     def close(self, at_ns: int, wait_ns: int) -> None:
         """The call ended; its last audio waits `wait_ns` yet."""
         self.finish_at = at_ns + wait_ns
         self._end = self._units(at_ns) + RACE_UNITS
 
+    @property
+    def discarded(self) -> bool:
+        """Whether nothing of the call is kept, neither what came before nor what comes yet."""
+        return self.redacting.pauses.discarded
+
+    def discard(self) -> Iterator[Write]:
+        """Forget what waits in the hold-back, and end every file where it stands."""
+        for leg in self.legs:
+            self._table.wipe(leg.number)
+        for output in self._outputs:
+            yield from output.abandon()
+
     def commit(self, arrived_by: int, now: int) -> Iterator[Write]:
         """Append what has waited long enough (ns) in the hold-back."""
+        if self.discarded:
+            arrived_by = now
+            yield from self.discard()
         placed = [(leg.role, block) for leg in self.legs for block in leg.commit(arrived_by, self._end)]
         if placed:
             placed.sort(key=lambda pair: pair[1].time)
@@ -132,6 +182,16 @@ class LiveCall:
             yield from self._end_segment()
         for output in self._outputs:
             yield from output.push(now)
+
+    @property
+    def sole_output(self) -> Output | None:
+        """Where all that is kept goes, while there is but one such recording."""
+        return self._outputs[0] if len(self._outputs) == 1 and not self.discarded else None
+
+    @property
+    def end(self) -> int:
+        """Call time after which nothing is kept."""
+        return self._end
 
     def finish(self) -> Iterator[Write]:
         """End every part that is open."""
@@ -148,37 +208,41 @@ class LiveCall:
         ended, self._ended = self._ended, []
         return ended
 
-    def redactions(self, until: int) -> tuple[Redaction, ...]:
+    def redactions(self, until: int, ended: bool = False) -> tuple[Redaction, ...]:
         """What is not kept, with a pause that is open ending at `until` (call units)."""
-        found: dict[tuple[int, int, str], list[Role]] = {}
-        for leg in self.legs:
-            for span, cause in leg.redactions(until):
-                found.setdefault((span.start, span.stop, cause), []).append(leg.role)
-        return tuple(
-            Redaction(start, stop, tuple(legs), cause) for (start, stop, cause), legs in found.items()
-        )
+        return (*self._masked(), *self.redacting.redactions(until, ended))
+
+    def _masked(self) -> tuple[Redaction, ...]:
+        """The tones' masks; those that change nothing since they were last asked for are not gathered again."""
+        masks = [leg.mask for leg in self.legs]
+        if masks != self._masks[0]:
+            tones: dict[Span, list[Role]] = {}
+            for leg in self.legs:
+                for span in leg.mask.bounded(MAX_TONES).spans:
+                    tones.setdefault(span, []).append(leg.role)
+            redactions = (
+                Redaction(span.start, span.stop, tuple(legs), Cause.DTMF) for span, legs in tones.items()
+            )
+            self._masks = masks, tuple(redactions)
+        return self._masks[1]
 
     def report(self, now: int) -> CallReport:
         legs = tuple(leg.report() for leg in self.legs)
-        return CallReport(self.plan.call_id, legs, self.redactions(self._until(now)))
+        redactions, markers = self.redactions(self._until(now)), tuple(self.redacting.markers)
+        return CallReport(self.plan.call_id, legs, redactions, markers)
 
     def finished(self, now: int) -> Finished:
         last = self._outputs[-1]
         legs = tuple(leg.report() for leg in self.legs)
-        redactions = self.redactions(self._until(now))
-        return Finished(self.plan.call_id, last.identity.recording_id, legs, redactions, last.next_part)
+        redactions, markers = self.redactions(self._until(now), ended=True), tuple(self.redacting.markers)
+        return Finished(
+            self.plan.call_id, last.identity.recording_id, legs, redactions, last.next_part, markers
+        )
 
-    def unreadable(self) -> bool:
-        """Whether, as is not told before, a leg's stream has come under a key nobody knows for a while."""
-        if self._told_unreadable:
-            return False
-        counts = [int(self._table.unreadable[leg.number]) for leg in self.legs]
-        self._told_unreadable = max(counts, default=0) >= UNREADABLE_PACKETS
-        return self._told_unreadable
-
-    def last_arrival(self) -> int:
-        """When a packet of any leg last came, or else media began to be awaited (ns)."""
-        return max([self.awaited_ns, *(int(self._table.last_arrival[leg.number]) for leg in self.legs)])
+    def unreadable(self, packets: int) -> bool:
+        """Whether, as is not told before, a leg's stream has come under a key nobody knows for so many packets."""
+        told, self._told_unreadable = self._told_unreadable, packets >= UNREADABLE_PACKETS
+        return self._told_unreadable and not told
 
     def _units(self, at_ns: int) -> int:
         return max(0, (at_ns - self.plan.started_ns) // UNIT_NS)
@@ -234,11 +298,16 @@ class LiveCall:
         )
 
     def _trailer(self, output: Output) -> tuple[Mapping[str, str], Sequence[Chapter]]:
-        until = min(output.stop, self._end)
+        start, stop = output.start, min(output.stop, self._end)
         chapters = [
-            Chapter(max(r.start, output.start), min(r.end, until), f"redaction: {r.cause}")
-            for r in self.redactions(until)
-            if r.start < until and r.end > output.start
+            Chapter(max(r.start, start), min(r.end, stop), f"redaction: {r.cause}")
+            for r in self.redactions(stop)
+            if r.start < stop and r.end > start
+        ]
+        chapters += [
+            Chapter(marker.at, marker.at + 1, f"marker: {marker.kind}")
+            for marker in self.redacting.markers
+            if start <= marker.at < stop
         ]
         return self._tags(), chapters
 

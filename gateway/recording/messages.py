@@ -45,6 +45,20 @@ class LegPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class OpenRedaction:
+    """A pause that lasts, or recording that was stopped."""
+
+    cause: Cause
+    legs: tuple[Role, ...]  # none: all
+    since_ns: int  # when it was asked for
+    actor: str | None = None
+    reason: str = ""
+    ends_ns: int | None = None  # when it ends by itself, unless put off
+    start: int = 0  # call units: from where on nothing is kept
+    discard: bool = False  # nothing of what came before is kept either
+
+
+@dataclass(frozen=True, slots=True)
 class Open:
     """Record a call from now on; with `part` above 1, go on with one that another worker began."""
 
@@ -59,15 +73,18 @@ class Open:
     part: int = 1  # number of the next part
     segment_start: int = 0  # call units: where the segment that is recorded begins
     held: bool = False  # the client says that no media will come for now
+    redactions: tuple[OpenRedaction, ...] = ()  # that another worker had begun, and that last
+    swapped: bool = False  # each leg is the other party's than its role says
 
 
 @dataclass(frozen=True, slots=True)
 class Reformat:
-    """The legs of a call were negotiated anew; `held` while the client says that no media will come."""
+    """The legs of a call were negotiated anew, or whose they are; `held` and `swapped` as in Open."""
 
     call_id: str
     legs: tuple[LegPlan, ...]
     held: bool = False
+    swapped: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +167,7 @@ class StartRecording:
 
     call_id: str
     at_ns: int
+    request: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,26 +289,15 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class OpenRedaction:
-    """A pause that lasts, or recording that was stopped."""
-
-    cause: Cause
-    legs: tuple[Role, ...]  # none: all
-    since_ns: int  # when it was asked for
-    actor: str | None = None
-    reason: str = ""
-    ends_ns: int | None = None  # when it ends by itself, unless put off
-
-
-@dataclass(frozen=True, slots=True)
 class Status:
     """Whether a call is being recorded has changed, or may have: what is true from now on."""
 
     call_id: str
     state: RecordingNow
     since_ns: int  # of this state
-    open: tuple[OpenRedaction, ...] = ()
-    warning: bool = False  # an open pause ends by itself soon
+    open: tuple[OpenRedaction, ...] = ()  # in the order in which they began
+    resumes_ns: int | None = None  # when it is recorded again by itself, unless that is put off
+    warning: bool = False  # that is soon
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,9 @@ class Output:
         self._sealer: Sealer | None = None
         self._tracks: dict[tuple[Role, Codec], int] = {}
         self._waiting_since: int | None = None
+        self._lanes: dict[
+            int, tuple[Codec | None, int | None]
+        ] = {}  # by leg: its codec and the track of that
 
     @property
     def next_part(self) -> int:
@@ -64,18 +67,32 @@ class Output:
         blocks = [Block(self._tracks[role, block.codec], block.time, block.payload) for role, block in placed]
         for role, block in placed:
             self.units[role] += block.units
-        sealed = self._sealer.write(b"".join(container.cluster(group) for group in _clusters(blocks)))
+        yield self.add(b"".join(container.cluster(group) for group in _clusters(blocks)), now)
+
+    def track(self, leg: int, role: Role, codec: Codec) -> int | None:
+        """The number of a leg's track in the part that is open, if it has one."""
+        known, track = self._lanes.get(leg, (None, None))
+        if known is not codec:
+            track = self._tracks.get((role, codec)) if self._sealer is not None else None
+            self._lanes[leg] = codec, track
+        return track
+
+    def push(self, now: int) -> list[Write]:
+        """Fill up a segment whose audio has waited too long to be sealed."""
+        if self._waiting_since is None or now - self._waiting_since < SEGMENT_WAIT_NS:
+            return []
+        if self._sealer is None or not self._sealer.waiting:
+            return []
+        self._waiting_since = None
+        return [self._write(self._sealer.write(container.void(max(self._sealer.padding(), LEAST_VOID))))]
+
+    def add(self, data: bytes, now: int) -> Write:
+        """Add clusters, whose blocks are of codecs that have tracks and are counted in `units` by the caller."""
+        assert self._sealer is not None
+        sealed = self._sealer.write(data)
         if sealed or self._waiting_since is None:
             self._waiting_since = now
-        yield self._write(sealed)
-
-    def push(self, now: int) -> Iterator[Write]:
-        """Fill up a segment whose audio has waited too long to be sealed."""
-        if self._sealer is None or self._waiting_since is None or not self._sealer.waiting:
-            return
-        if now - self._waiting_since >= SEGMENT_WAIT_NS:
-            self._waiting_since = None
-            yield self._write(self._sealer.write(container.void(max(self._sealer.padding(), LEAST_VOID))))
+        return self._write(sealed)
 
     def finish(self, end: TrailerOf) -> Iterator[Write]:
         """End the part that is open, if any."""
@@ -83,11 +100,20 @@ class Output:
             return
         data = self._sealer.write(container.trailer(*end(self))) + self._sealer.finish()
         self._sealer = None
+        self._lanes.clear()
         yield self._write(data, last=True)
+
+    def abandon(self) -> Iterator[Write]:
+        """End the part that is open, if any, where it stands: not an octet more is written."""
+        if self._sealer is not None:
+            self._sealer = None
+            self._lanes.clear()
+            yield self._write(b"", last=True)
 
     def _begin(self, preferred: Mapping[Role, Codec]) -> Write:
         """Start a part under a fresh salt, with a track for every codec known."""
         mine = self.identity
+        self._lanes.clear()
         self._tracks = {pair: number for number, pair in enumerate(self._formats, 1)}
         tracks = [_track(number, role, codec, preferred) for (role, codec), number in self._tracks.items()]
         salt, prefix = self._entropy(SALT_BYTES), self._entropy(PREFIX_BYTES)

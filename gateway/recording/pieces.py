@@ -9,9 +9,12 @@ import numpy as np
 
 from gateway.codecs.codec import Codec
 from gateway.recording.model import UNITS_PER_SECOND
-from gateway.redaction.holdback import Rings
 from gateway.redaction.timeline import Timeline
 from gateway.rtp.packets import Bools, Ints, Octets
+
+BLOCK_UNITS = UNITS_PER_SECOND // 10  # a block holds up to 100 ms, or one packet that is longer
+ALONE = -1
+NO_HEADS = np.zeros((0, 0), np.uint8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +26,7 @@ class Pieces:
     sizes: Ints  # octets
     times: Ints  # call units
     lengths: Ints  # units
-    joints: Ints  # by how many units the next piece may be off to stand in the same block; negative: none may
+    joints: Ints  # by how many units the next piece may be off to stand in the same block; ALONE: none may
     kinds: Octets
 
     def __len__(self) -> int:
@@ -56,18 +59,10 @@ class Pieces:
             sizes=stops - offsets,
             times=times,
             lengths=np.where(closing, ends, found.times - (-last * span // rate)) - times,
-            joints=np.where(closing, found.joints, -1),
+            joints=np.where(closing, found.joints, ALONE),
             kinds=found.kinds,
         )
         return left.take((left.sizes > 0) & (left.lengths > 0) & (whole | (frame > 0)))
-
-    def octets(self, rings: Rings) -> bytes:
-        """The payloads, one after the other."""
-        size = int(self.sizes[0])
-        if (self.sizes == size).all() and not self.offsets.any():
-            return rings.payload[self.cells, :size].tobytes()
-        wide, at = rings.payload[self.cells], np.arange(rings.shape.width)
-        return wide[(at >= self.offsets[:, None]) & (at < (self.offsets + self.sizes)[:, None])].tobytes()
 
     def _frames(self, codec: Callable[[int], Codec]) -> tuple[Ints, Ints, Ints]:
         """Each packet's frames: octets of one, 0 where it has none, its ticks, and the ticks of a second."""
@@ -81,7 +76,7 @@ class Pieces:
         return frame, ticks, rate
 
 
-def by_kind(kinds: Octets) -> Iterator[tuple[int, slice | Bools]]:
+def by_kind(kinds: Octets | Ints) -> Iterator[tuple[int, slice | Bools]]:
     """Each kind among some packets, and which they are; nearly always there is one."""
     if not len(kinds):
         return
@@ -89,3 +84,35 @@ def by_kind(kinds: Octets) -> Iterator[tuple[int, slice | Bools]]:
         yield int(kinds[0]), slice(None)
     else:
         yield from ((kind, kinds == kind) for kind in np.unique(kinds).tolist())
+
+
+def pacing(codec: Codec, sizes: Ints, payloads: Octets, cells: Ints) -> tuple[Ints, Ints]:
+    """How long packets of a codec last, in units and at least one, and how they join to what follows.
+
+    A joint is by how many units the next packet may be off to stand in the same block: 0, or 1 where the codec's
+    clock has no whole units; ALONE where none may. `payloads` is a row a cell.
+    """
+    heads = payloads[cells, : codec.heads] if codec.heads else NO_HEADS
+    lengths = codec.durations(sizes, heads)
+    if codec.clock_rate != UNITS_PER_SECOND:
+        lengths = -(-lengths * UNITS_PER_SECOND // codec.clock_rate)
+    joints = np.full(len(sizes), ALONE)
+    if len(codec.frames) == 1:
+        joint = int(codec.clock_rate != UNITS_PER_SECOND)
+        joints = np.where(sizes % codec.frames[0][0] > 0, ALONE, joint)
+    return np.maximum(1, lengths), joints
+
+
+def block_starts(firsts: Ints, broken: Bools, times: Ints, lengths: Ints, joints: Ints) -> Ints:
+    """Where blocks begin in the packets of some legs, of which each begins at one of `firsts`.
+
+    That is where `broken` says so, at each break of time, and as often as 100 ms ask for between.
+    """
+    count = len(times)
+    broken[1:] |= np.abs(times[1:] - times[:-1] - lengths[:-1]) > joints[:-1]
+    broken[firsts] = True
+    runs = np.flatnonzero(broken)
+    into = np.arange(count) - np.repeat(runs, np.diff(np.append(runs, count)))
+    together = np.maximum(1, BLOCK_UNITS // np.maximum.reduceat(lengths, firsts))
+    broken |= into % np.repeat(together, np.diff(np.append(firsts, count))) == 0
+    return np.flatnonzero(broken)

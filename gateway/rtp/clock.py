@@ -11,7 +11,7 @@ from collections import deque
 
 import numpy as np
 
-from gateway.rtp.packets import Ints
+from gateway.rtp.packets import Bools, Ints
 
 # How far the anchor may stray before it moves: two legs that stray apart stay within 20 ms.
 DEADBAND_NS = 8_000_000
@@ -27,6 +27,14 @@ SLOPE_PPM = 250
 ASTRAY_NS = 20_000_000
 ASTRAY_PPM = 1000
 HISTORY_NS = 5_000_000_000  # how long the minimum of a commit is remembered
+
+
+def quiet(anchor: Ints, least: Ints, most: Ints, near: Ints) -> Bools:
+    """Of legs, in columns (ns): would the anchor stay where it is, delays being bounded so and `near` one of them?"""
+    still: Bools = (
+        (least >= anchor - DEADBAND_NS) & (most <= anchor + JUMP_NS) & (near <= anchor + DEADBAND_NS)
+    )
+    return still
 
 
 class LegClock:
@@ -63,6 +71,27 @@ class LegClock:
             if start < count:
                 self.restart()
         return placed
+
+    def settled(self, delays: Ints) -> tuple[int, int, int] | None:
+        """The anchor, and bounds of the delays that decide whether it moves (ns), where they alone do.
+
+        `delays` are of all packets waiting on the leg. While these bounds, widened by what comes, are `quiet`, `follow`
+        would leave the anchor where it is.
+        """
+        if self._anchor is None or self._floor > self._anchor + DEADBAND_NS:
+            return None
+        least = min((delay for _, delay in self._minima), default=self._anchor)
+        if len(delays):
+            return self._anchor, min(least, int(delays.min())), int(delays.max())
+        return self._anchor, least, least
+
+    def go_on(self, first: int, last: int, least: int, end: int) -> None:
+        """Packets were placed by the anchor: arrivals of the first and last, their least delay, the last one's end (ns)."""
+        assert self._anchor is not None
+        while self._minima and self._minima[0][0] < first - HISTORY_NS:
+            self._minima.popleft()
+        self._minima.append((last, least))
+        self._end = end + self._anchor
 
     def _unbroken(self, delays: Ints, start: int) -> int:
         """Index of the first packet from `start` on that is earlier than any queue can explain."""

@@ -54,6 +54,10 @@ class RtpColumns:
         """The packets a mask or an index picks, in its order."""
         return RtpColumns(*(getattr(self, name)[which] for name in self.__slots__))
 
+    def where(self, mask: Bools) -> RtpColumns:
+        """The packets a mask picks; nearly always these are all."""
+        return self if mask.all() else self.take(mask)
+
     def __len__(self) -> int:
         return len(self.rows)
 
@@ -65,12 +69,14 @@ def parse(batch: PacketBatch) -> tuple[RtpColumns, Counter[str]]:
     sized = batch.sizes >= HEADER.itemsize
     versioned = sized & (flags & VERSION == 0x80)
     rtcp = versioned & (header["mpt"] >= RTCP_FIRST) & (header["mpt"] <= RTCP_LAST)
-    offset = HEADER.itemsize + 4 * (flags & CSRC_COUNT).astype(np.int64)
+    offset = np.full(len(batch), HEADER.itemsize)
     end = batch.sizes.copy()
-    _pass_extension(batch, versioned & (flags & EXTENSION != 0), offset)
-    _drop_padding(batch, versioned & (flags & PADDING != 0), end)
+    if (flags & (CSRC_COUNT | EXTENSION | PADDING)).any():
+        offset += 4 * (flags & CSRC_COUNT).astype(np.int64)
+        _pass_extension(batch, versioned & (flags & EXTENSION != 0), offset)
+        _drop_padding(batch, versioned & (flags & PADDING != 0), end)
     fits = offset <= end
-    good = np.flatnonzero(versioned & ~rtcp & fits)
+    good = versioned & ~rtcp & fits
     faults = Counter(
         short=int(np.count_nonzero(~sized & (batch.sizes != REFUSED))),
         version=int(np.count_nonzero(sized & ~versioned)),
@@ -78,17 +84,17 @@ def parse(batch: PacketBatch) -> tuple[RtpColumns, Counter[str]]:
         length=int(np.count_nonzero(versioned & ~rtcp & ~fits)),
     )
     columns = RtpColumns(
-        rows=good,
-        legs=batch.legs[good],
-        arrivals=batch.arrivals[good],
-        sequence=header["sequence"][good].astype(np.int64),
-        timestamp=header["timestamp"][good].astype(np.int64),
-        ssrc=header["ssrc"][good].astype(np.int64),
-        payload_type=(header["mpt"][good] & 0x7F).astype(np.int64),
-        offset=offset[good],
-        size=end[good] - offset[good],
+        rows=np.arange(len(batch)),
+        legs=batch.legs,
+        arrivals=batch.arrivals,
+        sequence=header["sequence"].astype(np.int64),
+        timestamp=header["timestamp"].astype(np.int64),
+        ssrc=header["ssrc"].astype(np.int64),
+        payload_type=(header["mpt"] & 0x7F).astype(np.int64),
+        offset=offset,
+        size=end - offset,
     )
-    return columns, +faults
+    return columns.where(good), +faults
 
 
 def _pass_extension(batch: PacketBatch, which: Bools, offset: Ints) -> None:

@@ -18,9 +18,10 @@ from gateway.codecs.codec import Codec
 from gateway.redaction.holdback import WIDTHS, Rings, Shape
 from gateway.rtp.packets import Bools, Ints, Octets, PacketBatch, RtpColumns, parse
 from gateway.rtp.srtp import Opener
+from gateway.rtp.steady import Steady, first_of_each
 from gateway.rtp.strays import Strays, next_stream, signed16
 from gateway.rtp.suites import MasterKey
-from gateway.rtp.tones import Tone, tones_of
+from gateway.rtp.tones import Events, Tone
 
 # What a payload type means on a leg. Codecs are numbered from AUDIO on.
 UNKNOWN, SILENT, EVENT, AUDIO = 0, 1, 2, 3
@@ -30,6 +31,7 @@ RESTART_SLOTS = 64  # left free before a stream that starts, for its packets tha
 MAX_CELLS = 4096  # ring size at which a leg's packets are refused: 40 s of 10 ms packets
 MAX_STRAYS = 32  # packets of other streams kept for a leg: GRACE_NS and a tick of 10 ms packets
 GRACE_NS = 200_000_000  # a stream that was heard so lately is not given up for another
+SHARE = 10  # part of a ring that nearly always holds all that is due: what comes in a slice, and more
 FAR = 1 << 32  # RTP time a stream may cover; what a sender that leaps on could reach overflows in ns
 NO_STREAM = -1
 
@@ -39,6 +41,17 @@ class Restart:
     """From this slot on a leg carries another stream: its time and its losses are counted anew."""
 
     slot: int
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """Packets of many legs whose rings have one shape, leg by leg in the order of their slots."""
+
+    rings: Rings
+    legs: Ints  # which of the legs that were asked for
+    passed: Ints  # of each of these, the slot after the last that is due
+    rows: Ints  # of each packet: which of `legs` it is of
+    cells: Ints  # of each packet
 
 
 @dataclass(slots=True)
@@ -69,6 +82,8 @@ class LegTable:
         self._kinds = np.zeros((capacity, 128), np.uint8)
         self._secured = np.zeros(capacity, np.bool_)
         self._openers: dict[int, Opener] = {}
+        self._events = Events()
+        self.steady = Steady(capacity)
 
     def secure(self, leg: int, keys: Sequence[MasterKey]) -> None:
         """The leg carries SRTP under these keys from now on; without any, RTP."""
@@ -91,6 +106,7 @@ class LegTable:
             self.packets, self.lost, self.late, self.duplicated, self.last_arrival, self.first, self._base_slot, self.unreadable
         ):  # fmt: skip
             column[leg] = 0
+        self.steady.clear(leg)
         self._about[leg] = _Formats()
         self._kinds[leg] = UNKNOWN
         self.formats(leg, codecs, events, noise)
@@ -126,9 +142,16 @@ class LegTable:
         self._cells[leg] = 0
         self.ssrc[leg] = NO_STREAM
         self.secure(leg, ())
+        self._events.close(leg)
         del self._about[leg]
         self._free.append(leg)
         return len(strays.packets) if strays else 0
+
+    def wipe(self, leg: int) -> None:
+        """Forget what a leg's packets carried; that they came stays counted."""
+        if cells := int(self._cells[leg]):
+            base = int(self._base[leg])
+            self.ring(leg).payload[base : base + cells] = 0
 
     def ring(self, leg: int) -> Rings:
         return self._rings[self._shapes[self._shape[leg]]]
@@ -146,6 +169,53 @@ class LegTable:
         held = self.ring(leg).holds(cells, slots)
         return slots[held], cells[held]
 
+    def due(self, legs: Ints, first: Ints, arrived_by: int) -> Iterator[Due]:
+        """What of many legs has waited since `arrived_by` (ns): of each all from its slot `first` on, up to the last
+        packet that had arrived by then. One Due a ring shape; whoever looks on from a slot of its own misses those
+        that are out of order by more than it waits."""
+        shapes = np.where(self._cells[legs] > 0, self._shape[legs], -1)
+        for number in np.unique(shapes[self.highest[legs] >= first]).tolist():
+            if number < 0:
+                continue
+            mine = np.flatnonzero((shapes == number) & (self.highest[legs] >= first))
+            rings = self._rings[self._shapes[number]]
+            straight = first[mine] >= self.steady.straight[legs[mine]]
+            width = rings.shape.cells // SHARE
+            for group, least in ((mine[straight], width), (mine[~straight], rings.shape.cells)):
+                if len(group):
+                    yield from self._due(rings, legs, first, group, least, arrived_by)
+
+    def _due(
+        self, rings: Rings, legs: Ints, first: Ints, group: Ints, width: int, arrived_by: int
+    ) -> Iterator[Due]:
+        """Look at so many slots of each leg in a group; those that have more to give are looked at again."""
+        count, whole = rings.shape.cells, int((self.highest[legs[group]] - first[group]).max()) + 1
+        width = min(width, whole, count)
+        starts = first[group]
+        places = (starts % count)[:, None] + np.arange(width)
+        places -= count * (places >= count)
+        cells = places + self._base[legs[group]][:, None]
+        slots = starts[:, None] + np.arange(width)
+        held = rings.slot[cells] == slots + 1
+        aged = held & (rings.arrival[cells] <= arrived_by)
+        passed = np.where(aged.any(axis=1), width - np.argmax(aged[:, ::-1], axis=1), 0)
+        if width < min(whole, count):
+            more = ~(held & ~aged).any(axis=1) & (self.highest[legs[group]] >= starts + width)
+            if more.any():
+                yield from self._due(rings, legs, first, group[more], count, arrived_by)
+                passed[more] = 0
+        held &= np.arange(width) < passed[:, None]
+        rows, columns = np.nonzero(held)
+        if len(rows):
+            yield Due(rings, group, starts + passed, rows, cells[rows, columns])
+
+    def arrived(self, leg: int, slot: int) -> int | None:
+        """When a packet came (ns), while it is held."""
+        if not self._cells[leg]:
+            return None
+        rings, cells = self.ring(leg), np.array([self._base[leg] + slot % self._cells[leg]])
+        return int(rings.arrival[cells[0]]) if rings.holds(cells, np.array([slot])).all() else None
+
     def receive(self, batch: PacketBatch) -> tuple[list[Tone], Counter[str]]:
         """Put a batch's packets in their places; returns tones seen and datagrams refused, by kind."""
         refused: Counter[str] = Counter()
@@ -156,14 +226,12 @@ class LegTable:
             faults["length"] += int(np.count_nonzero(packets.size > WIDTHS[-1]))
             packets = packets.take(packets.size <= WIDTHS[-1])
         faults += refused
-        step = signed16(packets.sequence - self._sequence[packets.legs])
-        current = (
-            (packets.ssrc == self.ssrc[packets.legs])
-            & (step < MAX_DROPOUT)
-            & (step > -self._cells[packets.legs])
-            & (self.highest[packets.legs] + step >= self._base_slot[packets.legs])
-        )
-        tones = self._put(packets.take(current), batch.slots, faults)
+        legs = packets.legs
+        step = signed16(packets.sequence - self._sequence[legs])
+        current = packets.ssrc == self.ssrc[legs]
+        current &= (step < MAX_DROPOUT) & (step > -self._cells[legs])
+        current &= self.highest[legs] + step >= self._base_slot[legs]
+        tones = self._put(packets.where(current), batch.slots, faults)
         if not current.all():
             strange = packets.take(~current)
             for leg in np.unique(strange.legs).tolist():
@@ -210,6 +278,8 @@ class LegTable:
         first = int(np.argmin(signed16(packets.sequence - packets.sequence[-1])))
         start = int(self.highest[leg]) + 1
         self._about[leg].restarts.append(Restart(start))
+        self.steady.unsettle(leg)
+        self._events.restart(leg)
         self._base_slot[leg], self.highest[leg] = start, start + RESTART_SLOTS
         self.ssrc[leg] = packets.ssrc[first]
         self._sequence[leg], self._timestamp[leg] = packets.sequence[first], packets.timestamp[first]
@@ -255,21 +325,47 @@ class LegTable:
             faults["overrun"] += int(np.count_nonzero(~fits))
             packets, slot, media = packets.take(fits), slot[fits], media[fits]
             legs = packets.legs
+            if not len(legs):
+                return []
         kinds = self._kinds[legs, packets.payload_type]
         faults["unknown_payload"] += int(np.count_nonzero(kinds == UNKNOWN))
-        shapes, again = self._shape[legs], np.zeros(len(legs), np.bool_)
-        for number in np.unique(shapes).tolist():
-            mine = shapes == number
-            again[mine] = self._put_shape(
-                self._rings[self._shapes[number]],
-                packets.take(mine),
-                slots,
-                slot[mine],
-                media[mine],
-                kinds[mine],
-            )
+        again = self._put_shapes(packets, slots, slot, media, kinds)
+        self.steady.see(legs, packets.arrivals, media, kinds >= AUDIO)
         self._advance(packets, slot, media)
-        return tones_of(packets, slots, slot, media, np.flatnonzero((kinds == EVENT) & ~again))
+        if not (told := kinds == EVENT).any():
+            return []
+        return self._events.tones(packets, slots, slot, media, np.flatnonzero(told & ~again))
+
+    def _put_shapes(
+        self, packets: RtpColumns, slots: Octets, slot: Ints, media: Ints, kinds: Octets
+    ) -> Bools:
+        """Packets into the rings of their shapes; which of them had come before?"""
+        legs = packets.legs
+        again = np.zeros(len(legs), np.bool_)
+        strange = self.steady.astray(
+            legs, slot, packets.arrivals, self.highest[legs], self.last_arrival[legs]
+        )
+        orderly = not strange.any()
+        if not orderly:
+            which = np.zeros(self.capacity, np.bool_)
+            which[legs[strange]] = True
+            for leg in np.flatnonzero(which).tolist():
+                self.steady.disorder(leg, max(int(self.highest[leg]), int(slot[legs == leg].max())))
+            strange = which[legs]
+        shapes = self._shape[legs]
+        for number in np.unique(shapes).tolist() if (shapes != shapes[0]).any() else [int(shapes[0])]:
+            rings, mine = self._rings[self._shapes[number]], shapes == number
+            for out_of_order in (False,) if orderly else (False, True):
+                these = mine & (strange == out_of_order)
+                some, place, at, kind = packets, slot, media, kinds
+                if not these.all():
+                    some, place, at, kind = packets.take(these), slot[these], media[these], kinds[these]
+                if out_of_order and len(some):
+                    again[these] = self._put_shape(rings, some, slots, place, at, kind)
+                elif len(some):
+                    cells = self._base[some.legs] + place % rings.shape.cells
+                    self._store(rings, some, slots, place, at, kind, cells)
+        return again
 
     def _put_shape(
         self, rings: Rings, packets: RtpColumns, slots: Octets, slot: Ints, media: Ints, kinds: Octets
@@ -287,21 +383,38 @@ class LegTable:
         new = new[~twice]
         if late.any():
             again |= self._take_late(rings, legs, slot, cells, late)
-        cells = cells[new]
-        rings.slot[cells] = slot[new] + 1
-        rings.media[cells] = media[new]
-        rings.arrival[cells] = packets.arrivals[new]
-        rings.size[cells] = packets.size[new]
-        rings.kind[cells] = kinds[new]
-        rows, offsets = packets.rows[new], packets.offset[new]
-        audio = kinds[new] >= AUDIO
-        for offset in np.unique(offsets[audio]).tolist():
-            these = audio & (offsets == offset)
-            width = min(rings.shape.width, slots.shape[1] - offset)
-            rings.payload[cells[these], :width] = slots[rows[these], offset : offset + width]
-        np.add.at(self.packets, legs[new], 1)
+        self._store(rings, packets.take(new), slots, slot[new], media[new], kinds[new], cells[new])
         np.add.at(self.duplicated, legs[again], 1)
         return again
+
+    def _store(
+        self,
+        rings: Rings,
+        packets: RtpColumns,
+        slots: Octets,
+        slot: Ints,
+        media: Ints,
+        kinds: Octets,
+        cells: Ints,
+    ) -> None:
+        """Packets that are new into cells that are theirs alone."""
+        if not len(packets):
+            return
+        rings.slot[cells] = slot + 1
+        rings.media[cells] = media
+        rings.arrival[cells] = packets.arrivals
+        rings.size[cells] = packets.size
+        rings.kind[cells] = kinds
+        audio = kinds >= AUDIO
+        offsets = packets.offset
+        if audio.all() and (offsets == offsets[0]).all():
+            rings.store(cells, slots, packets.rows, int(offsets[0]), int(packets.size.max()))
+        else:
+            for offset in np.unique(offsets[audio]).tolist():
+                these = audio & (offsets == offset)
+                rings.store(cells[these], slots, packets.rows[these], offset, int(packets.size[these].max()))
+        starts = first_of_each(packets.legs)
+        np.add.at(self.packets, packets.legs[starts], np.diff(starts, append=len(packets)))
 
     def _take_late(self, rings: Rings, legs: Ints, slot: Ints, cells: Ints, late: Bools) -> Bools:
         """Count packets whose place was committed and remember that they came; which of them came twice?"""
@@ -344,18 +457,23 @@ class LegTable:
         legs = packets.legs
         if not len(legs):
             return
-        starts = np.flatnonzero(np.diff(legs, prepend=-1))
-        order = np.arange(len(legs))
-        width = len(legs).bit_length()
-        top = np.maximum.reduceat(slot << width | order, starts) & (1 << width) - 1
-        ahead = top[slot[top] > self.highest[legs[top]]]
+        starts = first_of_each(legs)
+        last = np.append(starts[1:], len(legs)) - 1
+        which = legs[starts]
+        top = np.maximum.reduceat(slot, starts)
+        if not (slot[last] == top).all():  # somewhere the highest packet did not come last
+            order, width = np.arange(len(legs)), len(legs).bit_length()
+            last = np.maximum.reduceat(slot << width | order, starts) & (1 << width) - 1
+        self.last_arrival[which] = np.maximum(
+            self.last_arrival[which], np.maximum.reduceat(packets.arrivals, starts)
+        )
+        ahead = last[top > self.highest[which]]
         which = legs[ahead]
         self.highest[which] = slot[ahead]
         self._sequence[which] = packets.sequence[ahead]
         self._timestamp[which] = packets.timestamp[ahead]
         self._media[which] = media[ahead]
         self.ssrc[which[np.abs(media[ahead]) > FAR]] = NO_STREAM  # begun anew with its next packets
-        np.maximum.at(self.last_arrival, legs, packets.arrivals)
 
 
 def _columns(capacity: int, count: int) -> Iterator[Ints]:

@@ -53,6 +53,14 @@ class Modified:
 
 
 @dataclass(frozen=True, slots=True)
+class Informed:
+    """An INFO of a dialog, answered already: what its body says changes nothing of the answer."""
+
+    dialog: int
+    request: Request
+
+
+@dataclass(frozen=True, slots=True)
 class Acknowledged:
     """The ACK to a 2xx is here."""
 
@@ -77,4 +85,4 @@ class HungUp:
     cause: str
 
 
-Effect = Send | Rejected | Invited | Modified | Acknowledged | Probed | HungUp
+Effect = Send | Rejected | Invited | Modified | Informed | Acknowledged | Probed | HungUp

@@ -14,7 +14,18 @@ from gateway.sip import session_timer
 from gateway.sip.access import Access
 from gateway.sip.answers import Fields, Objection, Profile, objection, response, retry_after
 from gateway.sip.dialog import OVER, Dialog, DialogId, DialogTimer
-from gateway.sip.effects import Acknowledged, Effect, Flow, HungUp, Invited, Modified, Probed, Rejected, Send
+from gateway.sip.effects import (
+    Acknowledged,
+    Effect,
+    Flow,
+    HungUp,
+    Informed,
+    Invited,
+    Modified,
+    Probed,
+    Rejected,
+    Send,
+)
 from gateway.sip.errors import BadMessage
 from gateway.sip.headers import MAGIC_COOKIE, NameAddr
 from gateway.sip.layer import ClientKey, Owner, TransactionLayer, Watch, status_event
@@ -289,9 +300,10 @@ class UserAgentServer:
             return self.stateless.refuse(request, flow, 481, "unknown_dialog")
         if request.method in ("INVITE", "UPDATE"):
             return self._modify(dialog, key, request, flow, now)
-        # OPTIONS asks; INFO may carry digits, which are forgotten unread.
-        fields = self._profile.described() if request.method == "OPTIONS" else ()
-        return self._at_once(dialog, key, request, flow, now, fields)
+        if request.method == "INFO":  # its body is kept nowhere here: it may tell of a key
+            told = Informed(dialog.number, request)
+            return [*self._at_once(dialog, key, request, flow, now, ()), told]
+        return self._at_once(dialog, key, request, flow, now, self._profile.described())
 
     def _modify(
         self, dialog: Dialog, key: ServerKey, request: Request, flow: Flow, now: float

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import NewType
 
+from gateway.redaction.digit import Digit
 from gateway.rtp.suites import MasterKey
 from gateway.sip import effects as sip
 from gateway.sip import sdp
@@ -25,6 +26,7 @@ from gateway.sip.server import UserAgentServer
 from gateway.sip.session_timer import Policy
 from gateway.siprec.body import METADATA_TYPES, Contents, read
 from gateway.siprec.bridge import Pair, pair_of
+from gateway.siprec.dtmf import DtmfError, key_of
 from gateway.siprec.metadata import Metadata, merge
 from gateway.siprec.multipart import MultipartError
 
@@ -95,6 +97,15 @@ class Established:
 
 
 @dataclass(frozen=True, slots=True)
+class KeyPressed:
+    """The client tells of a key (INFO)."""
+
+    session: SessionId
+    digit: Digit
+    lasts_ms: int  # 0: not told
+
+
+@dataclass(frozen=True, slots=True)
 class Ended:
     session: SessionId
     # bye, cancel, no_ack, connection_lost, session_expired, refused, no_acceptable_media, or what `end` was told
@@ -109,7 +120,7 @@ class Probed:
     alive: bool
 
 
-Effect = Send | Rejected | Offered | Changed | Established | Probed | Ended
+Effect = Send | Rejected | Offered | Changed | Established | KeyPressed | Probed | Ended
 
 
 @dataclass(slots=True)
@@ -257,6 +268,8 @@ class RecordingServer:
                 case sip.Acknowledged(dialog, request, first):
                     out += [Established(SessionId(dialog))] if first else []
                     out += self._acknowledged(SessionId(dialog), request)
+                case sip.Informed(dialog, request):
+                    out += self._informed(SessionId(dialog), request)
                 case sip.Probed(dialog, alive):
                     out.append(Probed(SessionId(dialog), alive))
                 case sip.HungUp(dialog, cause):
@@ -266,6 +279,13 @@ class RecordingServer:
     def _ended(self, session: SessionId, cause: str) -> list[Effect]:
         known = self._sessions.pop(session, None)
         return [Ended(session, cause)] if known else []
+
+    def _informed(self, session: SessionId, request: Request) -> list[Effect]:
+        try:
+            told = key_of(request)
+        except DtmfError:
+            return [Rejected("bad_info")]
+        return [KeyPressed(session, *told)] if told and session in self._sessions else []
 
     def _invited(self, session: SessionId, request: Request, flow: Flow, now: float) -> list[Effect]:
         if len(self._sessions) >= self._max_sessions:

@@ -38,6 +38,7 @@ def test_relative_paths_lie_beside_the_file(tmp_path: Path) -> None:
     assert settings.storage.directory == tmp_path / "calls"
     assert settings.key_path("node") == Path("/etc/node.key")
     assert settings.key_path("lookup") == tmp_path / "k/lookup.key"
+    assert settings.agents_path() == tmp_path / "calls/agents.json"
     assert settings.key_path("vault_public") == tmp_path / "calls/keys/vault.pub"
 
 
@@ -52,6 +53,10 @@ def test_relative_paths_lie_beside_the_file(tmp_path: Path) -> None:
         ("[media]\nhold_back_seconds = 0\n", "media.hold_back_seconds"),
         ("[roles]\nextensions = ['(']\n", "roles.extensions"),
         ("[roles]\ncaller = 'second'\n", "roles.caller"),
+        ('[api]\norigins = ["recorder.example"]\n', "is not an origin"),
+        ('[api]\nreasons = ["Card 4111"]\n', "small letters"),
+        ('[api]\nreasons = []\nrequire_reason = ["opt-out"]\n', "needs at least one of reasons"),
+        ('[api]\ncertificate = "chain.pem"\n', "certificate and key belong together"),
         ("sip = 5\n", "sip: a table is expected, found 5"),
         ("[sip\n", "is not TOML"),
     ],

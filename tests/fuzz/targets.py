@@ -19,7 +19,9 @@ from gateway.sip import sdp
 from gateway.sip.effects import Flow
 from gateway.sip.errors import BadMessage
 from gateway.sip.framing import StreamFramer
+from gateway.sip.message import Headers, Request
 from gateway.siprec import metadata, roles
+from gateway.siprec.dtmf import MAX_LASTS_MS, DtmfError, key_of
 from gateway.siprec.metadata import MetadataError
 from gateway.siprec.multipart import MultipartError, split
 from gateway.siprec.session import Changed, Offered, RecordingServer
@@ -108,6 +110,18 @@ def bodies(data: bytes) -> None:
         return
 
 
+def informing(data: bytes) -> None:
+    """What an INFO of this type and body tells of."""
+    kind, _, body = data.partition(b"\n")
+    fields = (("Content-Type", kind.decode("utf-8", "replace")),)
+    try:
+        told = key_of(Request("INFO", "sip:a", Headers(fields), body))
+    except DtmfError:
+        return
+    if told and not 0 <= told[1] <= MAX_LASTS_MS:
+        raise AssertionError("a key sounds for longer than any key does")
+
+
 def media(data: bytes) -> None:
     """Datagrams, each after its length, through a whole engine to sealed files."""
     engine = Engine(EngineSettings(4, SECOND, 60 * SECOND, SECOND // 10), Random(1).randbytes)
@@ -153,6 +167,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "sdp": descriptions,
     "metadata": documents,
     "multipart": bodies,
+    "info": informing,
     "rtp": media,
 }
 
@@ -168,6 +183,15 @@ def seeds(target: str) -> list[bytes]:
     match target:
         case "sip" | "stream":
             return [text.replace(b"\n", b"\r\n") for text in [*invites, *torture]]
+        case "info":
+            signals = (
+                b"Signal=5\r\nDuration=160\r\n",
+                b"signal = #\n",
+                b"11",
+                b"--b\r\n\r\nSignal=*\r\n--b--",
+            )
+            types = (b"application/dtmf-relay", b"application/dtmf", b"multipart/mixed;boundary=b")
+            return [kind + b"\n" + signal for kind in types for signal in signals]
         case "rtp":
             return [_packets(number) for number in range(6)]
         case "sdp":

@@ -17,10 +17,11 @@ from gateway.io.metrics import Metrics
 from gateway.io.sip import SipServer
 from gateway.io.store import Store
 from gateway.recording.call import Opening
-from gateway.recording.messages import Close, Command, Open, Pause, Reformat, Resume
+from gateway.recording.messages import Close, Command, Open, Pause, Press, Reformat, Resume
 from gateway.recording.model import CallFacts, Direction, Role
+from gateway.redaction.digit import Digit
 from gateway.sip.effects import Flow, Send
-from gateway.siprec.session import Changed, Ended, Offered, RecordingServer
+from gateway.siprec.session import Changed, Ended, KeyPressed, Offered, RecordingServer
 
 CLIENT = Flow("udp", ("127.0.0.1", 5070), ("127.0.0.1", 5060))
 LARGE = 1 << 40
@@ -79,7 +80,7 @@ class Bench:
             match effect:
                 case Send(data):
                     self.sent.append(data.decode())
-                case Offered() | Changed() | Ended():
+                case Offered() | Changed() | Ended() | KeyPressed():
                     self.calls.hear(effect)
 
     def statuses(self) -> list[str]:
@@ -225,3 +226,25 @@ def test_sides_that_are_told_late_are_right_in_the_end(tmp_path: Path) -> None:
     assert facts.direction is Direction.OUTBOUND
     assert [recording.swapped for recording in facts.recordings] == [True]
     assert [leg.role for leg in facts.legs] == [Role.EXTERNAL, Role.AGENT]
+
+
+def test_keys_told_of_by_info_go_to_the_worker_with_whose_they_are_where_that_is_known(
+    tmp_path: Path,
+) -> None:
+    async def play(bench: Bench) -> None:
+        for number, streams in enumerate((2, 1)):
+            bench.give(request("INVITE", number, 1, description(streams)))
+            await settled()
+            tag = bench.sent[-1].partition("To: <sip:srs@127.0.0.1>;tag=")[2].split("\r\n")[0]
+            for sequence, body in enumerate(("Signal=*\r\nDuration=120", "Signal=x", "Signal=7"), 2):
+                bench.give(request("INFO", number, sequence, body, tag, "application/dtmf-relay"))
+
+    bench = run(tmp_path, play)
+    pressed = [command for command in bench.told if isinstance(command, Press)]
+    calls = [command.call_id for command in bench.told if isinstance(command, Open)]
+    keys = [(Digit.STAR, 120_000_000), (Digit.SEVEN, 0)]
+    assert [(each.call_id, each.digit, each.lasts_ns) for each in pressed] == [
+        (call, *key) for call in calls for key in keys
+    ]
+    assert [each.role for each in pressed] == [None, None, Role.EXTERNAL, Role.EXTERNAL]
+    assert bench.statuses() == ["200"] * 8

@@ -9,8 +9,9 @@ import pytest
 from gateway.io.append import AppendFailed, PartEnded, Synced
 from gateway.io.channel import Channel, ChannelClosed, Configure, Message, Ready, Ticked
 from gateway.recording.engine import EngineSettings
-from gateway.recording.messages import CallReport, Close, Finished, MediaStopped, Reformat, Refused
+from gateway.recording.messages import CallReport, Close, Finished, MediaStopped, Press, Reformat, Refused
 from gateway.recording.model import LegReport, Redaction, Role
+from gateway.redaction.digit import Digit
 from tests.recording.simulation import PLAN
 
 REPORTS = (LegReport(Role.EXTERNAL, "PCMA", 5, 4, 3, 2, 1), LegReport(Role.AGENT, "PCMU"))
@@ -20,6 +21,7 @@ MASKED = (
 )
 MESSAGES: list[Message] = [
     Configure(EngineSettings(8, 5, 6, 7), "/a/b"), PLAN, Reformat("c", PLAN.legs, held=True), Close("c", 7, at_once=True),
+    Press("c", Role.AGENT, Digit.STAR, 7, 8), Press("c", None, Digit.NINE, 7, 0),
     Ready(True), Ticked(1, 2, 3), CallReport("c", REPORTS, MASKED), MediaStopped("c"), Finished("c", "r", REPORTS, (), 2),
     Refused("stray", 9), PartEnded("r", 1, 2, "ff"), AppendFailed("r", 1, "full"), Synced(1, 2, None), Synced(1, 2, "x"),
 ]  # fmt: skip

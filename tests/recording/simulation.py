@@ -14,6 +14,7 @@ import numpy as np
 from gateway.recording.engine import Engine, EngineSettings
 from gateway.recording.messages import Close, Command, Event, Finished, LegPlan, Open, PayloadFormat, Write
 from gateway.recording.model import Role
+from gateway.redaction.rules import Rules
 from gateway.rtp.packets import PacketBatch
 from gateway.storage import container
 from gateway.storage.sealing import open_sealed
@@ -22,6 +23,7 @@ MS = 1_000_000
 SECOND = 1000 * MS
 TICK = 100 * MS
 HOLD_BACK = 5 * SECOND
+DEFAULTS = Rules()
 KEY = bytes(range(32))
 PCMA, PCMU = PayloadFormat(8, "PCMA", 8000), PayloadFormat(0, "PCMU", 8000)
 PLAN = Open(
@@ -126,10 +128,11 @@ def play(
     closed: int | None = None,
     before: Callable[[int, Engine], None] = lambda now, engine: None,
     commands: Sequence[tuple[int, Command]] = (),
+    rules: Rules = DEFAULTS,
 ) -> Played:
     """Run one call until its hold-back has drained; `closed` is when the BYE comes, `commands` come at their times
     (ns after the start)."""
-    engine = Engine(EngineSettings(8, HOLD_BACK, 60 * SECOND, tick), Random(7).randbytes)
+    engine = Engine(EngineSettings(8, HOLD_BACK, 60 * SECOND, tick, rules), Random(7).randbytes)
     queue = sorted(datagrams)
     end = closed if closed is not None else queue[-1].arrival + 10 * MS
     now, played, at = plan.started_ns, Played([], []), 0

@@ -125,12 +125,16 @@ def test_samples_that_share_no_unit_with_the_call_clock_are_cut_to_the_unit(cut:
             1 + ((number + 1) * 8000 - 1) // rate - number * 8000 // rate,
         )
     }
-    places = {block.payload: block.time for block in whole}
     found = {}
     for block in left:
-        (at,) = (time for payload, time in places.items() if block.payload in payload)
-        first = next(p for p in places if block.payload in p).index(block.payload) // 2
-        assert block.time == at + first * 8000 // rate
+        uncut = max((each for each in whole if each.time <= block.time), key=lambda each: each.time)
+        at = uncut.time
+        (first, *_) = (
+            number
+            for number in range(size)
+            if at + number * 8000 // rate == block.time
+            and uncut.payload[2 * number :].startswith(block.payload)
+        )
         for number in range(len(block.payload) // 2):
             found[at, first + number] = block.payload[2 * number : 2 * number + 2]
     assert found == expected

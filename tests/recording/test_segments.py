@@ -64,7 +64,7 @@ def test_what_arrives_in_a_pause_is_not_kept() -> None:
         assert runs[0][1] <= 16000
         assert all(stop <= 16000 or start >= 32000 for start, stop in runs)
         assert runs[-1][1] - runs[-1][0] >= 15_800
-    assert played.finished.redactions == (Redaction(16000, 32000, BOTH, "src"),)
+    assert played.finished.redactions == (Redaction(16000, 32000, BOTH, "src", end_cause="src"),)
     reader = container.read([played.plain()])
     list(reader.blocks())
     assert reader.chapters == (container.Chapter(16000, 32000, "redaction: src"),)
@@ -84,7 +84,7 @@ def test_one_leg_may_be_paused_and_a_pause_may_last_to_the_end() -> None:
     played = play(sent(spoken) + sent(spoken, 1), commands=[pause(SECOND, Role.AGENT)], closed=4 * SECOND)
     assert played.audio(Role.EXTERNAL) == spoken
     assert played.runs(Role.AGENT)[-1][1] <= 8000
-    assert played.finished.redactions == (Redaction(8000, 32000, (Role.AGENT,), "src"),)
+    assert played.finished.redactions == (Redaction(8000, 32000, (Role.AGENT,), "src", end_cause="ended"),)
 
 
 def test_a_pause_from_the_start_leaves_no_file() -> None:

@@ -267,7 +267,7 @@ def test_siprec_may_be_required() -> None:
         ("BYE", 2, "other", ["unknown_dialog", "481"]),
         ("UPDATE", 0, None, ["old_sequence", "500"]),
         ("OPTIONS", 2, None, ["200"]),
-        ("INFO", 2, None, ["200"]),
+        ("INFO", 2, None, ["200", "Informed"]),
         ("ACK", 9, None, []),
         ("ACK", 9, "other", []),
     ],

@@ -1,0 +1,153 @@
+"""Committing many calls at once: those that go on as they did, in columns over all their legs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from gateway.recording.leg import FOREVER
+from gateway.recording.live import LiveCall
+from gateway.recording.messages import Write
+from gateway.recording.output import Output
+from gateway.recording.stretches import Batch, Stretch, stretches
+from gateway.rtp.packets import Bools, Ints
+from gateway.rtp.sequence import LegTable
+from gateway.rtp.steady import first_of_each
+from gateway.storage.clusters import clusters
+from gateway.storage.container import MAX_CLUSTER_UNITS
+
+
+class Share:
+    """Calls that are committed in the same tick."""
+
+    def __init__(self, table: LegTable) -> None:
+        self._table = table
+        self._calls: dict[str, LiveCall] = {}
+        self._legs: Ints | None = None  # numbers of all legs, call by call; None: to be found anew
+        self._owners: Ints = np.zeros(0, np.int64)  # of each leg, the place of its call
+
+    def __len__(self) -> int:
+        return len(self._calls)
+
+    def add(self, call: LiveCall) -> None:
+        self._calls[call.plan.call_id] = call
+        self._legs = None
+
+    def changed(self, call: LiveCall) -> None:
+        """A call, perhaps one of these, has another leg."""
+        if call.plan.call_id in self._calls:
+            self._legs = None
+
+    def drop(self, call: LiveCall) -> None:
+        if self._calls.pop(call.plan.call_id, None):
+            self._legs = None
+
+    def calls(self) -> list[LiveCall]:
+        return list(self._calls.values())
+
+    def latest(self) -> Iterator[tuple[LiveCall, int, int]]:
+        """Each call, with when a packet of it last came (ns) and the most that were unreadable of a leg."""
+        table, legs = self._table, self._numbers()
+        arrivals, unreadable = (np.zeros(len(self._calls), np.int64) for _ in range(2))
+        np.maximum.at(arrivals, self._owners, table.last_arrival[legs])
+        np.maximum.at(unreadable, self._owners, table.unreadable[legs])
+        return zip(self._calls.values(), arrivals.tolist(), unreadable.tolist(), strict=True)
+
+    def commit(self, arrived_by: int, now: int) -> list[Write]:
+        """Append what has waited since `arrived_by` (ns) of all the share's calls."""
+        legs = self._numbers()
+        odd, batches = stretches(self._table, legs, arrived_by)
+        due: list[Stretch | None] = [None] * len(legs)
+        for batch in batches:
+            for stretch in batch.stretches:
+                due[stretch.place] = stretch
+        calls, writes = self.calls(), list[Write]()
+        apart = np.zeros(len(calls), np.bool_)
+        apart[self._owners[odd]] = True
+        tracks = np.zeros(len(legs), np.int64)  # of each leg; 0 where nothing is kept
+        outputs: list[Output | None] = []  # of each call that is committed here
+        at = 0
+        for call, alone in zip(calls, apart.tolist(), strict=True):
+            mine = due[at : at + len(call.legs)]
+            output = None if alone else call.sole_output
+            found = _tracks(call, output, mine) if output else None
+            if output and found:
+                _go_on(call, output, mine, found)
+                tracks[at : at + len(found)] = found
+            else:
+                output = None
+                writes += call.commit(arrived_by, now)
+            outputs.append(output)
+            at += len(call.legs)
+        self._pass(legs, batches, np.array([output is not None for output in outputs], np.bool_))
+        return writes + list(self._written(batches, tracks, outputs, now))
+
+    def _pass(self, legs: Ints, batches: Sequence[Batch], taken: Bools) -> None:
+        """Count the stretches of the calls that are taken as committed."""
+        table = self._table
+        for batch in batches:
+            mine = taken[self._owners[batch.legs]]
+            which, passed = legs[batch.legs[mine]], batch.passed[mine]
+            table.lost[which] += passed - table.committed[which] - batch.packets[mine]
+            table.committed[which] = passed
+
+    def _written(
+        self, batches: Sequence[Batch], tracks: Ints, outputs: Sequence[Output | None], now: int
+    ) -> Iterator[Write]:
+        """Clusters of the legs that have a track, to their calls' outputs."""
+        for owner, cluster in self._clusters(batches, tracks):
+            output = outputs[owner]
+            assert output is not None
+            yield output.add(cluster, now)
+        for output in outputs:
+            if output is not None:
+                yield from output.push(now)
+
+    def _clusters(self, batches: Sequence[Batch], tracks: Ints) -> Iterator[tuple[int, bytes]]:
+        """One for each call that has a leg with a track, and the place of the call."""
+        if not tracks.any():
+            return
+        found = [batch.payloads(tracks > 0) for batch in batches]
+        places, times = (np.concatenate([each[column] for each in found]) for column in (0, 1))
+        payloads = [payload for _, _, payloads in found for payload in payloads]
+        order = np.lexsort((places, times, self._owners[places]))
+        places, times = places[order], times[order]
+        owners = self._owners[places]
+        starts = first_of_each(owners)
+        made = clusters(starts, tracks[places], times, [payloads[number] for number in order.tolist()])
+        yield from zip(owners[starts].tolist(), made, strict=True)
+
+    def _numbers(self) -> Ints:
+        if self._legs is None:
+            counts = [len(call.legs) for call in self._calls.values()]
+            self._legs = np.array(
+                [leg.number for call in self._calls.values() for leg in call.legs], np.int64
+            )
+            self._owners = np.repeat(np.arange(len(counts)), counts)
+        return self._legs
+
+
+def _tracks(call: LiveCall, output: Output, due: Sequence[Stretch | None]) -> list[int] | None:
+    """The track of each leg of which all is kept, 0 for one of which nothing is; None where that is not all."""
+    found = []
+    start, stop = FOREVER, 0
+    for leg, stretch in zip(call.legs, due, strict=True):
+        whole = stretch is not None and leg.whole(stretch)
+        if whole is None:
+            return None
+        track = output.track(leg.number, leg.role, leg.going) if whole else 0
+        if track is None:
+            return None
+        if stretch is not None and track:
+            start, stop = min(start, stretch.start), max(stop, stretch.stop)
+        found.append(track)
+    return found if start >= 0 and stop <= min(call.end, start + MAX_CLUSTER_UNITS) else None
+
+
+def _go_on(call: LiveCall, output: Output, due: Sequence[Stretch | None], tracks: Sequence[int]) -> None:
+    for leg, stretch, track in zip(call.legs, due, tracks, strict=True):
+        if stretch is not None:
+            leg.go_on(stretch, kept=track > 0)
+            if track:
+                output.units[leg.role] += stretch.units
