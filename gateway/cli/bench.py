@@ -30,7 +30,7 @@ def add_options(bench: argparse.ArgumentParser, positive: Callable[[str], int]) 
     bench.description = (
         "Measure the gateway's processor time, memory, losses and delays beside a C program that only receives, seals and "
         "appends. Needs the source tree, a C compiler, and nothing else to do for the machine. Without --calls and "
-        "--json: a table over numbers of calls and kinds of load, for half an hour."
+        "--json: a table over numbers of calls and kinds of load, for about an hour."
     )
     bench.add_argument("--calls", type=positive, metavar="N", help="one run with so many calls")
     bench.add_argument("--seconds", type=positive, default=10, metavar="S", help="of a window (%(default)s)")
