@@ -270,12 +270,17 @@ class RoleSettings(Section):
     @field_validator("extensions")
     @classmethod
     def _compiles(cls, patterns: tuple[str, ...]) -> tuple[str, ...]:
-        for pattern in patterns:
-            try:
-                re.compile(pattern)
-            except re.error as error:
-                raise ValueError(f"{pattern!r} is not a regular expression: {error}") from error
-        return patterns
+        return _patterns(patterns)
+
+
+def _patterns(patterns: tuple[str, ...]) -> tuple[str, ...]:
+    """Raises ValueError where one is not a regular expression."""
+    for pattern in patterns:
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise ValueError(f"{pattern!r} is not a regular expression: {error}") from error
+    return patterns
 
 
 class CardSettings(Section):
@@ -349,6 +354,46 @@ class RedactionSettings(Section):
     card: CardSettings = Field(CardSettings(), description="The card rule.")
     pause: PauseSettings = Field(PauseSettings(), description="An agent's pause.")
     codes: FeatureCodeSettings = Field(FeatureCodeSettings(), description="Feature codes.")
+
+
+class OptOutSettings(Section):
+    """Calls that must not be recorded. Numbers are listed by `hushtap never-record`. See docs/redaction.md."""
+
+    extensions: tuple[str, ...] = Field(
+        (),
+        description="Regular expressions; a call in which a party's extension or number matches one in full is not "
+        "recorded, from the start or from the transfer on.",
+    )
+    before: Literal["keep", "discard"] = Field(
+        "keep",
+        description="What an opt-out does with what was recorded of the call before: `keep` it, or `discard` it by "
+        "destroying its key and its files.",
+    )
+    off_headers: tuple[str, ...] = Field(
+        ("X-Recording: off",),
+        description="SIP header fields by which a client asks, in INVITE, UPDATE or INFO, that a call be not recorded.",
+    )
+    on_headers: tuple[str, ...] = Field(
+        ("X-Recording: on",), description="SIP header fields by which a client takes that back."
+    )
+    recordpref: bool = Field(
+        True,
+        description="Whether `a=recordpref:off` on every stream (RFC 7866) means the same, and `on` takes it back; "
+        "else it pauses.",
+    )
+
+    @field_validator("extensions")
+    @classmethod
+    def _compiles(cls, patterns: tuple[str, ...]) -> tuple[str, ...]:
+        return _patterns(patterns)
+
+    @field_validator("off_headers", "on_headers")
+    @classmethod
+    def _fields(cls, fields: tuple[str, ...]) -> tuple[str, ...]:
+        for field in fields:
+            if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+: *[!-~]([ -~]*[!-~])?", field):
+                raise ValueError(f"{field!r} is not a header field: `Name: value` is expected")
+        return fields
 
 
 class ApiSettings(Section):
@@ -449,6 +494,7 @@ class Settings(Section):
     keys: KeySettings = KeySettings()
     roles: RoleSettings = RoleSettings()
     redaction: RedactionSettings = RedactionSettings()
+    optout: OptOutSettings = OptOutSettings()
     api: ApiSettings = ApiSettings()
     speech: SpeechSettings = SpeechSettings()
     metrics: MetricsSettings = MetricsSettings()

@@ -42,6 +42,11 @@ def build(kind: type[T], value: object) -> T:
     return built
 
 
+def field(kind: type, name: str, value: object) -> Any:
+    """The value of one field of a dataclass, as in `build`."""
+    return _convert(_hints(kind)[name], value, f"{kind.__name__}.{name}")
+
+
 @cache
 def _hints(kind: type) -> dict[str, Any]:
     return get_type_hints(kind)

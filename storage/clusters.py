@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -19,38 +19,54 @@ from gateway.storage.container import (
 )
 
 Ints = npt.NDArray[np.int64]
+Octets = npt.NDArray[np.uint8]
 
 # BLOCK_HEAD and CLUSTER_HEAD, as columns.
 BLOCK = np.dtype([("id_size", ">u4"), ("track", "u1"), ("time", ">i2"), ("flags", "u1")])
 CLUSTER = np.dtype([("id", ">u4"), ("size", ">u8"), ("inner", "u1"), ("length", "u1"), ("start", ">u8")])
 
 
-def clusters(starts: Ints, tracks: Ints, times: Ints, payloads: Sequence[bytes]) -> list[bytes]:
-    """One Cluster from each of `starts`, the first block of each; blocks are in order of time within a cluster.
+class Clusters:
+    """Clusters one after the other, all but the payloads, which `put` adds; iterating gives each one's bytes.
 
-    There is at least one, and the blocks of each span at most container.MAX_CLUSTER_UNITS.
+    `firsts` are the numbers of the blocks that begin a cluster, the others columns over the blocks, in order of time
+    within a cluster. There is at least one, and those of one cluster span at most container.MAX_CLUSTER_UNITS.
     """
-    sizes = np.fromiter(map(len, payloads), np.int64, len(payloads)) + BLOCK_FIXED
-    ends = np.append(starts[1:], len(payloads))
-    zeros = times[starts]
-    head = np.empty(len(payloads), BLOCK)
-    head["id_size"] = BLOCK_ID_SIZE | sizes
-    head["track"] = 0x80 | tracks
-    head["time"] = times - np.repeat(zeros, ends - starts)
-    head["flags"] = KEYFRAME
-    lead = np.empty(len(starts), CLUSTER)
-    lead["id"], lead["inner"], lead["length"] = Id.CLUSTER, Id.TIMESTAMP, 0x88
-    lead["size"] = CLUSTER_SIZE | np.add.reduceat(sizes + BLOCK_FIXED, starts) + TIMESTAMP_BYTES
-    lead["start"] = zeros
-    pieces: list[bytes] = [b""] * (2 * len(payloads))
-    pieces[0::2], pieces[1::2] = _rows(head.tobytes(), BLOCK_HEAD.size), payloads
-    return [
-        b"".join([first, *pieces[2 * start : 2 * end]])
-        for first, start, end in zip(
-            _rows(lead.tobytes(), CLUSTER_HEAD.size), starts.tolist(), ends.tolist(), strict=True
-        )
-    ]
+
+    def __init__(self, firsts: Ints, tracks: Ints, times: Ints, sizes: Ints) -> None:
+        lengths = sizes + BLOCK_HEAD.size
+        ends = np.append(firsts[1:], len(times))
+        bodies = np.add.reduceat(lengths, firsts) + TIMESTAMP_BYTES
+        leads = np.zeros(len(times), np.int64)
+        leads[firsts] = CLUSTER_HEAD.size
+        behind = np.cumsum(lengths + leads)
+        self.payloads = behind - sizes  # where each block's payload goes
+        self._octets = np.empty(int(behind[-1]), np.uint8)
+        self._starts = (self.payloads[firsts] - BLOCK_HEAD.size - CLUSTER_HEAD.size).tolist()
+        head = np.empty(len(times), BLOCK)
+        head["id_size"] = BLOCK_ID_SIZE | sizes + BLOCK_FIXED
+        head["track"] = 0x80 | tracks
+        head["time"] = times - np.repeat(times[firsts], ends - firsts)
+        head["flags"] = KEYFRAME
+        self.put(self.payloads - BLOCK_HEAD.size, _octets(head))
+        lead = np.empty(len(firsts), CLUSTER)
+        lead["id"], lead["inner"], lead["length"] = Id.CLUSTER, Id.TIMESTAMP, 0x88
+        lead["size"] = CLUSTER_SIZE | bodies
+        lead["start"] = times[firsts]
+        self.put(np.array(self._starts), _octets(lead))
+
+    def put(self, places: Ints, rows: Octets) -> None:
+        """Octets, a row of the same length for each place."""
+        width = rows.shape[1]
+        count = len(self._octets) - width + 1
+        windows = np.lib.stride_tricks.as_strided(self._octets, (count, width), (1, 1))
+        windows[places] = rows
+
+    def __iter__(self) -> Iterator[memoryview]:
+        view = self._octets.data
+        stops = [*self._starts[1:], len(self._octets)]
+        return (view[start:stop] for start, stop in zip(self._starts, stops, strict=True))
 
 
-def _rows(data: bytes, width: int) -> list[bytes]:
-    return [data[at : at + width] for at in range(0, len(data), width)]
+def _octets(records: npt.NDArray[np.void]) -> Octets:
+    return records.view(np.uint8).reshape(len(records), -1)

@@ -27,6 +27,7 @@ __all__ = [
     "Reader",
     "Track",
     "cluster",
+    "clusters",
     "header",
     "read",
     "trailer",
@@ -160,6 +161,20 @@ def cluster(blocks: Sequence[Block]) -> bytes:
         size += length + BLOCK_FIXED
     pieces[0] = CLUSTER_HEAD.pack(Id.CLUSTER, CLUSTER_SIZE | size, Id.TIMESTAMP, 0x88, start)
     return b"".join(pieces)
+
+
+def clusters(blocks: Iterable[Block]) -> Iterator[bytes]:
+    """Blocks, in order of time but for a few, as Clusters."""
+    run: list[Block] = []
+    least = most = 0
+    for block in blocks:
+        if run and max(most, block.time) - min(least, block.time) > MAX_CLUSTER_UNITS // 2:
+            yield cluster(run)
+            run = []
+        least, most = (min(least, block.time), max(most, block.time)) if run else (block.time, block.time)
+        run.append(block)
+    if run:
+        yield cluster(run)
 
 
 def trailer(tags: Mapping[str, str], chapters: Sequence[Chapter]) -> bytes:

@@ -23,7 +23,7 @@ from gateway.storage import files, tables
 from gateway.storage.keys import Sealed
 from gateway.storage.records import CallRecord
 
-SCHEMA_VERSION = "0003"  # the newest step in migrations/versions
+SCHEMA_VERSION = "0004"  # the newest step in migrations/versions
 PAGE = 500  # calls read at once: under SQLite's limit of variables in a statement, and a few MB of rows
 MAX_FAULTS = 20  # of a damaged file: the first ones tell enough
 BUSY_MS = 5000  # a reader waits this long for a writer of another process
@@ -157,9 +157,15 @@ class Index:
         until_ns: int | None = None,
         hashes: Collection[bytes] | None = None,
         limit: int | None = None,
+        cuts_pending: bool = False,
     ) -> Iterator[CallRecord]:
-        """Calls, newest first: started from `since_ns` to before `until_ns`, matching one of `hashes`."""
+        """Calls, newest first: started from `since_ns` to before `until_ns`, matching one of `hashes`.
+
+        With `cuts_pending` only those from which something is to be cut yet.
+        """
         wanted = sa.select(tables.calls.c.id)
+        if cuts_pending:
+            wanted = wanted.where(tables.calls.c.cuts_pending)
         if states is not None:
             wanted = wanted.where(tables.calls.c.state.in_([state.value for state in states]))
         if since_ns is not None:

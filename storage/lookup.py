@@ -14,6 +14,7 @@ import re
 
 MIN_SUFFIX, MAX_SUFFIX = 4, 9  # digits; four is what people remember, nine identify a subscriber
 SHORT_NATIONAL = (7, 8)  # digits of whole national numbers shorter than nine
+MAX_LISTED = 256  # characters of a number or address on a list
 HASH_BYTES = 16  # of the HMAC kept: no two numbers meet by chance
 
 DIALLED = re.compile(r"\+?[\d\s().\-/]*\d[\d\s().\-/]*")
@@ -41,6 +42,23 @@ def search_hashes(lookup_key: bytes, number: str) -> tuple[bytes, ...]:
         return (_hash(lookup_key, "suffix", text),)
     national = [_hash(lookup_key, "whole", text[-size:]) for size in SHORT_NATIONAL]
     return (_hash(lookup_key, "suffix", text[-MAX_SUFFIX:]), *national)
+
+
+def listed_hashes(lookup_key: bytes, number: str) -> tuple[bytes, ...]:
+    """What stands for a number on a list: the numbers whose `number_hashes` have any of these are the same.
+
+    Unlike a search it takes no short number for the end of a longer one.
+    """
+    text = _significant(_normal(number))
+    if not text.isdecimal() or len(text) < SHORT_NATIONAL[0]:
+        return (_hash(lookup_key, "whole", text),)
+    return search_hashes(lookup_key, text)
+
+
+def is_number(number: str) -> bool:
+    """Whether it is digits, with what is written between them, or an address of record."""
+    text = _normal(number)
+    return any(map(str.isalnum, text)) and number.isprintable() and len(number) <= MAX_LISTED
 
 
 def _normal(number: str) -> str:

@@ -7,11 +7,22 @@ start goes on, because a call leaves the state `recording` in the index last of 
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from gateway.recording.model import CallFacts, CallState, LegReport, Part, RecordingFacts, RecordingState
+from gateway.recording.model import (
+    RUNNING,
+    CallFacts,
+    CallState,
+    LegReport,
+    Part,
+    RecordingFacts,
+    RecordingState,
+)
 from gateway.storage import files
+from gateway.storage.cutting import pending, tidy
+from gateway.storage.discarding import destroy
 from gateway.storage.index import Index
 from gateway.storage.keys import NodeKey
 from gateway.storage.records import CallRecord, RecordError
@@ -19,6 +30,7 @@ from gateway.storage.sealing import HEADER_BYTES, TAG_BYTES
 from gateway.storage.vault import CALL_FILE, NotInVault, Vault, measure_part
 
 STOPPED = "the gateway stopped while this call was recorded; audio up to the stop is kept"
+STOPPED_DISCARDED = "the gateway stopped while this call was running"
 STOPPED_EARLY = "the gateway stopped before any audio of this call was written"
 NO_AUDIO_BYTES = HEADER_BYTES + TAG_BYTES  # a sealed stream of this length or less holds nothing
 UNKNOWN_SEGMENT = ""  # of a recording that no call record names
@@ -34,10 +46,14 @@ class Recovered:
 
 
 def recover(vault: Vault, index: Index, node: NodeKey) -> list[Recovered]:
-    """End every call that is still `recording`, and bring calls the index lacks back into it."""
+    """End every call that is still `recording`, and bring calls the index lacks back into it.
+
+    Calls of which nothing is to be kept are destroyed to the end; cuts that were under way are put in order.
+    """
     folders = {folder.name: folder for folder in vault.call_folders()}
     running = {record.facts.id: record for record in index.calls(states=[CallState.RECORDING])}
-    chosen = sorted(running.keys() | (folders.keys() - index.ids()))
+    uncut = {record.facts.id: record for record in index.calls(cuts_pending=True)}
+    chosen = sorted(running.keys() | uncut.keys() | (folders.keys() - index.ids()))
     return [_recover(vault, index, node, folders.get(id), running.get(id), id) for id in chosen]
 
 
@@ -53,12 +69,25 @@ def _recover(
     if record is None:
         return _without_record(vault, folder, call_id)
     if record.facts.state is not CallState.RECORDING:
-        index.put(record)
-        return Recovered(call_id, record.facts.state, "brought into the index again")
+        return _again(vault, index, record)
     closed = _close(vault, node, record, row, index.checkpointed_ns(call_id))
     vault.write_record(closed, node)
     index.put(closed)
     return Recovered(call_id, closed.facts.state, closed.facts.reason)
+
+
+def _again(vault: Vault, index: Index, record: CallRecord) -> Recovered:
+    """A call that had ended: its row is told of its record, and what a cut left half done is removed."""
+    if record.facts.cuts:
+        tidy(vault, record.facts)
+    index.put(record)
+    left = len(pending(record.facts))
+    told = (
+        f"{left} cuts are to be carried out: `hushtap cut --pending`"
+        if left
+        else "brought into the index again"
+    )
+    return Recovered(record.facts.id, record.facts.state, told)
 
 
 def _without_record(vault: Vault, folder: Path | None, call_id: str) -> Recovered:
@@ -83,15 +112,18 @@ def _close(
     ended_ns = max(
         facts.started_ns, checkpoint_ns or 0, *(path.stat().st_mtime_ns for path in folder.glob("*.sealed"))
     )
+    if facts.discard:
+        return _destroyed(vault, node, record, ended_ns)
     kept = [
         closed
         for recording in named.values()
         if (closed := _close_recording(vault, node, facts, recording, on_disk.get(recording.id, [])))
     ]
+    told = [] if facts.reason == RUNNING else [facts.reason]
     closed_facts = replace(
         facts,
         state=CallState.PARTIAL if kept else CallState.NOT_RECORDED,
-        reason=STOPPED if kept else STOPPED_EARLY,
+        reason="; ".join([STOPPED if kept else STOPPED_EARLY, *told]),
         ended_ns=ended_ns,
         legs=_fullest(facts.legs, row.facts.legs if row else ()),
         recordings=tuple(kept),
@@ -100,6 +132,21 @@ def _close(
         if recording.state is RecordingState.RECOVERED:
             vault.finish_recording(closed_facts, recording, node)
     return replace(record, facts=closed_facts)
+
+
+def _destroyed(vault: Vault, node: NodeKey, record: CallRecord, ended_ns: int) -> CallRecord:
+    """A call of which nothing is to be kept, as it ends."""
+    record = destroy(vault, record, node)
+    assert record.facts.discard is not None
+    facts = replace(
+        record.facts,
+        state=CallState.NOT_RECORDED,
+        reason=f"{STOPPED_DISCARDED}; {record.facts.reason}",
+        ended_ns=ended_ns,
+        recordings=(),
+        discard=replace(record.facts.discard, done_ns=time.time_ns()),
+    )
+    return replace(record, facts=facts)
 
 
 def _close_recording(

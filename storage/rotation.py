@@ -14,7 +14,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from gateway.storage import access, files, records
+from gateway.storage import access, files, never_record, records
 from gateway.storage.index import Index
 from gateway.storage.keys import (
     FilePrivateKeys,
@@ -41,7 +41,7 @@ def rotate(
 
     Raises VaultBusy while a gateway runs, KeysError, RecordError at a document that is not as signed.
     """
-    with vault.exclusive():
+    with vault.exclusive(), vault.wrapping(anew=True):
         node = load_node(paths.node)
         if not paths.vault_private.exists():
             raise PrivateKeyMissing(
@@ -64,9 +64,9 @@ def rotate(
                 index.reseal(record.facts.id, record.sealed)
             progress(done, total)
         files.replace(paths.vault_public, public_pem(public.key))
-        access.reseal(
-            vault.directory, keys, public
-        )  # exports go on meanwhile, and by now log under the new key
+        # Exports go on meanwhile, and by now log under the new key; so do additions to the list.
+        access.reseal(vault.directory, keys, public)
+        never_record.reseal(vault.directory, keys, public)
         # The rename removes the old key's name; its bytes go where the file system lets them go.
         paths.next_private.replace(paths.vault_private)
         files.sync_folder(paths.vault_private.parent)

@@ -87,16 +87,18 @@ class Sealer:
         """The least number of further plaintext bytes that makes `write` give out all that waits now."""
         return self._room - len(self._held) + 1 if self._held else 0
 
-    def write(self, data: bytes) -> bytes:
+    def write(self, data: bytes | memoryview) -> bytes:
         """Take plaintext; give the ciphertext that is now certain: first the header, then whole segments."""
         if self._finished:
             raise ValueError("the sealed stream is finished; nothing can be added")
-        held = self._held
+        held, at = self._held, 0
         held += data
-        while len(held) > self._room:
-            self._seal(held[: self._room], last=False)
-            del held[: self._room]
-            self._room = self._later
+        if len(held) > self._room:
+            with memoryview(held) as plain:
+                while len(plain) - at > self._room:
+                    self._seal(plain[at : at + self._room], last=False)
+                    at, self._room = at + self._room, self._later
+            del held[:at]
         return self._flush()
 
     def finish(self) -> bytes:
@@ -107,7 +109,7 @@ class Sealer:
         self._held.clear()
         return out + self._flush()
 
-    def _seal(self, plain: bytearray, last: bool) -> None:
+    def _seal(self, plain: bytearray | memoryview, last: bool) -> None:
         self._out.append(self._cipher.encrypt(_nonce(self._prefix, self._index, last), plain, None))
         self._index += 1
 

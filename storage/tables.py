@@ -29,6 +29,7 @@ from gateway.recording.model import (
     CallState,
     Direction,
     LegReport,
+    Marker,
     Part,
     RecordingFacts,
     RecordingState,
@@ -36,6 +37,7 @@ from gateway.recording.model import (
     Role,
     Speech,
 )
+from gateway.storage import canonical
 from gateway.storage.keys import Sealed
 from gateway.storage.records import CallRecord
 from gateway.storage.vault import part_place
@@ -61,7 +63,13 @@ calls = Table(
     # When the legs of a running call were last brought up to date; empty once its record is final.
     Column("checkpoint_ns", BigInteger),
     Column("follows", String(36)),
+    # Canonical JSON, as in the call's record: nobody searches in them.
+    Column("discard", Text),
+    Column("cuts", Text, nullable=False),
+    Column("rewrites", Text, nullable=False),
+    Column("cuts_pending", Boolean, nullable=False),
 )
+Index("calls_by_pending_cuts", calls.c.cuts_pending)
 Index("calls_by_start", calls.c.started_ns, calls.c.id)
 Index("calls_by_state", calls.c.state, calls.c.started_ns, calls.c.id)
 
@@ -99,6 +107,19 @@ redactions = Table(
     Column("end_units", BigInteger, nullable=False),
     Column("legs", String(64), nullable=False),
     Column("cause", Text, nullable=False),
+    Column("actor", Text),
+    Column("reason", Text, nullable=False),
+    Column("end_cause", Text, nullable=False),
+    Column("end_actor", Text),
+)
+
+markers = Table(
+    "markers",
+    metadata,
+    _call(),
+    Column("position", Integer, primary_key=True),
+    Column("at_units", BigInteger, nullable=False),
+    Column("kind", Text, nullable=False),
     Column("actor", Text),
 )
 
@@ -139,12 +160,13 @@ lookup = Table("lookup", metadata, Column("hash", LargeBinary(16), primary_key=T
 Index("lookup_by_call", lookup.c.call_id)
 
 # In the order of filling: what is referred to comes first.
-ALL = (calls, legs, speech, redactions, notes, recordings, parts, lookup)
+ALL = (calls, legs, speech, redactions, markers, notes, recordings, parts, lookup)
 ORDER = {
     calls: (calls.c.id,),
     legs: (legs.c.call_id, legs.c.position),
     speech: (speech.c.call_id, speech.c.position),
     redactions: (redactions.c.call_id, redactions.c.position),
+    markers: (markers.c.call_id, markers.c.position),
     notes: (notes.c.call_id, notes.c.position),
     recordings: (recordings.c.call_id, recordings.c.position),
     parts: (parts.c.recording_id, parts.c.number),
@@ -172,6 +194,10 @@ def rows_of(record: CallRecord) -> Rows:
                 "sealed": record.sealed.data,
                 "checkpoint_ns": None,
                 "follows": facts.follows,
+                "discard": _text(asdict(facts.discard)) if facts.discard else None,
+                "cuts": _text([asdict(cut) for cut in facts.cuts]),
+                "rewrites": _text([asdict(rewrite) for rewrite in facts.rewrites]),
+                "cuts_pending": any(cut.done_ns is None for cut in facts.cuts),
             }
         ],
         "legs": leg_rows(facts.id, facts.legs),
@@ -187,8 +213,15 @@ def rows_of(record: CallRecord) -> Rows:
                 "legs": " ".join(redaction.legs),
                 "cause": redaction.cause,
                 "actor": redaction.actor,
+                "reason": redaction.reason,
+                "end_cause": redaction.end_cause,
+                "end_actor": redaction.end_actor,
             }
             for position, redaction in enumerate(facts.redactions)
+        ],
+        "markers": [
+            mine | {"position": position, "at_units": marker.at, "kind": marker.kind, "actor": marker.actor}
+            for position, marker in enumerate(facts.markers)
         ],
         "notes": [mine | {"position": position, "note": note} for position, note in enumerate(facts.notes)],
         "recordings": _recording_rows(facts),
@@ -250,6 +283,8 @@ def record_of(rows: Mapping[str, Sequence[Row]]) -> CallRecord:
         recordings=tuple(_recording(row, rows["parts"]) for row in rows["recordings"]),
         notes=tuple(row["note"] for row in rows["notes"]),
         follows=call["follows"],
+        markers=tuple(Marker(row["at_units"], row["kind"], row["actor"]) for row in rows["markers"]),
+        **{name: _value(name, call[name]) for name in ("discard", "cuts", "rewrites")},
         speech=tuple(
             Speech(Role(row["role"]), row["talk_ms"], row["silence_ms"], row["overtalk_ms"])
             for row in rows["speech"]
@@ -260,6 +295,15 @@ def record_of(rows: Mapping[str, Sequence[Row]]) -> CallRecord:
     )
 
 
+def _text(value: object) -> str:
+    return canonical.dump(value).decode("ascii")
+
+
+def _value(name: str, text: str | None) -> Any:
+    """A field of a call from the JSON it is kept as. Raises ValueError."""
+    return None if text is None else canonical.field(CallFacts, name, canonical.parse(text.encode()))
+
+
 def _leg(row: Row) -> LegReport:
     counts = {name: row[name] for name in ("packets", "lost", "late", "duplicated", "media_units")}
     return LegReport(Role(row["role"]), row["codec"], **counts)
@@ -267,7 +311,10 @@ def _leg(row: Row) -> LegReport:
 
 def _redaction(row: Row) -> Redaction:
     roles = tuple(Role(name) for name in row["legs"].split())
-    return Redaction(row["start_units"], row["end_units"], roles, row["cause"], row["actor"])
+    return Redaction(
+        row["start_units"], row["end_units"], roles, row["cause"], row["actor"], row["reason"],
+        row["end_cause"], row["end_actor"],
+    )  # fmt: skip
 
 
 def _recording(row: Row, found: Sequence[Row]) -> RecordingFacts:

@@ -100,6 +100,34 @@ class Vault:
         finally:
             os.close(handle)
 
+    @contextmanager
+    def wrapping(self, *, anew: bool = False) -> Iterator[None]:
+        """Wrap new data keys, as many processes may at once; with `anew`, be alone, for a rotation wraps every key.
+
+        Raises VaultBusy. A gateway need not ask: it has the vault to itself.
+        """
+        files.make_folder(self._wrapped)
+        handle = os.open(self._wrapped, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(handle, (fcntl.LOCK_EX if anew else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+            yield
+        except BlockingIOError as error:
+            raise VaultBusy(f"{self.directory}: its keys are being wrapped by another process") from error
+        finally:
+            os.close(handle)
+
+    @contextmanager
+    def alone(self, call: CallFacts) -> Iterator[None]:
+        """Change the record of a call that has ended, while no other process does."""
+        handle = os.open(
+            self.call_folder(call.id, call.started_ns), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+        )
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(handle)
+
     def free_bytes(self) -> int:
         """What the file system that holds the vault has left for us."""
         found = os.statvfs(self.directory)
@@ -110,6 +138,10 @@ class Vault:
 
     def part_path(self, call_id: str, started_ns: int, recording_id: str, number: int) -> Path:
         return self.directory / part_place(call_id, started_ns, recording_id, number)
+
+    def part_in(self, folder: Path, recording_id: str, number: int) -> Path:
+        """Where a part lies in its call's folder."""
+        return folder / records.part_name(recording_id, number)
 
     def manifest_path(self, call_id: str, started_ns: int, recording_id: str) -> Path:
         return self.call_folder(call_id, started_ns) / f"{recording_id}{MANIFEST_SUFFIX}"
@@ -124,15 +156,19 @@ class Vault:
 
         Raises VaultError where the recording has a key already.
         """
-        folder, path = self.call_folder(call_id, started_ns), self.key_path(recording_id)
-        files.make_folder(folder, sync=self._sync)
+        files.make_folder(self.call_folder(call_id, started_ns), sync=self._sync)
+        data_key = os.urandom(DATA_KEY_BYTES)
+        self.keep_key(recording_id, data_key, public_key)
+        return data_key
+
+    def keep_key(self, recording_id: str, data_key: bytes, public_key: VaultPublicKey) -> None:
+        """Write a data key wrapped. Raises VaultError where the recording has a key already."""
+        path = self.key_path(recording_id)
         files.make_folder(path.parent, sync=self._sync)
         if path.exists():
             raise VaultError(f"{path}: the recording has a key already; an id is used once")
-        data_key = os.urandom(DATA_KEY_BYTES)
         sealed = public_key.seal(data_key, records.data_key_info(recording_id))
         files.replace(path, records.encode_data_key(recording_id, sealed), sync=self._sync)
-        return data_key
 
     def data_key(self, recording_id: str, keys: PrivateKeyProvider) -> bytes:
         """A recording's data key, unwrapped. Raises NotInVault, RecordError, NotOpened."""
@@ -155,6 +191,16 @@ class Vault:
         if not path.exists():
             raise NotInVault(f"{path}: is not there; the recording's key was destroyed already or never made")
         files.destroy(path)
+
+    def remove_recording(self, call_id: str, started_ns: int, recording_id: str) -> None:
+        """Remove a recording's parts and its manifest, durably, as far as they are there."""
+        folder = self.call_folder(call_id, started_ns)
+        if not folder.is_dir():
+            return
+        for number in self.parts_on_disk(folder).get(recording_id, []):
+            self.part_in(folder, recording_id, number).unlink(missing_ok=True)
+        self.manifest_path(call_id, started_ns, recording_id).unlink(missing_ok=True)
+        files.sync_folder(folder)
 
     def write_call(self, facts: CallFacts, keys: RecorderKeys) -> CallRecord:
         """Write the signed record of a call, its participants sealed; give what the index takes."""

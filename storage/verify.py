@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from gateway.recording.model import CallFacts, CallState, Part, RecordingFacts, RecordingState
 from gateway.storage import container, files, tables
+from gateway.storage.cutting import pending
 from gateway.storage.index import Index
 from gateway.storage.keys import KeysError, NodePublicKey, PrivateKeyProvider
 from gateway.storage.parts import UpTo, stored_parts
@@ -24,6 +25,7 @@ from gateway.storage.sealing import AlteredError, SealedReader, SealError, Sourc
 from gateway.storage.vault import CALL_FILE, MANIFEST_SUFFIX, PART_FILE, NotInVault, Vault
 
 CHUNK_BYTES = 1 << 20
+DISCARDED = "discarded"
 # A gateway writes a call's record, then its index row, within milliseconds, if the machine lets it.
 ATTEMPTS, PAUSE_SECONDS = 6, 0.2
 FRESH_SECONDS = 10.0  # a record older than this is not being written
@@ -39,6 +41,7 @@ class Verdict:
     ok: bool
     segments: int  # authentic ones read
     problem: str | None  # every fault with its place, one sentence each
+    note: str = ""  # what is to be known besides: it was destroyed, something is to be cut from it
 
 
 def verify(
@@ -74,6 +77,11 @@ def verify(
         progress(done, len(chosen))
     for missing in sorted((only or set()) - found - {call_id for call_id, _ in chosen}):
         yield Verdict(missing, False, 0, "Neither vault nor index has a call or recording of this id.")
+
+
+def _note(facts: CallFacts, recording: RecordingFacts) -> str:
+    left, done = len(pending(facts)), any(rewrite.new_id == recording.id for rewrite in facts.rewrites)
+    return f"{left} cuts are pending" if left else "was cut" if done else ""
 
 
 def _fresh(folder: Path | None) -> bool:
@@ -142,8 +150,15 @@ class _Check:
                 return []  # a folder is made a moment before its record
             fault = f"{CALL_FILE}: {error}."
             return [Verdict(id, False, 0, fault) for id in sorted(self.recording_ids(folder)) or [call_id]]
-        shared = [*self._people(record), *self._against_index(record), *self._strangers(record.facts, folder)]
+        facts = record.facts
+        shared = [*self._people(record), *self._against_index(record), *self._strangers(facts, folder)]
+        shared += [
+            f"The key of recording {rewrite.old_id}, which was cut, is still there."
+            for rewrite in facts.rewrites
+            if self.vault.key_path(rewrite.old_id).exists()
+        ]
         verdicts = [self._recording(record.facts, recording, shared) for recording in record.facts.recordings]
+        verdicts += self._destroyed(record.facts, shared)
         if not verdicts and shared:
             verdicts.append(Verdict(call_id, False, 0, " ".join(shared)))
         return verdicts
@@ -205,7 +220,18 @@ class _Check:
                 segments += checked
                 faults += [f"{part_name(recording.id, part.number)}: {fault}." for fault in found]
         problem = " ".join(faults + shared)
-        return Verdict(recording.id, not problem, segments, problem or None)
+        return Verdict(recording.id, not problem, segments, problem or None, _note(facts, recording))
+
+    def _destroyed(self, facts: CallFacts, shared: list[str]) -> Iterator[Verdict]:
+        """Recordings that were destroyed: nothing of them may be left. Files are among the strangers."""
+        if facts.discard is None or facts.state is CallState.RECORDING:
+            return
+        for recording in facts.discard.recordings:
+            faults = [] if facts.discard.done_ns else ["It was to be destroyed; nothing says that it is."]
+            if self.vault.key_path(recording.recording_id).exists():
+                faults.append(f"{recording.recording_id}.json: it was destroyed, and is there.")
+            problem = " ".join(faults + shared)
+            yield Verdict(recording.recording_id, not problem, 0, problem or None, DISCARDED)
 
     def _manifest(self, facts: CallFacts, recording: RecordingFacts) -> tuple[RecordingFacts, list[str]]:
         """The recording as finished, where any signature says that it is; and faults."""

@@ -25,10 +25,18 @@ PURE = (
     "gateway/storage/sealing.py",
     "gateway/storage/clusters.py",
     "gateway/storage/container.py",
+    "gateway/storage/clusters.py",
     "gateway/storage/ebml.py",
 )
 # Everything else below gateway/ may touch files, never a socket, a process or an event loop.
-SHELL = ("gateway/io/", "gateway/console/", "gateway/demo/", "gateway/cli.py", "gateway/cli/")
+SHELL = (
+    "gateway/io/",
+    "gateway/console/",
+    "gateway/hotkey/",
+    "gateway/demo/",
+    "gateway/cli.py",
+    "gateway/cli/",
+)
 
 CONCURRENCY = frozenset(
     {"asyncio", "concurrent", "multiprocessing", "select", "selectors", "signal"}

@@ -30,6 +30,9 @@ COMMANDS = {
     "agents": "agents",
     "reindex": "reindex",
     "bench": "bench",
+    "hotkey": "hotkey",
+    "cut": "cut",
+    "never-record": "never_record",
 }
 
 

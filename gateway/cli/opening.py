@@ -29,6 +29,7 @@ from gateway.storage.keys import (
     load_node_public,
 )
 from gateway.storage.lookup import search_hashes
+from gateway.storage.never_record import NeverRecordFault
 from gateway.storage.parts import stored_parts
 from gateway.storage.records import CallRecord, RecordError, open_call
 from gateway.storage.sealing import SealError
@@ -36,7 +37,7 @@ from gateway.storage.vault import Vault, VaultError
 
 FAULTS = (
     *(KeysError, VaultError, RecordError, IndexFault, AccessLogError),
-    *(SealError, ContainerError, ExportError),
+    *(SealError, ContainerError, ExportError, NeverRecordFault),
 )
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 from gateway.cli.bench import add_options as add_bench_options
@@ -12,6 +13,7 @@ from gateway.console.agents import Right
 
 FORMATS = ("wav", "mp3", "flac", "mka", "vcon")
 STATES = ("recording", "recorded", "partial", "not_recorded")
+CODE_LONGEST = 40  # characters of a reason on the never-record list
 REASON_SHORTEST = 3  # characters: long enough that a bare keystroke is no reason
 
 EXAMPLES = """\
@@ -59,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_reading(command)
     _add_keeping(command)
+    _add_hotkey(command)
     return parser
 
 
@@ -152,6 +155,14 @@ def _add_keeping(command: Command) -> None:
     )
     for action in ("add", "remove"):
         users[action].add_argument("name", metavar="NAME", help="the user's name")
+    _add_never_record(
+        _add_actions(
+            command("never-record", "numbers that are never recorded"),
+            add="put a number on the list, or change its entry; a running gateway knows at once",
+            list="show the list; needs the private key",
+            remove="take a number off the list",
+        )
+    )
     agents = _add_actions(
         command("agents", "who may pause, opt out and mark running calls, by a token each"),
         add="make a token, which is shown this once",
@@ -178,6 +189,60 @@ def _add_keeping(command: Command) -> None:
     )
     agents["revoke"].add_argument("id", metavar="ID", help="the token's id, its second part")
     command("reindex", "make the index anew from the vault")
+    cut = command(
+        "cut",
+        "carry out pending cuts of what must not be kept",
+        "Write recordings anew without what was stored before it was known that it must not be kept, under new keys;"
+        " the old ones are destroyed.",
+    )
+    which = cut.add_mutually_exclusive_group(required=True)
+    which.add_argument("call", nargs="?", metavar="CALL", help="a call id, or enough of its start")
+    which.add_argument("--pending", action="store_true", help="every call with pending cuts")
+
+
+def _add_never_record(actions: dict[str, argparse.ArgumentParser]) -> None:
+    for action in ("add", "remove"):
+        actions[action].add_argument(
+            "number", metavar="NUMBER", help="a number; +44, 0044 and 0 forms are the same"
+        )
+    actions["add"].add_argument(
+        "--reason",
+        type=_code,
+        required=True,
+        metavar="TEXT",
+        help="why; a few words without digits, kept in the clear",
+    )
+    actions["add"].add_argument(
+        "--until", type=_day, metavar="DATE", help="the last day, UTC, on which it holds; else for ever"
+    )
+    _json_option(actions["list"])
+
+
+def _add_hotkey(command: Command) -> None:
+    hotkey = command(
+        "hotkey",
+        "a key on the call-taker's desktop that pauses and resumes",
+        "A key on the call-taker's desktop that pauses and resumes, and tells by sound and sight what was done.",
+    )
+    hotkey.add_argument("--url", required=True, metavar="URL", help="the gateway's API: http://host:9480")
+    hotkey.add_argument(
+        "--token-file", type=Path, required=True, metavar="FILE", help="holds the token, mode 0600"
+    )
+    hotkey.add_argument(
+        "--extension", default="", metavar="EXT", help="only this extension's calls; else all of the token's"
+    )
+    hotkey.add_argument(
+        "--key", default="<ctrl>+<alt>+p", metavar="KEYS", help="pauses and resumes (%(default)s)"
+    )
+    hotkey.add_argument(
+        "--opt-out-key", default="", metavar="KEYS", help="pressed twice, stops recording the call for good"
+    )
+    hotkey.add_argument("--reason", default="", metavar="CODE", help="given with a pause")
+    hotkey.add_argument("--opt-out-reason", default="", metavar="CODE", help="given with an opt-out")
+    hotkey.add_argument(
+        "--ca", type=Path, metavar="FILE", help="trust the gateway's certificate by these authorities, PEM"
+    )
+    hotkey.add_argument("--quiet", action="store_true", help="make no sound")
 
 
 def _add_actions(parser: argparse.ArgumentParser, **summaries: str) -> dict[str, argparse.ArgumentParser]:
@@ -240,6 +305,25 @@ def _reason(text: str) -> str:
     if len(text.strip()) < REASON_SHORTEST:
         raise argparse.ArgumentTypeError(f"a reason has at least {REASON_SHORTEST} characters")
     return text.strip()
+
+
+def _code(text: str) -> str:
+    """A reason that calls' records may name: no digits, so no number."""
+    if (
+        not re.fullmatch(r"[^\W\d_][^\W\d_ -]*([ -][^\W\d_]+)*", text)
+        or not REASON_SHORTEST <= len(text) <= CODE_LONGEST
+    ):
+        raise argparse.ArgumentTypeError(
+            f"a reason for the list is {REASON_SHORTEST} to {CODE_LONGEST} letters, in words, without digits"
+        )
+    return text
+
+
+def _day(text: str) -> str:
+    try:
+        return date.fromisoformat(text).isoformat()
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a day like 2026-12-31") from None
 
 
 def _moment(text: str) -> int:

@@ -13,11 +13,16 @@ from pathlib import Path
 from gateway.recording.model import (
     UNITS_PER_SECOND,
     CallFacts,
+    Cut,
+    Discard,
     LegReport,
+    Marker,
+    Part,
     Participant,
     Personal,
     RecordingFacts,
     Redaction,
+    Rewrite,
     Speech,
 )
 from gateway.storage.verify import Verdict
@@ -53,6 +58,10 @@ def call(facts: CallFacts, parts_of: PartsOf) -> Json:
         "recordings": [recording(facts, item, parts_of) for item in facts.recordings],
         "notes": list(facts.notes),
         "follows": facts.follows,
+        "markers": [marker(item) for item in facts.markers],
+        "discard": discard(facts.discard) if facts.discard else None,
+        "cuts": [cut(item) for item in facts.cuts],
+        "rewrites": [rewrite(item) for item in facts.rewrites],
     }
 
 
@@ -94,7 +103,62 @@ def redaction(item: Redaction) -> Json:
         "legs": [role.value for role in item.legs],
         "cause": item.cause,
         "actor": item.actor,
+        "reason": item.reason,
+        "end_cause": item.end_cause,
+        "end_actor": item.end_actor,
     }
+
+
+def marker(item: Marker) -> Json:
+    return {"at": item.at / UNITS_PER_SECOND, "kind": item.kind, "actor": item.actor}
+
+
+def discard(item: Discard) -> Json:
+    """What was destroyed: each recording with the files it had."""
+    return {
+        "asked": time_of_day(item.asked_ns),
+        "done": _moment(item.done_ns),
+        "cause": item.cause,
+        "actor": item.actor,
+        "reason": item.reason,
+        "recordings": [
+            {
+                "id": destroyed.recording_id,
+                "key_destroyed": destroyed.key_destroyed,
+                "parts": [_hashed(part) for part in destroyed.parts],
+            }
+            for destroyed in item.recordings
+        ],
+    }
+
+
+def cut(item: Cut) -> Json:
+    return {
+        "start": item.start / UNITS_PER_SECOND,
+        "end": item.end / UNITS_PER_SECOND,
+        "legs": [role.value for role in item.legs],
+        "cause": item.cause,
+        "known": time_of_day(item.known_ns),
+        "done": _moment(item.done_ns),
+    }
+
+
+def rewrite(item: Rewrite) -> Json:
+    return {
+        "old_id": item.old_id,
+        "new_id": item.new_id,
+        "at": time_of_day(item.at_ns),
+        "before": [_hashed(part) for part in item.before],
+        "after": [_hashed(part) for part in item.after],
+    }
+
+
+def _hashed(part: Part) -> Json:
+    return {"number": part.number, "bytes": part.bytes, "sha256": part.sha256}
+
+
+def _moment(utc_ns: int | None) -> str | None:
+    return None if utc_ns is None else time_of_day(utc_ns)
 
 
 def recording(facts: CallFacts, item: RecordingFacts, parts_of: PartsOf) -> Json:
@@ -115,7 +179,13 @@ def recording(facts: CallFacts, item: RecordingFacts, parts_of: PartsOf) -> Json
 
 
 def verdict(found: Verdict) -> Json:
-    return {"id": found.id, "ok": found.ok, "segments": found.segments, "problem": found.problem}
+    return {
+        "id": found.id,
+        "ok": found.ok,
+        "segments": found.segments,
+        "problem": found.problem,
+        "note": found.note,
+    }
 
 
 def time_of_day(utc_ns: int) -> str:

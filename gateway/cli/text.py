@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from gateway.cli.shapes import plain, time_of_day
-from gateway.recording.model import UNITS_PER_SECOND, CallFacts, LegReport, Participant, Role, Speech
+from gateway.recording.model import (
+    UNITS_PER_SECOND,
+    CallFacts,
+    Cut,
+    Discard,
+    LegReport,
+    Participant,
+    Redaction,
+    Rewrite,
+    Role,
+    Speech,
+)
 
 HEADINGS = ("STARTED", "LENGTH", "STATE", "DIRECTION", "EXTERNAL", "AGENT", "ID")
 
@@ -39,15 +50,47 @@ def details(call: CallFacts, parts: Sequence[str]) -> str:
         *(f"{person.role.value:10} {party(person)}{_when(person, call)}" for person in call.participants),
         *(f"{'leg':10} {_leg(report)}" for report in call.legs),
         *(f"{'speech':10} {_speech(item)}" for item in call.speech),
-        *(
-            f"redaction  {offset(item.start)} to {offset(item.end)}, {' and '.join(item.legs)}: {item.cause}"
-            + (f", by {item.actor}" if item.actor else "")
-            for item in call.redactions
-        ),
+        *(f"redaction  {_redaction(item)}" for item in call.redactions),
+        *(f"marker     {offset(item.at)}: {item.kind}{_by(item.actor)}" for item in call.markers),
         *(f"recording  {part}" for part in parts),
+        *(f"cut        {_cut(item)}" for item in call.cuts),
+        *(f"rewritten  {_rewrite(item)}" for item in call.rewrites),
+        *(_discard(call.discard) if call.discard else ()),
         *(f"note       {note}" for note in call.notes),
     ]
     return "\n".join(lines)
+
+
+def _redaction(item: Redaction) -> str:
+    ended = f"; ended: {item.end_cause}{_by(item.end_actor)}" if item.end_cause else ""
+    why = f" ({item.reason})" if item.reason else ""
+    legs = " and ".join(item.legs)
+    return f"{offset(item.start)} to {offset(item.end)}, {legs}: {item.cause}{why}{_by(item.actor)}{ended}"
+
+
+def _by(actor: str | None) -> str:
+    return f", by {actor}" if actor else ""
+
+
+def _cut(item: Cut) -> str:
+    state = "pending" if item.done_ns is None else f"done {time_of_day(item.done_ns)}"
+    return f"{offset(item.start)} to {offset(item.end)}, {' and '.join(item.legs)}: {item.cause}, {state}"
+
+
+def _rewrite(item: Rewrite) -> str:
+    before, after = (", ".join(part.sha256 for part in parts) for parts in (item.before, item.after))
+    return f"{item.old_id} (SHA-256 {before}) as {item.new_id} (SHA-256 {after}), {time_of_day(item.at_ns)}"
+
+
+def _discard(item: Discard) -> Iterator[str]:
+    """When, by whom, why; then each recording with what its files were."""
+    why = f" ({item.reason})" if item.reason else ""
+    done = "not yet" if item.done_ns is None else time_of_day(item.done_ns)
+    yield f"discarded  {done}: {item.cause}{why}{_by(item.actor)}, asked for {time_of_day(item.asked_ns)}"
+    for gone in item.recordings:
+        files = ", ".join(f"{part.bytes:,} bytes with SHA-256 {part.sha256}" for part in gone.parts)
+        key = "its key was destroyed" if gone.key_destroyed else "its key is to be destroyed"
+        yield f"destroyed  {gone.recording_id}: {key}; {files or 'it had no file'}"
 
 
 def _when(person: Participant, call: CallFacts) -> str:

@@ -58,6 +58,9 @@ def _print(verdicts: list[Verdict]) -> None:
     for verdict in verdicts:
         mark = ("good", "green") if verdict.ok else ("BAD ", "red")
         told = f"{verdict.segments:,} segments" if verdict.ok else verdict.problem
-        console.print(Text.assemble(mark, f"  {verdict.id}  {told}"))
+        note = f" ({verdict.note})" if verdict.note else ""
+        console.print(Text.assemble(mark, f"  {verdict.id}  {told}{note}"))
     bad = sum(not verdict.ok for verdict in verdicts)
     console.print(f"{len(verdicts) - bad} good, {bad} bad", highlight=False)
+    if any(verdict.note.endswith("pending") for verdict in verdicts):
+        console.print("cuts are pending: `hushtap cut --pending` carries them out", highlight=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 from pydantic import ValidationError
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -38,15 +39,14 @@ class LiveSocket:
             self._room += 1
 
     async def _serve(self, socket: WebSocket) -> None:
-        await socket.accept()
-        try:
-            await self._watch(socket, await self._hello(socket))
-        except Problem as problem:
-            await socket.close(CLOSE + problem.status, problem.detail)
-        except TimeoutError:
-            self._meters.refused.labels("slow").inc()
-        except WebSocketDisconnect:
-            return
+        with suppress(WebSocketDisconnect):  # who has left needs no answer
+            await socket.accept()
+            try:
+                await self._watch(socket, await self._hello(socket))
+            except Problem as problem:
+                await socket.close(CLOSE + problem.status, problem.detail)
+            except TimeoutError:
+                self._meters.refused.labels("slow").inc()
 
     async def _hello(self, socket: WebSocket) -> Watcher:
         try:

@@ -54,7 +54,7 @@ def export(
     report = progress or (lambda done, total: None)
     with reasons(), new_file(output, force) as file:
         if form is Format.MKA:
-            _matroska(parts, legs, file, length_units, report)
+            _matroska(parts, legs, file, length_units, redactions, report)
         else:
             sound = open_sound(form.value, file, len(legs), rate)
             write_sound(parts, legs, sound, length_units, redactions, report, start_units)
@@ -113,7 +113,7 @@ def write_sound(
 ) -> int:
     """Render the legs, from a time of the call on, into a sound file and complete it; how many samples it has."""
     done = 0
-    blocks = stored_blocks(parts)
+    blocks = stored_blocks(parts, redactions)
     if start_units:
         blocks = _from(start_units, blocks)
         moved = (replace(r, start=max(0, r.start - start_units), end=r.end - start_units) for r in redactions)
@@ -127,11 +127,12 @@ def write_sound(
 
 
 def _matroska(
-    parts: Sequence[Reader], legs: Sequence[Role], file: BinaryIO, length_units: int, report: Progress
-) -> None:
+    parts: Sequence[Reader], legs: Sequence[Role], file: BinaryIO, length_units: int,
+    redactions: Sequence[Redaction], report: Progress,
+) -> None:  # fmt: skip
     def watched() -> Iterator[Block]:
         second = 0
-        for block in in_order(block for block in stored_blocks(parts) if block.role in legs):
+        for block in in_order(block for block in stored_blocks(parts, redactions) if block.role in legs):
             if block.time // UNITS_PER_SECOND > second:
                 second = block.time // UNITS_PER_SECOND
                 report(min(block.time, length_units), length_units)

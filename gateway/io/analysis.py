@@ -14,7 +14,7 @@ import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import asdict
 
 from gateway.io.jobs import Job, Measured, SealedPart
 from gateway.io.metrics import Metrics
@@ -99,7 +99,7 @@ class Analysis:
             facts, job = await self._waiting.get()
             try:
                 speech = await self._measure(job)
-                await self._store.put(replace(facts, speech=speech))
+                await self._store.told_speech(facts, speech)
                 self._count("measured").inc()
             except asyncio.CancelledError:
                 self._count("stopped").inc()

@@ -38,7 +38,8 @@ def measure(job: Job) -> tuple[Speech, ...]:
     meter = SpeechMeter(detectors, RATE)
     with ExitStack() as files:
         parts = [_opened(part, files) for part in job.parts]
-        for samples in render(stored_blocks(parts), job.legs, job.length_units, job.redactions, RATE):
+        blocks = stored_blocks(parts, job.redactions)
+        for samples in render(blocks, job.legs, job.length_units, job.redactions, RATE):
             meter.take(samples)
     return meter.result()
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from gateway.config.settings import Settings
 from gateway.io.alarms import Alarms
 from gateway.io.controls import RunningControls
+from gateway.io.discards import Discards
 from gateway.io.groups import Groups
 from gateway.io.lines import Lines
 from gateway.io.metrics import Metrics
@@ -18,7 +19,7 @@ from gateway.io.progress import Progress
 from gateway.io.redaction_rules import rules_of
 from gateway.io.room import Room
 from gateway.io.running import Running
-from gateway.io.running_call import Ending, Live
+from gateway.io.running_call import Branch, Ending, Live
 from gateway.io.segments import Segments
 from gateway.io.sessions import Sessions
 from gateway.io.setting_up import SettingUp
@@ -26,8 +27,10 @@ from gateway.io.settling import Settling
 from gateway.io.silence import Silences
 from gateway.io.sip import SessionEvent, SipServer
 from gateway.io.store import Store
-from gateway.recording.messages import Close, Command, Press
-from gateway.recording.model import CallFacts
+from gateway.io.unrecorded import Watch
+from gateway.recording.messages import Close, Command, LateRedaction, Press
+from gateway.recording.model import CallFacts, Cut
+from gateway.siprec.metadata import Metadata
 from gateway.siprec.session import Changed, Ended, Established, KeyPressed, Offered, Probed, SessionId
 
 log = logging.getLogger(__name__)
@@ -55,6 +58,7 @@ class Calls:
         metrics: Metrics,
         tell: Callable[[Command, Sequence[int]], None],
         settled: Callable[[CallFacts, Mapping[str, str]], None],
+        listed: Callable[[str], str | None] = lambda number: None,
     ) -> None:
         self._settings = settings
         self._store = store
@@ -75,17 +79,23 @@ class Calls:
         self._running = Running()
         self._sessions = Sessions(settings, self._lines, lambda: self.sip)
         self._segments = Segments(store, self._running, tell)
+        rules = rules_of(settings)
+        self.alarms = Alarms(self._running, metrics.redaction, rules)
+        self.controls = RunningControls(self._running, tell, rules, self.alarms)
+        discards = Discards(store, self._segments, self._spawn, self.controls.say)
+        self.controls.intend, self.controls.withheld = discards.intend, discards.withheld
+        self.controls.keep = self._segments.save
+        self._watch = Watch(
+            settings.optout, listed, self.controls, discards, self._segments, metrics, self._spawn
+        )
         self._setting_up = SettingUp(
             settings, store, metrics, self._ports, self._lines, self._room, self._running, self._groups,
-            self._sessions, self._segments, tell, lambda live, cause: self._hang_up(live, _ending(cause)),
-            self._spawn,
+            self._sessions, self._segments, self._watch, tell,
+            lambda live, cause: self._hang_up(live, _ending(cause)), self._spawn,
         )  # fmt: skip
         self._settling = Settling(
             store, metrics, self._ports, self._running, self._groups, self._spawn, settled
         )
-        rules = rules_of(settings)
-        self.alarms = Alarms(self._running, metrics.redaction, rules)
-        self.controls = RunningControls(self._running, tell, rules, self.alarms)
         self.progress = Progress(
             store,
             metrics,
@@ -96,6 +106,7 @@ class Calls:
             self.alarms,
             self._silent,
         )
+        self.progress.late = self._late
         self.sip: SipServer  # set once the server is there, which needs `hear`
 
     def hear(self, event: SessionEvent) -> None:
@@ -175,6 +186,7 @@ class Calls:
         if live is None:
             if changed.awaiting:
                 self.sip.act(self.sip.machine.refuse(changed.session, 491, "", self.sip.now()))
+            self._sessions.wished(changed.session, changed.wish)
             return
         branch, now = live.branches[changed.session], time.monotonic_ns()
         live.call.note(changed.notes)
@@ -182,15 +194,22 @@ class Calls:
             self._lines.fit(live, branch, changed.streams, now)
             if changed.awaiting:
                 self._sessions.answer(live, branch, len(changed.streams))
-        if changed.metadata is not None:
-            assigned = self._setting_up.assign(changed.metadata, live.labels(branch))
-            swapped = live.call.swapped
-            transfer = live.know(assigned, branch)
-            if live.call.swapped is not swapped:
-                self._lines.tell(live)
-            if transfer:
-                self._spawn(self._segments.turn(live, now))
-                return
+        self._watch.heard(live, changed)
+        transfer = changed.metadata is not None and self._know(live, branch, changed.metadata)
+        self._watch.look(live, now, transfer)
+        self._spawn(self._segments.turn(live, now) if transfer else self._segments.save(live))
+
+    def _know(self, live: Live, branch: Branch, metadata: Metadata) -> bool:
+        """Take what metadata says of the parties; True when another agent took over."""
+        swapped = live.call.swapped
+        transfer = live.know(self._setting_up.assign(metadata, live.labels(branch)), branch)
+        if live.call.swapped is not swapped:
+            self._lines.tell(live)
+        return transfer
+
+    def _late(self, live: Live, late: LateRedaction) -> None:
+        """Something was stored that must not be kept: the record says so at once, and it is cut after the end."""
+        live.call.late(Cut(late.start, late.end, late.legs, late.cause, time.time_ns()))
         self._spawn(self._segments.save(live))
 
     def _leave(self, live: Live, session: SessionId, cause: str) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from dataclasses import replace
 from weakref import WeakSet
 
@@ -32,6 +33,8 @@ from gateway.recording.pauses import STOPS
 from gateway.recording.redacting import Asked
 from gateway.redaction.rules import Rules
 
+log = logging.getLogger(__name__)
+
 ANSWER_SECONDS = 2.0  # after which nobody waits for a media worker's word any more
 MAX_ASKED = 64  # requests of one call that wait for an answer: a worker that hangs fills no memory
 
@@ -52,6 +55,13 @@ class RunningControls:
         self._alarms = alarms
         self._requests = itertools.count(1)
         self._wakes: WeakSet[asyncio.Event] = WeakSet()
+        self.intend: Callable[[Live, StopRecording], Awaitable[None]] = (
+            _nothing  # before a discard is asked for
+        )
+        self.keep: Callable[[Live], Awaitable[None]] = (
+            _nothing  # before anybody is told what must outlast a crash
+        )
+        self.withheld: Callable[[Live, Status], bool] = lambda live, status: False
         running.changed = self.wake
 
     def running(self, extensions: Collection[str] | None) -> list[CallStatus]:
@@ -78,6 +88,8 @@ class RunningControls:
     async def opt_out(self, call_id: str, actor: str, reason: str = "") -> Result:
         now, discard = time.monotonic_ns(), self._rules.discard
         stop = StopRecording(call_id, now, Cause.OPT_OUT, actor, reason, discard, reach_back=True)
+        if discard:
+            await self.intend(self._live(call_id), stop)
         return await self._ask(call_id, stop)
 
     async def mark(self, call_id: str, actor: str, kind: str) -> Result:
@@ -116,11 +128,16 @@ class RunningControls:
 
     def said(self, status: Status) -> None:
         """The worker says how a call stands."""
-        if live := self._running.call(status.call_id):
-            self._alarms.said(live, status)
-            live.status = status
-            live.call.stopped = next((each for each in status.open if each.cause in STOPS), None)
-            self.wake()
+        live = self._running.call(status.call_id)
+        if live and not self.withheld(live, status):
+            self.say(live, status)
+
+    def say(self, live: Live, status: Status) -> None:
+        """A call stands so from now on."""
+        self._alarms.said(live, status)
+        live.status = status
+        live.call.stopped = next((each for each in status.open if each.cause in STOPS), None)
+        self.wake()
 
     def lost(self) -> None:
         """The worker died: until another one says how its calls stand, nobody knows."""
@@ -143,7 +160,14 @@ class RunningControls:
             why = f"the media worker has not answered within {ANSWER_SECONDS:g} s"
             unknown = replace(_status(live), state=RecordingNow.UNKNOWN)
             return Result(Outcome.UNCONFIRMED, why, unknown)
-        return Result(answered.outcome, answered.why, _status(live))
+        outcome, why = answered.outcome, answered.why
+        if outcome is Outcome.LATE or isinstance(asked, StopRecording):
+            try:
+                await self.keep(live)
+            except Exception:
+                log.exception("the record of call %s could not be told what was asked of it", call_id)
+                outcome, why = Outcome.UNCONFIRMED, "it is done, and a crash of the gateway would forget it"
+        return Result(outcome, why, _status(live))
 
     def _live(self, call_id: str) -> Live:
         """Raises NoSuchCall."""
@@ -151,6 +175,10 @@ class RunningControls:
         if live is None or not _stands(live):
             raise NoSuchCall(f"no call {call_id} is running")
         return live
+
+
+async def _nothing(*_: object) -> None:
+    """Where nothing else is to be done."""
 
 
 async def _wakes(woken: asyncio.Event) -> AsyncIterator[None]:

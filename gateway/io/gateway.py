@@ -9,6 +9,7 @@ import secrets
 import signal
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime
 
 from gateway.codecs.registry import supported
 from gateway.config.settings import Settings, SipSettings
@@ -19,6 +20,7 @@ from gateway.io.analysis import Analysis
 from gateway.io.calls import Calls
 from gateway.io.channel import Configure
 from gateway.io.credentials import CredentialsFault
+from gateway.io.cutting import Cutting
 from gateway.io.log import begin_log
 from gateway.io.metrics import Metrics
 from gateway.io.redaction_rules import rules_of
@@ -30,13 +32,16 @@ from gateway.io.tls import TlsError
 from gateway.recording.engine import EngineSettings
 from gateway.sip.session_timer import Policy
 from gateway.siprec.session import RecordingServer
+from gateway.siprec.wishes import wishes
 from gateway.storage.index import Index
 from gateway.storage.keys import KeyPaths, load_recorder
+from gateway.storage.never_record import NeverRecordFault, NumberList
 from gateway.storage.recovery import recover
 from gateway.storage.vault import Vault
 
 log = logging.getLogger(__name__)
 
+CUTTING_SECONDS = 5.0  # how long calls that ended may still be cut when the gateway is stopped
 ANALYSIS_SECONDS = 3.0  # how long the speech of calls that ended may still be measured then
 STOP_SECONDS = 10.0  # how long running calls may take to be stored when the gateway is stopped
 NS = 1_000_000_000
@@ -70,12 +75,16 @@ async def _run(settings: Settings, store: Store) -> None:
         metrics = Metrics()
         analysis = Analysis(store, metrics, settings.speech.measure)
         stack.push_async_callback(analysis.stop, ANALYSIS_SECONDS)
+        cutting = Cutting(store, metrics, analysis.submit)
+        stack.push_async_callback(cutting.stop, CUTTING_SECONDS)
+        numbers = _numbers(settings, store, metrics)
         calls = Calls(
             settings,
             store,
             metrics,
             tell=lambda command, sockets: worker.send(command, sockets),
-            settled=analysis.submit,
+            settled=cutting.submit,
+            listed=numbers.code,
         )
         progress = calls.progress
         worker = Supervisor(_configure(settings), progress.heard, progress.worker_lost, progress.resume)
@@ -88,6 +97,7 @@ async def _run(settings: Settings, store: Store) -> None:
             max_sessions=settings.media.max_calls,
             access=admission.access,
             session_policy=Policy(settings.sip.session_seconds, settings.sip.min_session_seconds),
+            wish=wishes(settings.optout.off_headers, settings.optout.on_headers),
         )
         calls.sip = SipServer(
             machine,
@@ -144,6 +154,21 @@ async def _drain(calls: Calls, stop: asyncio.Event, seconds: float) -> None:
     for wait in waits:
         wait.cancel()
     await asyncio.gather(*waits, return_exceptions=True)
+
+
+def _numbers(settings: Settings, store: Store, metrics: Metrics) -> NumberList:
+    """The never-record list, which may change at any time."""
+
+    def told(fault: NeverRecordFault) -> None:
+        metrics.list_faults.inc()
+        log.error("the never-record list stays as it was before: %s", fault)
+
+    try:
+        return NumberList(
+            settings.storage.directory, store.lookup_key, lambda: f"{datetime.now(UTC):%Y-%m-%d}", told
+        )
+    except NeverRecordFault as fault:
+        raise CannotStart(str(fault)) from fault
 
 
 def _admission(settings: SipSettings) -> Admission:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from gateway.recording.model import Redaction, Role, Speech
+from gateway.recording.model import Part, Redaction, Role, Speech
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,3 +34,11 @@ class Measured:
 
     speech: tuple[Speech, ...]
     problem: str  # why there are no figures; else empty
+
+
+@dataclass(frozen=True, slots=True)
+class Cutter:
+    """What became of parts that were to be cut, in their order; None of one that held nothing."""
+
+    parts: tuple[Part | None, ...]
+    problem: str  # why they were not cut; else empty

@@ -12,6 +12,7 @@ from gateway.io.append import Synced
 from gateway.io.channel import Ticked
 from gateway.io.redaction_metrics import RedactionMetrics
 from gateway.recording.model import CallState, LegReport
+from gateway.recording.policy import Ground
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 NS = 1e9
@@ -66,6 +67,18 @@ class Metrics:
         )
         for outcome in ("measured", "failed", "overload", "stopped"):
             self.speech.labels(outcome)
+        self.unrecorded = counter(
+            "unrecorded_calls", "Calls that came to be not recorded, by ground", "ground"
+        )
+        for ground in Ground:
+            self.unrecorded.labels(ground.value)
+        self.discards = counter(
+            "discarded_calls", "Calls of which nothing was kept though it had been recorded"
+        )
+        self.list_faults = counter("never_record_faults", "Times the never-record list could not be read")
+        self.cuts = counter("cuts", "Calls that were to be cut after their end", "outcome")
+        for outcome in ("done", "failed", "overload", "stopped"):
+            self.cuts.labels(outcome)
         self.worker_restarts = counter("worker_restarts", "Media workers replaced after their death")
         self.memory_locked = gauge("memory_locked", "1 when media workers' memory can never be swapped out")
         self.redaction = RedactionMetrics(registry)

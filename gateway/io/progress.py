@@ -38,6 +38,7 @@ from gateway.recording.model import UNIT_NS, Part
 log = logging.getLogger(__name__)
 
 CHECKPOINT_SECONDS = 5.0
+MAX_SAVED = 100  # records written again in one checkpoint: signing them all at once would hold up new calls
 NS = 1e9
 
 
@@ -65,6 +66,7 @@ class Progress:
         self.late: Callable[[Live, LateRedaction], None] = _not_cut  # is told what is to be cut
         self._silent = silent  # is told of a call on which no media comes
         self._reported: dict[str, Live] = {}  # since the last checkpoint
+        self._paused: dict[str, Live] = {}  # or otherwise changed, and not saved since
 
     def heard(self, message: Message) -> None:
         """Act on what the media worker says."""
@@ -81,8 +83,10 @@ class Progress:
             case MediaStopped(call_id):
                 if live := self._running.call(call_id):
                     self._silent(live)
-            case Status():
+            case Status(call_id):
                 self._controls.said(message)
+                if (live := self._running.call(call_id)) and (message.open or live.paused_before):
+                    self._paused[call_id] = live
             case Answered():
                 self._controls.answered(message)
             case Keyed():
@@ -146,8 +150,17 @@ class Progress:
             }
             try:
                 await self._store.checkpoint(reports, time.time_ns())
+                await self._save()
             except Exception:
                 log.exception("the index could not be brought up to date")
+
+    async def _save(self) -> None:
+        """Write who paused which calls: a crash of the gateway itself does not hide it."""
+        for call_id in list(self._paused)[:MAX_SAVED]:
+            live = self._paused.pop(call_id)
+            async with live.saving:
+                if self._running.call(call_id) and not live.settling:
+                    await self._store.put(live.call.facts())
 
     def _report(self, report: CallReport | Finished) -> None:
         live = self._running.call(report.call_id)

@@ -16,6 +16,7 @@ def rules_of(settings: Settings) -> Rules:
         look_back_ns=round(settings.look_back_seconds() * NS),
         inband=redaction.inband,
         guard_ns=redaction.guard_milliseconds * 1_000_000,
+        discard=settings.optout.before == "discard",
         card=CardRule(
             active=card.active,
             least_digits=card.least_digits,

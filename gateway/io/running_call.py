@@ -19,7 +19,8 @@ from gateway.recording.messages import (
     SrtpKey,
     Status,
 )
-from gateway.recording.model import UNIT_NS, Cause, Participant, Personal, Role
+from gateway.recording.model import UNIT_NS, Cause, Participant, Personal, Role, Wish
+from gateway.recording.policy import Unrecorded
 from gateway.siprec.parties import Parties
 from gateway.siprec.roles import Assignment
 from gateway.siprec.session import SessionId, Stream
@@ -90,6 +91,12 @@ class Live:
     saving: asyncio.Lock = field(default_factory=asyncio.Lock)
     turning: asyncio.Lock = field(default_factory=asyncio.Lock)
     settling: bool = False
+    header: Wish | None = None  # what the client last asked for by a header
+    recordpref: Wish | None = None  # and in its description
+    unrecorded: Unrecorded | None = None  # why it is not recorded now
+    intended: bool = False  # the record on disk asks that nothing of it be kept
+    unsaid: Status | None = None  # waits for that
+    destroying: bool = False
 
     def __post_init__(self) -> None:
         self.status = Status(self.call.id, RecordingNow.UNKNOWN, self.call.opening.started_ns)

@@ -28,6 +28,10 @@ class Segments:
     async def turn(self, live: Live, at_ns: int) -> None:
         """Open a segment with a recording and a key of its own for who takes over."""
         call, people = live.call, live.parties.participants
+        if call.discard:  # nothing of it is kept, so there is no key to be made
+            call.segment.participants = tuple(dict.fromkeys((*call.segment.participants, *people)))
+            await self.save(live)
+            return
         recording_id, segment_id = new_id(), new_id()
         try:
             async with live.turning:

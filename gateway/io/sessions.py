@@ -8,6 +8,7 @@ from gateway.config.settings import Settings
 from gateway.io.lines import Lines
 from gateway.io.running_call import Branch, Line, Live
 from gateway.io.sip import SipServer
+from gateway.recording.model import Wish
 from gateway.siprec.session import Offered, SessionId
 
 
@@ -20,6 +21,7 @@ class Sessions:
         self._sip = sip
         self._calls: dict[SessionId, Live | None] = {}  # None while the call is being set up
         self._ended_early: dict[SessionId, str] = {}  # while being set up, and why
+        self._wished_early: dict[SessionId, Wish] = {}  # while being set up
 
     def __contains__(self, session: SessionId) -> bool:
         return session in self._calls
@@ -36,6 +38,7 @@ class Sessions:
         """A session ended; its call, where it was set up. One that was refused is not known any more."""
         if session not in self._calls:
             return None
+        self._wished_early.pop(session, None)
         live = self._calls.pop(session)
         if live is None:
             self._ended_early[session] = cause
@@ -44,6 +47,15 @@ class Sessions:
     def ended_early(self, session: SessionId) -> str:
         """Why a session ended while its call was being set up, told once; empty: it goes on."""
         return self._ended_early.pop(session, "")
+
+    def wished(self, session: SessionId, wish: Wish | None) -> None:
+        """The client of a session that is being set up asks for something."""
+        if wish and session in self._calls:
+            self._wished_early[session] = wish
+
+    def wished_early(self, session: SessionId) -> Wish | None:
+        """What it asked for, told once."""
+        return self._wished_early.pop(session, None)
 
     def enter(self, live: Live, offered: Offered, lines: list[Line], at_ns: int) -> None:
         """A session carries these lines of a call from now on: answer it."""
@@ -65,6 +77,7 @@ class Sessions:
     def refuse(self, session: SessionId, status: int) -> None:
         """Turn a session down, and tell when to come again where there is no room now."""
         self._calls.pop(session, None)
+        self._wished_early.pop(session, None)
         self._ended_early.pop(session, None)
         retry = self._settings.load.retry_after_seconds if status == 503 else None
         sip = self._sip()

@@ -21,6 +21,7 @@ from gateway.io.running_call import Line, Live, leg_plan, voices
 from gateway.io.segments import Segments
 from gateway.io.sessions import Sessions
 from gateway.io.store import Store
+from gateway.io.unrecorded import Watch
 from gateway.recording.call import Call, Opening, Phase, refused
 from gateway.recording.messages import Command
 from gateway.siprec import roles
@@ -46,6 +47,7 @@ class SettingUp:
         groups: Groups,
         sessions: Sessions,
         segments: Segments,
+        watch: Watch,
         tell: Callable[[Command, Sequence[int]], None],
         hang_up: Callable[[Live, str], None],
         spawn: Callable[[Coroutine[object, object, None]], None],
@@ -60,6 +62,7 @@ class SettingUp:
         self._groups = groups
         self._sessions = sessions
         self._segments = segments
+        self._watch = watch
         self._tell = tell
         self._hang_up = hang_up
         self._spawn = spawn
@@ -143,6 +146,8 @@ class SettingUp:
         self._running.add(live)
         self._metrics.calls_now.set(len(self._running))
         self._tell(live.call.plan(live.key, str(self._store.folder(opening))), live.handles())
+        self._watch.heard(live, offered, self._sessions.wished_early(offered.session))
+        self._watch.look(live, opening.started_ns)
         if cause := self._sessions.ended_early(offered.session):
             self._hang_up(live, cause)
             return
@@ -158,6 +163,7 @@ class SettingUp:
         if live.waiting:
             live.waiting.cancel()
         live.call.note((*offered.notes, *assigned.notes))
+        self._watch.heard(live, offered, self._sessions.wished_early(offered.session))
         now = time.monotonic_ns()
         lines: list[Line] = []
         for place, stream in enumerate(voices(offered.streams)):
@@ -170,10 +176,12 @@ class SettingUp:
                 lines.append(Line(stream.index, leg, stream.label))
         if follows:
             live.parties.begin_segment(assigned)
+            self._watch.look(live, now, transfer=True)
             self._spawn(self._segments.turn(live, now))
         else:
             live.parties.join(assigned, live.role(len(live.call.legs) - 1))
             live.call.segment.participants = live.parties.participants
+            self._watch.look(live, now)
             self._spawn(self._segments.save(live))
         self._sessions.enter(live, offered, lines, now)
 

@@ -57,6 +57,7 @@ class Settling:
         try:
             facts = await self._store_ended(live)
             self._metrics.calls_ended.labels(facts.state.value).inc()
+            self._metrics.discards.inc(facts.discard is not None)
             log.info("call %s ended %s: %s", call.id, facts.state.value, facts.reason)
             self._settled(facts, live.keys)
         except Exception:

@@ -9,17 +9,22 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from gateway.io.flush import FileSystem
 from gateway.recording.call import Call, Opening
-from gateway.recording.model import CallFacts, LegReport
+from gateway.recording.model import CallFacts, LegReport, Part, Speech
+from gateway.storage.cutting import Plan, switch
+from gateway.storage.discarding import destroy
 from gateway.storage.index import Index
 from gateway.storage.keys import RecorderKeys
+from gateway.storage.records import seal_call
 from gateway.storage.vault import Vault, measure_part
 
 P = ParamSpec("P")
@@ -40,6 +45,10 @@ class Store:
         self._queue: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="store")
         self._thread.start()
+
+    @property
+    def lookup_key(self) -> bytes:
+        return self._keys.lookup
 
     async def begin(self, opening: Opening, recording_id: str) -> str:
         """Make the call's folder and a recording's data key, wrapped durably; the key as hexadecimal."""
@@ -63,6 +72,18 @@ class Store:
     async def checkpoint(self, reports: Mapping[str, Sequence[LegReport]], at_ns: int) -> None:
         await self._run(self._index.checkpoint, reports, at_ns)
 
+    async def discard(self, call: Call) -> None:
+        """Destroy what there is of a call of which nothing is kept; its record tells what that was."""
+        await self._run(self._discard, call)
+
+    async def cut(self, facts: CallFacts, plan: Plan, parts: Mapping[str, Sequence[Part]]) -> CallFacts:
+        """Let the parts that were written without what is cut take the place of those before, which go."""
+        return await self._run(self._cut, facts, plan, parts)
+
+    async def told_speech(self, facts: CallFacts, speech: tuple[Speech, ...]) -> None:
+        """Write the figures of a call that ended into its record, whatever else that says by now."""
+        await self._run(self._told_speech, facts, speech)
+
     async def settle(self, call: Call) -> CallFacts:
         """Measure parts that were torn, sign the manifest, write the call as it ended."""
         return await self._run(self._settle, call)
@@ -85,7 +106,16 @@ class Store:
     def _put(self, facts: CallFacts) -> None:
         self._index.put(self.vault.write_call(facts, self._keys))
 
+    def _discard(self, call: Call) -> None:
+        """Each step durable before the next, unlike what else is done together."""
+        careful = Vault(self.vault.directory)
+        record = destroy(careful, seal_call(call.facts(), self._keys), self._keys.node)
+        call.discard = record.facts.discard
+        self._index.put(record)
+
     def _settle(self, call: Call) -> CallFacts:
+        if call.discard:
+            return self._settle_discarded(call)
         opening = call.opening
         for recording_id, number in call.unfinished_parts():
             path = self.vault.part_path(opening.call_id, opening.started_utc_ns, recording_id, number)
@@ -101,6 +131,32 @@ class Store:
                 segment.recording_id
             ).exists():  # else destroyed by a try that failed later
                 self.vault.destroy_key(segment.recording_id)
+        self._put(facts)
+        return facts
+
+    def _cut(self, facts: CallFacts, plan: Plan, parts: Mapping[str, Sequence[Part]]) -> CallFacts:
+        careful = Vault(self.vault.directory)
+        with careful.alone(facts):
+            record = careful.read_call(
+                careful.call_folder(facts.id, facts.started_ns), self._keys.node.public
+            )
+            done = switch(careful, record, plan, parts, time.time_ns(), self._keys.vault, self._keys.node)
+            self._index.put(done)
+        return replace(done.facts, participants=facts.participants)
+
+    def _told_speech(self, facts: CallFacts, speech: tuple[Speech, ...]) -> None:
+        with self.vault.alone(facts):
+            folder = self.vault.call_folder(facts.id, facts.started_ns)
+            record = self.vault.read_call(folder, self._keys.node.public)
+            record = replace(record, facts=replace(record.facts, speech=speech))
+            self.vault.write_record(record, self._keys.node)
+            self._index.put(record)
+
+    def _settle_discarded(self, call: Call) -> CallFacts:
+        self._discard(call)
+        call.settle()
+        call.discard = call.discard and replace(call.discard, done_ns=time.time_ns())
+        facts = call.facts()
         self._put(facts)
         return facts
 

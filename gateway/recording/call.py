@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
+from typing import TypeVar
 
 from gateway.recording.messages import CallReport, Finished, LegPlan, Open, OpenRedaction, SegmentEnded
 from gateway.recording.model import (
+    RUNNING,
     UNIT_NS,
     UNITS_PER_SECOND,
     CallFacts,
     CallState,
     Cause,
+    Cut,
     Direction,
+    Discard,
     LegReport,
     Marker,
     Part,
@@ -23,7 +27,9 @@ from gateway.recording.model import (
     Redaction,
     Role,
 )
+from gateway.recording.policy import DISCARDED, unrecorded, with_cuts
 
+Spans = TypeVar("Spans", Redaction, Cut)
 MAX_NOTES = 64  # kept of a call; a client that sends nonsense for hours fills no disk
 
 
@@ -103,6 +109,8 @@ class Call:
         }
         self._masked: tuple[Redaction, ...] = ()  # under workers that died
         self._redactions: tuple[Redaction, ...] = ()
+        self.discard: Discard | None = None  # nothing of it is kept
+        self._cuts: list[Cut] = []  # by the roles of `legs`
         self._noted: tuple[Marker, ...] = ()  # under workers that died
         self._markers: tuple[Marker, ...] = ()
 
@@ -181,6 +189,11 @@ class Call:
         self._markers = tuple(dict.fromkeys((*self._noted, *report.markers)))
         return changes
 
+    def late(self, cut: Cut) -> None:
+        """Something was stored that must not be kept: it is to be cut from the recording."""
+        if all((cut.start, cut.end, cut.legs) != (each.start, each.end, each.legs) for each in self._cuts):
+            self._cuts.append(cut)
+
     def end_segment(self, ended: SegmentEnded) -> None:
         """A segment that is not the present one is wholly committed."""
         if segment := self._segment(ended.recording_id):
@@ -254,15 +267,19 @@ class Call:
             direction=self.direction,
             participants=self.participants,
             legs=self.leg_reports(),
-            redactions=self._voiced(self._redactions),
+            redactions=self._voiced(with_cuts(self._redactions, self._cuts)),
             recordings=() if state is CallState.NOT_RECORDED else tuple(map(self.recording, self.recorded())),
             notes=tuple(self._notes),
             markers=self._markers,
             follows=self.follows,
+            discard=self.discard,
+            cuts=() if self.discard else self._voiced(tuple(self._cuts)),
         )
 
     def recorded(self) -> list[Segment]:
         """The segments that have audio, or may yet have."""
+        if self.discard:
+            return []
         return [segment for segment in self.segments if segment.parts or self.phase is not Phase.SETTLED]
 
     def recording(self, segment: Segment) -> RecordingFacts:
@@ -309,20 +326,23 @@ class Call:
             return tuple(legs)
         return tuple(sorted((replace(leg, role=leg.role.other) for leg in legs), key=_external_first))
 
-    def _voiced(self, redactions: tuple[Redaction, ...]) -> tuple[Redaction, ...]:
+    def _voiced(self, spans: tuple[Spans, ...]) -> tuple[Spans, ...]:
         if not self.swapped:
-            return redactions
-        return tuple(replace(each, legs=tuple(role.other for role in each.legs)) for each in redactions)
+            return spans
+        return tuple(replace(each, legs=tuple(role.other for role in each.legs)) for each in spans)
 
     def _verdict(self) -> tuple[CallState, str]:
+        stops = unrecorded(self._redactions, self.stopped, self.opening.started_ns)
+        if self.discard:
+            state = CallState.NOT_RECORDED if self.phase is Phase.SETTLED else CallState.RECORDING
+            return state, "; ".join([*stops, DISCARDED])
         if self.phase is not Phase.SETTLED:
-            return CallState.RECORDING, "being recorded"
+            return CallState.RECORDING, "; ".join(stops) or RUNNING
         if not any(segment.parts for segment in self.segments):
-            return CallState.NOT_RECORDED, "; ".join(
-                dict.fromkeys(["no audio came", self._cause, *self._problems])
-            )
-        if self._problems:
-            return CallState.PARTIAL, "; ".join(self._problems)
+            why = stops or ["no audio came", self._cause]
+            return CallState.NOT_RECORDED, "; ".join(dict.fromkeys([*why, *self._problems]))
+        if stops or self._problems:
+            return CallState.PARTIAL, "; ".join([*stops, *self._problems])
         return CallState.RECORDED, self._cause
 
     def _move(self, step: Step) -> bool:

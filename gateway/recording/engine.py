@@ -10,7 +10,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from gateway.recording.leg import LiveLeg
+from gateway.recording.listening import INBAND, Listening
 from gateway.recording.live import LiveCall
 from gateway.recording.messages import (
     Answered,
@@ -70,6 +73,8 @@ class Engine:
         self._unwritten: list[Write] = []
         self._untold: list[Event] = []
         self._now = 0
+        rules = settings.rules
+        self._listening = Listening(self._table, rules.inband, settings.hold_back_ns, self._siblings)
 
     def legs(self, call_id: str) -> list[int]:
         """The numbers by which batches name a call's legs, in the order of its plan; none of a call that is over."""
@@ -84,13 +89,15 @@ class Engine:
         events = self.obey(commands, now)
         if batch is not None and len(batch):
             self.receive(batch)
+        self._ticks += 1
+        due = self._shares[self._ticks % len(self._shares)]
+        self._listen(due.calls(), now)
         for call in self._calls.values():
             if not call.redacting.idle:
                 events += self._acted(call, call.advance(now))
         writes, self._unwritten = self._unwritten, []
         events, self._untold = [*self._untold, *events], []
-        self._ticks += 1
-        writes += self._commit(self._shares[self._ticks % len(self._shares)], now, events)
+        writes += self._commit(due, now, events)
         events += self._report(now)
         return [write for write in writes if write.data or write.last], events
 
@@ -109,9 +116,22 @@ class Engine:
     def _hear(self, call: LiveCall, leg: LiveLeg, tone: Tone) -> None:
         """Mask a tone, and act on its key where it is told."""
         leg.hear(tone)
+        if tone.way != INBAND:
+            came = self._table.arrived(tone.leg, tone.slot) or self._now
+            self._listening.told(tone, came, leg.lasts_ns(tone))
         if tone.digit is not None:
             self._keyed[call.plan.call_id, tone.way] += 1
             self._untold += self._acted(call, call.heard(leg, tone, self._now))
+
+    def _listen(self, calls: Sequence[LiveCall], now: int, final: bool = False) -> None:
+        """Find keys in the audio of some calls, before it is committed."""
+        numbers = np.array([leg.number for call in calls for leg in call.legs], np.int64)
+        for tone in self._listening.look(numbers, now, final):
+            call, index = self._by_leg[tone.leg]
+            self._hear(call, call.legs[index], tone)
+
+    def _siblings(self, leg: int) -> list[int]:
+        return [each.number for each in self._by_leg[leg][0].legs]
 
     def abandon(self) -> list[Write]:
         """End every file where it stands; audio still held back is given up."""
@@ -145,6 +165,7 @@ class Engine:
                 call.close(at_ns, 0 if at_once else self._settings.hold_back_ns)
             case Press(_, role, digit, at_ns, lasts_ns):
                 self._keyed[call.plan.call_id, INFO] += 1
+                self._listening.signalled([leg.number for leg in call.legs], digit, at_ns - lasts_ns, at_ns)
                 return self._acted(call, call.pressed(Heard(INFO, role, digit, at_ns - lasts_ns, at_ns), now))
             case Open():
                 pass
@@ -176,6 +197,7 @@ class Engine:
         return writes
 
     def _finish(self, call: LiveCall, now: int, events: list[Event]) -> Iterator[Write]:
+        self._listen([call], now, final=True)
         yield from call.commit(now, now)
         finished = call.finished(now)
         yield from call.finish()
@@ -186,6 +208,7 @@ class Engine:
         self._faults += Counter(stray=call.release())
         for leg in call.legs:
             del self._by_leg[leg.number]
+            self._listening.forget(leg.number)
         del self._calls[call.plan.call_id]
         for share in self._shares:
             share.drop(call)

@@ -10,12 +10,12 @@ import numpy as np
 
 from gateway.codecs.codec import Codec
 from gateway.recording.model import UNIT_NS, LegReport, Role
-from gateway.recording.pieces import Pieces, block_starts, by_kind, pacing
+from gateway.recording.pieces import Pieces, block_starts, pacing
 from gateway.recording.stretches import Stretch
 from gateway.redaction.holdback import Rings
 from gateway.redaction.timeline import Span, Timeline
 from gateway.rtp.clock import LegClock
-from gateway.rtp.packets import Bools, Ints, Octets
+from gateway.rtp.packets import Bools, Ints, Octets, by_value
 from gateway.rtp.sequence import AUDIO, LegTable
 from gateway.rtp.tones import Tone
 
@@ -197,7 +197,7 @@ class LiveLeg:
 
     def _rates(self, kinds: Octets) -> Ints:
         rates = np.empty(len(kinds), np.int64)
-        for kind, mine in by_kind(kinds):
+        for kind, mine in by_value(kinds):
             rates[mine] = self._codec_of(kind).clock_rate
         return rates
 
@@ -259,7 +259,7 @@ class LiveLeg:
         first, last = int(since.min()), int(stops.max())
         gone = self.cut.reaching(first, last) | self.mask.reaching(first, last)
         keep &= ~shut
-        for kind, mine in by_kind(packets.kinds):
+        for kind, mine in by_value(packets.kinds):
             if self._codec_of(kind).linked:  # the first packet after one that is not kept falls, too
                 keep[mine] &= ~(gone.touches(since, stops) | shut_before)[mine]
         if not keep.all():
@@ -273,7 +273,7 @@ class LiveLeg:
         """How long packets last and how they join, kind by kind."""
         kinds, sizes = rings.kind[cells], rings.size[cells].astype(np.int64)
         lengths, joints = np.empty(len(cells), np.int64), np.empty(len(cells), np.int64)
-        for kind, mine in by_kind(kinds):
+        for kind, mine in by_value(kinds):
             lengths[mine], joints[mine] = pacing(
                 self._codec_of(kind), sizes[mine], rings.payload, cells[mine]
             )

@@ -125,11 +125,12 @@ class LiveCall:
         came = self._table.arrived(leg.number, tone.slot) or now
         start, digit = came - leg.lasts_ns(tone), tone.digit
         assert digit is not None
-        role = leg.role.other if self.swapped else leg.role
-        return self.pressed(Heard(tone.way, role, digit, start, came), now)
+        return self.pressed(Heard(tone.way, leg.role, digit, start, came), now)
 
     def pressed(self, heard: Heard, now: int) -> list[Event]:
-        """Act on a key, in whatever way it was heard; gives what is true now."""
+        """Act on a key heard on a leg, or of it, in whatever way; gives what is true now."""
+        if self.swapped and heard.role:
+            heard = replace(heard, role=heard.role.other)
         return self._fitted(self.redacting.pressed(heard, now, self._reached()), now)
 
     def advance(self, now: int) -> list[Event]:

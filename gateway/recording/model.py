@@ -10,6 +10,7 @@ from enum import StrEnum
 
 UNITS_PER_SECOND = 8000
 UNIT_NS = 125_000
+RUNNING = "being recorded"  # the reason of a call of which there is nothing else to say yet
 
 
 class Personal(str):
@@ -34,6 +35,8 @@ class Personal(str):
 class Role(StrEnum):
     EXTERNAL = "external"
     AGENT = "agent"
+
+    __hash__ = str.__hash__  # Enum's own is a Python function; roles are keys on the media path
 
     @property
     def other(self) -> Role:
@@ -90,6 +93,13 @@ class Speech:
     talk_ms: int
     silence_ms: int  # redacted and missing audio included
     overtalk_ms: int  # of the talk, while the other party talked too
+
+
+class Wish(StrEnum):
+    """What a recording client asks for a call: that it be recorded, or not."""
+
+    ON = "on"
+    OFF = "off"
 
 
 class Cause(StrEnum):
@@ -154,6 +164,50 @@ class RecordingFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class Destroyed:
+    """A recording that was destroyed, or is to be: what its files were, and whether its key is gone."""
+
+    recording_id: str
+    parts: tuple[Part, ...] = ()
+    key_destroyed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Discard:
+    """Nothing of a call is kept, not even what was recorded before that was known. Times are UTC, ns since 1970."""
+
+    asked_ns: int
+    cause: str  # a Cause, as text
+    actor: str | None = None
+    reason: str = ""  # a code of the policy's
+    recordings: tuple[Destroyed, ...] = ()
+    done_ns: int | None = None  # when nothing was left; None: not yet
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Audio that was stored before it was known that it must not be kept, and is cut out of its recordings."""
+
+    start: int  # call units
+    end: int
+    legs: tuple[Role, ...]
+    cause: str  # a Cause, as text
+    known_ns: int  # UTC, ns since 1970
+    done_ns: int | None = None  # likewise; None: pending
+
+
+@dataclass(frozen=True, slots=True)
+class Rewrite:
+    """A recording that was written anew without what was cut, under another id and key; the old one is destroyed."""
+
+    old_id: str
+    new_id: str
+    at_ns: int  # UTC, ns since 1970
+    before: tuple[Part, ...]
+    after: tuple[Part, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class CallFacts:
     """Everything known of one call. `participants` is personal: sealed wherever it is stored."""
 
@@ -171,3 +225,6 @@ class CallFacts:
     speech: tuple[Speech, ...] = ()  # by leg; empty until it is measured after the end, or where it was not
     markers: tuple[Marker, ...] = ()
     follows: str | None = None  # the call before it of the same group, where it was too late to be one call
+    discard: Discard | None = None
+    cuts: tuple[Cut, ...] = ()
+    rewrites: tuple[Rewrite, ...] = ()

@@ -86,7 +86,7 @@ class Output:
         self._waiting_since = None
         return [self._write(self._sealer.write(container.void(max(self._sealer.padding(), LEAST_VOID))))]
 
-    def add(self, data: bytes, now: int) -> Write:
+    def add(self, data: bytes | memoryview, now: int) -> Write:
         """Add clusters, whose blocks are of codecs that have tracks and are counted in `units` by the caller."""
         assert self._sealer is not None
         sealed = self._sealer.write(data)

@@ -89,6 +89,18 @@ class Pauses:
             return RecordingNow.PAUSED
         return RecordingNow.RECORDING
 
+    def since_ns(self, state: RecordingNow, started_ns: int) -> int:
+        """Since when a call whose state is this has been in it, as far as those that are open tell."""
+        stops = [each.since_ns for each in self._open.values() if each.cause in STOPS]
+        people = [each.since_ns for each in self._open.values() if each.cause is not Cause.SRC]
+        clients = [each.since_ns for each in self._open.values() if each.cause is Cause.SRC]
+        match state:
+            case RecordingNow.OFF:
+                return min(stops)
+            case RecordingNow.PAUSED:
+                return min(people or [max(clients)])
+        return started_ns
+
     def resumes_ns(self, roles: Sequence[Role]) -> int | None:
         """When a call that is paused is recorded again by itself; None: never."""
         people = [each for each in self._open.values() if each.cause is not Cause.SRC]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from gateway.codecs.codec import Codec
 from gateway.recording.model import UNITS_PER_SECOND
 from gateway.redaction.timeline import Timeline
-from gateway.rtp.packets import Bools, Ints, Octets
+from gateway.rtp.packets import Bools, Ints, Octets, by_value
 
 BLOCK_UNITS = UNITS_PER_SECOND // 10  # a block holds up to 100 ms, or one packet that is longer
 ALONE = -1
@@ -67,23 +67,13 @@ class Pieces:
     def _frames(self, codec: Callable[[int], Codec]) -> tuple[Ints, Ints, Ints]:
         """Each packet's frames: octets of one, 0 where it has none, its ticks, and the ticks of a second."""
         frame, ticks, rate = (np.zeros(len(self), np.int64) for _ in range(3))
-        for kind, mine in by_kind(self.kinds):
+        for kind, mine in by_value(self.kinds):
             rate[mine] = codec(kind).clock_rate
             for octets, lasts in codec(kind).frames:
                 fits = (self.sizes[mine] % octets == 0) | (frame[mine] == 0)
                 frame[mine] = np.where(fits, octets, frame[mine])
                 ticks[mine] = np.where(fits, lasts, ticks[mine])
         return frame, ticks, rate
-
-
-def by_kind(kinds: Octets | Ints) -> Iterator[tuple[int, slice | Bools]]:
-    """Each kind among some packets, and which they are; nearly always there is one."""
-    if not len(kinds):
-        return
-    if (kinds == kinds[0]).all():
-        yield int(kinds[0]), slice(None)
-    else:
-        yield from ((kind, kinds == kind) for kind in np.unique(kinds).tolist())
 
 
 def pacing(codec: Codec, sizes: Ints, payloads: Octets, cells: Ints) -> tuple[Ints, Ints]:

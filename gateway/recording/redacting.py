@@ -58,7 +58,7 @@ class Redacting:
             if each.cause is Cause.CARD:
                 self._card.reopen(each.since_ns, now)
                 self.pauses.put_off(now + rules.card.quiet_ns, Cause.CARD)
-        self._since_ns = max((each.since_ns for each in plan.redactions), default=plan.started_ns)
+        self._since_ns = self.pauses.since_ns(self._state, plan.started_ns)
 
     def obey(self, asked: Asked, now: int, reached: Mapping[Role, int]) -> list[Event]:
         """Do what is asked; gives what is true now, what is to be cut from what is stored, and the answer."""
@@ -153,6 +153,8 @@ class Redacting:
             )
             for legs in whose
         ]
+        if ceiling_ns:  # whoever pauses a call that is paused counts on all of the time from then on
+            self.pauses.put_off(at_ns + ceiling_ns, asked.cause)
         return APPLIED if any(begun) else (Outcome.UNCHANGED, "the call is paused")
 
     def _stop(self, asked: StopRecording, reached: Mapping[Role, int]) -> Verdict:

@@ -8,12 +8,13 @@ from typing import NamedTuple
 import numpy as np
 
 from gateway.recording.model import UNIT_NS
-from gateway.recording.pieces import block_starts, by_kind, pacing
+from gateway.recording.pieces import block_starts, pacing
 from gateway.redaction.holdback import Rings
+from gateway.redaction.homes import Due
 from gateway.rtp.clock import quiet
-from gateway.rtp.packets import Bools, Ints
-from gateway.rtp.sequence import Due, LegTable
-from gateway.rtp.steady import NS_PER_SECOND, first_of_each
+from gateway.rtp.packets import Bools, Ints, by_value, first_of_each
+from gateway.rtp.sequence import LegTable
+from gateway.storage.clusters import Clusters
 
 
 class Stretch(NamedTuple):
@@ -42,110 +43,121 @@ class Batch:
     passed: Ints  # of each stretch, the slot after its last
     packets: Ints  # in each stretch
     rings: Rings
-    places: Ints  # of each packet's leg
     cells: Ints  # of each packet
     sizes: Ints  # of each packet, octets
-    blocks: Ints  # first packet of each block
+    firsts: Ints  # first packet of each block
+    places: Ints  # of each block's leg
     times: Ints  # of each block, call units
 
-    def payloads(self, chosen: Bools) -> tuple[Ints, Ints, list[bytes]]:
-        """Place, call time and payload of each block of the legs chosen, a mask over all places."""
-        places, times = self.places[self.blocks], self.times
-        sizes = np.add.reduceat(self.sizes, self.blocks)
-        packets, blocks = chosen[self.places], chosen[places]
+    def block_sizes(self) -> Ints:
+        """Octets of each block."""
+        sizes: Ints = np.add.reduceat(self.sizes, self.firsts)
+        return sizes
+
+    def fill(self, clusters: Clusters, blocks: Bools, at: Ints) -> None:
+        """Put the payloads of some blocks, picked by a mask, to where each begins."""
+        counts = np.diff(np.append(self.firsts, len(self.cells)))
+        before = np.cumsum(self.sizes) - self.sizes
+        starts = np.zeros(len(self.firsts), np.int64)
+        starts[blocks] = at
+        places = np.repeat(starts - before[self.firsts], counts) + before
+        cells, sizes = self.cells, self.sizes
         if not blocks.all():
-            places, times, sizes = places[blocks], times[blocks], sizes[blocks]
-        cells, lengths = (
-            (self.cells, self.sizes) if packets.all() else (self.cells[packets], self.sizes[packets])
-        )
-        octets = self.rings.gather(cells, np.zeros_like(cells), lengths) if len(cells) else b""
-        ends = np.cumsum(sizes)
-        begins = ends - sizes
-        cut = [octets[begin:end] for begin, end in zip(begins.tolist(), ends.tolist(), strict=True)]
-        return places, times, cut
+            mine = np.repeat(blocks, counts)
+            places, cells, sizes = places[mine], cells[mine], sizes[mine]
+        for size, those in by_value(sizes):
+            clusters.put(places[those], self.rings.payload[cells[those], :size])
 
 
 def stretches(table: LegTable, legs: Ints, arrived_by: int) -> tuple[Bools, list[Batch]]:
     """What is due of some legs; with it, which of them must be looked at by themselves."""
-    steady = table.steady
     waiting = table.highest[legs] >= table.committed[legs]
-    odd = waiting & ~steady.is_so[legs]
+    odd = waiting & ~table.steady.is_so[legs]
     asked = np.flatnonzero(waiting & ~odd)
     batches = []
     for due in table.due(legs[asked], table.committed[legs[asked]], arrived_by):
         places = asked[due.legs]
-        fit = _fit(table, legs[places], due)
+        batch = _Packets(table, legs[places], due)
+        fit = batch.fit()
         odd[places[~fit]] = True
         if fit[due.rows].any():
-            batches.append(_batch(table, legs, places, due, fit))
+            batches.append(batch.batch(places, fit))
     return odd, batches
 
 
-def _fit(table: LegTable, legs: Ints, due: Due) -> Bools:
-    """Which of the legs of a Due go on just as they did, in kind and in time; legs that have nothing due do."""
-    steady, rings = table.steady, due.rings
-    starts = first_of_each(due.rows)
-    which = due.rows[starts]
-    of = legs[due.rows]
-    alike = (rings.kind[due.cells] == steady.kind[of]) & (rings.size[due.cells] > 0)
-    delays = rings.arrival[due.cells] - rings.media[due.cells] * NS_PER_SECOND // steady.rate[of]
-    mine = legs[which]
-    near = np.minimum.reduceat(delays, starts)
-    fit = np.ones(len(legs), np.bool_)
-    fit[which] = np.logical_and.reduceat(alike, starts) & quiet(
-        steady.anchor[mine], steady.least[mine], steady.most[mine], near
-    )
-    return fit
+class _Packets:
+    """The packets of a Due, in columns."""
 
+    def __init__(self, table: LegTable, legs: Ints, due: Due) -> None:
+        self._table, self._legs, self._due = table, legs, due
+        rings, cells = due.rings, due.cells
+        self._sizes, self._arrivals = rings.size[cells].astype(np.int64), rings.arrival[cells]
+        self._media = table.steady.rtp_ns(legs, due.rows, rings.media[cells])
+        self._starts = first_of_each(due.rows)
 
-def _batch(table: LegTable, legs: Ints, places: Ints, due: Due, fit: Bools) -> Batch:
-    steady, rings = table.steady, due.rings
-    rows, cells = due.rows, due.cells
-    if not fit.all():
-        kept = fit[rows]
-        rows, cells = rows[kept], cells[kept]
-    starts = first_of_each(rows)
-    of = legs[places][rows]
-    sizes, arrivals = rings.size[cells].astype(np.int64), rings.arrival[cells]
-    media = rings.media[cells] * NS_PER_SECOND // steady.rate[of]
-    lengths, joints = _pacing(table, rings, of, cells, sizes)
-    times = (media + steady.anchor[of] - steady.zero[of]) // UNIT_NS
-    blocks = block_starts(starts, np.zeros(len(rows), np.bool_), times, lengths, joints)
-    which = rows[starts]
-    lasts = np.append(starts[1:], len(rows)) - 1
-    columns = (
-        places[which],
-        np.minimum.reduceat(times, starts),
-        times[lasts],
-        np.maximum.reduceat(times + lengths, starts),
-        np.minimum.reduceat(times - lengths, starts),
-        np.minimum.reduceat(arrivals, starts),
-        np.maximum.reduceat(arrivals, starts),
-        arrivals[starts],
-        arrivals[lasts],
-        np.minimum.reduceat(arrivals - media, starts),
-        media[lasts] + lengths[lasts] * UNIT_NS,
-        np.add.reduceat(lengths, starts),
-    )
-    found = list(map(Stretch._make, zip(*(column.tolist() for column in columns), strict=True)))
-    return Batch(
-        stretches=found,
-        legs=places[which],
-        passed=due.passed[which],
-        packets=lasts + 1 - starts,
-        rings=rings,
-        places=places[rows],
-        cells=cells,
-        sizes=sizes,
-        blocks=blocks,
-        times=times[blocks],
-    )
+    def fit(self) -> Bools:
+        """Which of the legs go on just as they did, in kind and in time; those that have nothing due do."""
+        steady, due = self._table.steady, self._due
+        which = due.rows[self._starts]
+        legs = self._legs[which]
+        alike = due.rings.kind[due.cells] == steady.kind[self._legs][due.rows]
+        alike &= self._sizes > 0
+        near = np.minimum.reduceat(self._arrivals - self._media, self._starts)
+        fit = np.ones(len(self._legs), np.bool_)
+        fit[which] = np.logical_and.reduceat(alike, self._starts) & quiet(
+            steady.anchor[legs], steady.least[legs], steady.most[legs], near
+        )
+        return fit
+
+    def batch(self, places: Ints, fit: Bools) -> Batch:
+        """The stretches of those legs that are fit; `places` are of all."""
+        steady, due = self._table.steady, self._due
+        rows, cells, sizes, arrivals, media = due.rows, due.cells, self._sizes, self._arrivals, self._media
+        starts = self._starts
+        if not fit.all():
+            kept = fit[rows]
+            rows, cells, sizes, arrivals, media = (
+                column[kept] for column in (rows, cells, sizes, arrivals, media)
+            )
+            starts = first_of_each(rows)
+        lasts = np.append(starts[1:], len(rows)) - 1
+        which = rows[starts]
+        lengths, joints = _pacing(self._table, due.rings, self._legs[rows], cells, sizes)
+        times = (media + (steady.anchor - steady.zero)[self._legs][rows]) // UNIT_NS
+        stops = times + lengths
+        firsts = block_starts(starts, np.zeros(len(rows), np.bool_), times, lengths, joints)
+        columns = (
+            places[which],
+            np.minimum.reduceat(times, starts),
+            times[lasts],
+            np.maximum.reduceat(stops, starts),
+            np.minimum.reduceat(times - lengths, starts),
+            np.minimum.reduceat(arrivals, starts),
+            np.maximum.reduceat(arrivals, starts),
+            arrivals[starts],
+            arrivals[lasts],
+            np.minimum.reduceat(arrivals - media, starts),
+            media[lasts] + lengths[lasts] * UNIT_NS,
+            np.add.reduceat(lengths, starts),
+        )
+        return Batch(
+            stretches=list(map(Stretch._make, zip(*(column.tolist() for column in columns), strict=True))),
+            legs=places[which],
+            passed=due.passed[which],
+            packets=lasts + 1 - starts,
+            rings=due.rings,
+            cells=cells,
+            sizes=sizes,
+            firsts=firsts,
+            places=places[rows[firsts]],
+            times=times[firsts],
+        )
 
 
 def _pacing(table: LegTable, rings: Rings, legs: Ints, cells: Ints, sizes: Ints) -> tuple[Ints, Ints]:
     """How long packets last and how they join, codec by codec."""
     lengths, joints = np.empty(len(cells), np.int64), np.empty(len(cells), np.int64)
-    for number, mine in by_kind(table.steady.codec[legs]):
+    for number, mine in by_value(table.steady.codec[legs]):
         codec = table.steady.codecs[number]
         lengths[mine], joints[mine] = pacing(codec, sizes[mine], rings.payload, cells[mine])
     return lengths, joints

@@ -11,10 +11,9 @@ from gateway.recording.live import LiveCall
 from gateway.recording.messages import Write
 from gateway.recording.output import Output
 from gateway.recording.stretches import Batch, Stretch, stretches
-from gateway.rtp.packets import Bools, Ints
+from gateway.rtp.packets import Bools, Ints, first_of_each
 from gateway.rtp.sequence import LegTable
-from gateway.rtp.steady import first_of_each
-from gateway.storage.clusters import clusters
+from gateway.storage.clusters import Clusters
 from gateway.storage.container import MAX_CLUSTER_UNITS
 
 
@@ -104,19 +103,31 @@ class Share:
             if output is not None:
                 yield from output.push(now)
 
-    def _clusters(self, batches: Sequence[Batch], tracks: Ints) -> Iterator[tuple[int, bytes]]:
+    def _clusters(self, batches: Sequence[Batch], tracks: Ints) -> Iterator[tuple[int, memoryview]]:
         """One for each call that has a leg with a track, and the place of the call."""
-        if not tracks.any():
+        chosen = [tracks[batch.places] > 0 for batch in batches]
+        places, times, sizes = (
+            np.concatenate([column[mine] for column, mine in zip(columns, chosen, strict=True)])
+            if chosen
+            else np.zeros(0, np.int64)
+            for columns in (
+                [batch.places for batch in batches],
+                [batch.times for batch in batches],
+                [batch.block_sizes() for batch in batches],
+            )
+        )
+        if not len(places):
             return
-        found = [batch.payloads(tracks > 0) for batch in batches]
-        places, times = (np.concatenate([each[column] for each in found]) for column in (0, 1))
-        payloads = [payload for _, _, payloads in found for payload in payloads]
         order = np.lexsort((places, times, self._owners[places]))
-        places, times = places[order], times[order]
-        owners = self._owners[places]
-        starts = first_of_each(owners)
-        made = clusters(starts, tracks[places], times, [payloads[number] for number in order.tolist()])
-        yield from zip(owners[starts].tolist(), made, strict=True)
+        owners = self._owners[places[order]]
+        firsts = first_of_each(owners)
+        made = Clusters(firsts, tracks[places[order]], times[order], sizes[order])
+        at = np.empty(len(order), np.int64)
+        at[order] = made.payloads
+        for batch, mine in zip(batches, chosen, strict=True):
+            here, at = np.split(at, [int(np.count_nonzero(mine))])
+            batch.fill(made, mine, here)
+        yield from zip(owners[firsts].tolist(), made, strict=True)
 
     def _numbers(self) -> Ints:
         if self._legs is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -112,3 +113,20 @@ def _drop_padding(batch: PacketBatch, which: Bools, end: Ints) -> None:
     rows = np.flatnonzero(which)
     count = batch.slots[rows, end[rows] - 1].astype(np.int64)
     end[rows] = np.where(count > 0, end[rows] - count, -1)
+
+
+def by_value(column: Octets | Ints) -> Iterator[tuple[int, slice | Bools]]:
+    """Each value of a column, and which elements have it; nearly always there is one."""
+    if not len(column):
+        return
+    if (column == column[0]).all():
+        yield int(column[0]), slice(None)
+    else:
+        yield from ((value, column == value) for value in np.unique(column).tolist())
+
+
+def first_of_each(column: Ints) -> Ints:
+    """Where each run of one value begins."""
+    first = np.ones(len(column), np.bool_)
+    first[1:] = column[1:] != column[:-1]
+    return np.flatnonzero(first)

@@ -16,10 +16,11 @@ import numpy as np
 
 from gateway.codecs.codec import Codec
 from gateway.redaction.holdback import WIDTHS, Rings, Shape
-from gateway.rtp.packets import Bools, Ints, Octets, PacketBatch, RtpColumns, parse
-from gateway.rtp.srtp import Opener
-from gateway.rtp.steady import Steady, first_of_each
-from gateway.rtp.strays import Strays, next_stream, signed16
+from gateway.redaction.homes import Due, Homes
+from gateway.rtp.packets import Bools, Ints, Octets, PacketBatch, RtpColumns, by_value, first_of_each, parse
+from gateway.rtp.srtp import Openers
+from gateway.rtp.steady import Steady
+from gateway.rtp.strays import Strays, next_stream, signed16, signed32
 from gateway.rtp.suites import MasterKey
 from gateway.rtp.tones import Events, Tone
 
@@ -31,7 +32,9 @@ RESTART_SLOTS = 64  # left free before a stream that starts, for its packets tha
 MAX_CELLS = 4096  # ring size at which a leg's packets are refused: 40 s of 10 ms packets
 MAX_STRAYS = 32  # packets of other streams kept for a leg: GRACE_NS and a tick of 10 ms packets
 GRACE_NS = 200_000_000  # a stream that was heard so lately is not given up for another
-SHARE = 10  # part of a ring that nearly always holds all that is due: what comes in a slice, and more
+SHARE = (
+    12  # part of a ring that nearly always holds all that is due: what comes in a slice, and a little more
+)
 FAR = 1 << 32  # RTP time a stream may cover; what a sender that leaps on could reach overflows in ns
 NO_STREAM = -1
 
@@ -41,17 +44,6 @@ class Restart:
     """From this slot on a leg carries another stream: its time and its losses are counted anew."""
 
     slot: int
-
-
-@dataclass(frozen=True, slots=True)
-class Due:
-    """Packets of many legs whose rings have one shape, leg by leg in the order of their slots."""
-
-    rings: Rings
-    legs: Ints  # which of the legs that were asked for
-    passed: Ints  # of each of these, the slot after the last that is due
-    rows: Ints  # of each packet: which of `legs` it is of
-    cells: Ints  # of each packet
 
 
 @dataclass(slots=True)
@@ -67,33 +59,24 @@ class LegTable:
     def __init__(self, capacity: int, span_ns: int) -> None:
         self.capacity = capacity
         self._span_ns = span_ns
-        self._rings: dict[Shape, Rings] = {}
-        self._shapes: list[Shape] = []
+        self._homes = Homes(capacity)
         self._free = list(reversed(range(capacity)))
         self._about: dict[int, _Formats] = {}
         self.ssrc = np.full(capacity, NO_STREAM, np.int64)
         self.highest = np.full(capacity, -1, np.int64)  # slot
         self.committed, self.last_arrival = _columns(capacity, 2)  # the next slot to commit; ns
-        (self.unreadable,) = _columns(capacity, 1)  # packets of known streams under a key that was not told
         self.packets, self.lost, self.late, self.duplicated = _columns(capacity, 4)
         self.first, self._base_slot = _columns(capacity, 2)  # of the stream: first committed, least possible
         self._sequence, self._timestamp, self._media = _columns(capacity, 3)  # of `highest`
-        self._shape, self._base, self._cells, self._width = _columns(capacity, 4)
         self._kinds = np.zeros((capacity, 128), np.uint8)
-        self._secured = np.zeros(capacity, np.bool_)
-        self._openers: dict[int, Opener] = {}
+        self._openers = Openers(capacity)
+        self.unreadable = self._openers.unreadable
         self._events = Events()
         self.steady = Steady(capacity)
 
     def secure(self, leg: int, keys: Sequence[MasterKey]) -> None:
         """The leg carries SRTP under these keys from now on; without any, RTP."""
-        self._secured[leg] = bool(keys)
-        if keys and leg in self._openers:
-            self._openers[leg].rekey(keys)
-        elif keys:
-            self._openers[leg] = Opener(keys)
-        else:
-            self._openers.pop(leg, None)
+        self._openers.secure(leg, keys)
 
     def open(
         self, codecs: Mapping[int, Codec], events: frozenset[int], noise: frozenset[int] = frozenset()
@@ -101,7 +84,6 @@ class LegTable:
         """Claim a leg; `codecs` by payload type. Raises IndexError when all are taken."""
         leg = self._free.pop()
         self.ssrc[leg], self.highest[leg], self.committed[leg] = NO_STREAM, -1, 0
-        self._cells[leg] = self._width[leg] = 0
         for column in (
             self.packets, self.lost, self.late, self.duplicated, self.last_arrival, self.first, self._base_slot, self.unreadable
         ):  # fmt: skip
@@ -137,9 +119,7 @@ class LegTable:
     def close(self, leg: int) -> int:
         """Give a leg back, wiped; returns how many packets of other streams it still kept."""
         strays = self._about[leg].strays
-        if self._cells[leg]:
-            self.ring(leg).release(int(self._base[leg]))
-        self._cells[leg] = 0
+        self._homes.release(leg)
         self.ssrc[leg] = NO_STREAM
         self.secure(leg, ())
         self._events.close(leg)
@@ -149,12 +129,10 @@ class LegTable:
 
     def wipe(self, leg: int) -> None:
         """Forget what a leg's packets carried; that they came stays counted."""
-        if cells := int(self._cells[leg]):
-            base = int(self._base[leg])
-            self.ring(leg).payload[base : base + cells] = 0
+        self._homes.wipe(leg)
 
     def ring(self, leg: int) -> Rings:
-        return self._rings[self._shapes[self._shape[leg]]]
+        return self._homes.rings(leg)
 
     def restarts(self, leg: int) -> list[Restart]:
         """Where streams began that are not wholly committed, in order; the caller removes what it passed."""
@@ -163,64 +141,48 @@ class LegTable:
     def waiting(self, leg: int) -> tuple[Ints, Ints]:
         """Slots not yet committed that hold a packet, and their cells in the leg's rings."""
         slots = np.arange(self.committed[leg], self.highest[leg] + 1)
-        if not len(slots) or not self._cells[leg]:
+        if not len(slots) or not self._homes.cells[leg]:
             return slots[:0], slots[:0]
-        cells = self._base[leg] + slots % self._cells[leg]
+        cells = self._homes.place(leg, slots)
         held = self.ring(leg).holds(cells, slots)
         return slots[held], cells[held]
 
     def due(self, legs: Ints, first: Ints, arrived_by: int) -> Iterator[Due]:
         """What of many legs has waited since `arrived_by` (ns): of each all from its slot `first` on, up to the last
-        packet that had arrived by then. One Due a ring shape; whoever looks on from a slot of its own misses those
-        that are out of order by more than it waits."""
-        shapes = np.where(self._cells[legs] > 0, self._shape[legs], -1)
-        for number in np.unique(shapes[self.highest[legs] >= first]).tolist():
-            if number < 0:
-                continue
-            mine = np.flatnonzero((shapes == number) & (self.highest[legs] >= first))
-            rings = self._rings[self._shapes[number]]
-            straight = first[mine] >= self.steady.straight[legs[mine]]
-            width = rings.shape.cells // SHARE
-            for group, least in ((mine[straight], width), (mine[~straight], rings.shape.cells)):
-                if len(group):
-                    yield from self._due(rings, legs, first, group, least, arrived_by)
+        packet that had arrived by then. One Due, or some, a ring shape.
 
-    def _due(
-        self, rings: Rings, legs: Ints, first: Ints, group: Ints, width: int, arrived_by: int
-    ) -> Iterator[Due]:
-        """Look at so many slots of each leg in a group; those that have more to give are looked at again."""
-        count, whole = rings.shape.cells, int((self.highest[legs[group]] - first[group]).max()) + 1
-        width = min(width, whole, count)
-        starts = first[group]
-        places = (starts % count)[:, None] + np.arange(width)
-        places -= count * (places >= count)
-        cells = places + self._base[legs[group]][:, None]
-        slots = starts[:, None] + np.arange(width)
-        held = rings.slot[cells] == slots + 1
-        aged = held & (rings.arrival[cells] <= arrived_by)
-        passed = np.where(aged.any(axis=1), width - np.argmax(aged[:, ::-1], axis=1), 0)
-        if width < min(whole, count):
-            more = ~(held & ~aged).any(axis=1) & (self.highest[legs[group]] >= starts + width)
-            if more.any():
-                yield from self._due(rings, legs, first, group[more], count, arrived_by)
-                passed[more] = 0
-        held &= np.arange(width) < passed[:, None]
-        rows, columns = np.nonzero(held)
-        if len(rows):
-            yield Due(rings, group, starts + passed, rows, cells[rows, columns])
+        Whoever goes on from `passed` with slots of its own misses what comes out of order by more than it waits.
+        """
+        straight = self.steady.straight[legs]
+        return self._homes.due(legs, first, self.highest[legs], straight, arrived_by)
+
+    def between(self, leg: int, first: int, stop: int) -> tuple[Ints, Ints]:
+        """The slots from `first` up to `stop` whose packets are held, committed or not, and their cells."""
+        count = int(self._homes.cells[leg])
+        slots = np.arange(max(first, stop - count, 0), max(stop, 0))
+        if not count:
+            return slots[:0], slots[:0]
+        cells = self._homes.place(leg, slots)
+        held = self.ring(leg).holds(cells, slots)
+        return slots[held], cells[held]
+
+    def has_events(self, legs: Ints) -> Bools:
+        """Which legs may carry telephone-events."""
+        carried: Bools = (self._kinds[legs] == EVENT).any(axis=1)
+        return carried
 
     def arrived(self, leg: int, slot: int) -> int | None:
         """When a packet came (ns), while it is held."""
-        if not self._cells[leg]:
+        if not self._homes.cells[leg]:
             return None
-        rings, cells = self.ring(leg), np.array([self._base[leg] + slot % self._cells[leg]])
-        return int(rings.arrival[cells[0]]) if rings.holds(cells, np.array([slot])).all() else None
+        rings, slots = self.ring(leg), np.array([slot])
+        cells = self._homes.place(leg, slots)
+        return int(rings.arrival[cells[0]]) if rings.holds(cells, slots).all() else None
 
     def receive(self, batch: PacketBatch) -> tuple[list[Tone], Counter[str]]:
         """Put a batch's packets in their places; returns tones seen and datagrams refused, by kind."""
         refused: Counter[str] = Counter()
-        if self._openers:
-            self._decrypt(batch, refused)
+        self._openers.open(batch, refused)
         packets, faults = parse(batch)
         if len(packets) and packets.size.max() > WIDTHS[-1]:
             faults["length"] += int(np.count_nonzero(packets.size > WIDTHS[-1]))
@@ -229,7 +191,7 @@ class LegTable:
         legs = packets.legs
         step = signed16(packets.sequence - self._sequence[legs])
         current = packets.ssrc == self.ssrc[legs]
-        current &= (step < MAX_DROPOUT) & (step > -self._cells[legs])
+        current &= (step < MAX_DROPOUT) & (step > -self._homes.cells[legs])
         current &= self.highest[legs] + step >= self._base_slot[legs]
         tones = self._put(packets.where(current), batch.slots, faults)
         if not current.all():
@@ -237,14 +199,6 @@ class LegTable:
             for leg in np.unique(strange.legs).tolist():
                 tones += self._consider(leg, strange.take(strange.legs == leg), batch.slots, faults)
         return tones, +faults
-
-    def _decrypt(self, batch: PacketBatch, faults: Counter[str]) -> None:
-        rows = np.flatnonzero(self._secured[batch.legs])
-        legs = batch.legs[rows]
-        for group in np.split(rows, np.flatnonzero(np.diff(legs)) + 1):
-            if len(group):
-                leg = int(batch.legs[group[0]])
-                self.unreadable[leg] += self._openers[leg].open(batch.slots, group, batch.sizes, faults)
 
     def _consider(self, leg: int, packets: RtpColumns, slots: Octets, faults: Counter[str]) -> list[Tone]:
         """Packets that are not of the leg's stream: keep them until their stream may be the leg's."""
@@ -284,7 +238,7 @@ class LegTable:
         self.ssrc[leg] = packets.ssrc[first]
         self._sequence[leg], self._timestamp[leg] = packets.sequence[first], packets.timestamp[first]
         self._media[leg] = 0
-        if not self._cells[leg]:
+        if not self._homes.cells[leg]:
             kinds = self._kinds[leg, packets.payload_type]
             audio = packets.take(kinds >= AUDIO)
             codec = self.codec(leg, int(kinds[kinds >= AUDIO][0]))
@@ -292,25 +246,7 @@ class LegTable:
             heads = slots[row : row + 1, offset : offset + codec.heads]
             ticks = int(codec.durations(audio.size[:1], heads)[0])
             packet_ns = max(ticks, 1) * 1_000_000_000 // codec.clock_rate
-            self._claim(leg, Shape.fitting(int(audio.size.max()), packet_ns, self._span_ns))
-
-    def _claim(self, leg: int, shape: Shape) -> None:
-        if shape not in self._rings:
-            self._rings[shape] = Rings(shape, self.capacity)
-            self._shapes.append(shape)
-        self._base[leg] = self._rings[shape].claim()
-        self._shape[leg] = self._shapes.index(shape)
-        self._cells[leg], self._width[leg] = shape.cells, shape.width
-
-    def _reshape(self, leg: int, shape: Shape) -> None:
-        """Move a leg to a larger ring, with what waits in it."""
-        rings, base = self.ring(leg), int(self._base[leg])
-        held = rings.held(base)
-        self._claim(leg, shape)
-        # What waits lies within as many slots as the old ring has cells; older ones could collide in the new one.
-        recent = held[held > held.max(initial=0) - rings.shape.cells]
-        rings.move(base, self.ring(leg), int(self._base[leg]), recent)
-        rings.release(base)
+            self._homes.claim(leg, Shape.fitting(int(audio.size.max()), packet_ns, self._span_ns))
 
     def _put(self, packets: RtpColumns, slots: Octets, faults: Counter[str]) -> list[Tone]:
         """Packets of their legs' streams into their cells."""
@@ -318,9 +254,9 @@ class LegTable:
             return []
         legs = packets.legs
         slot = self.highest[legs] + signed16(packets.sequence - self._sequence[legs])
-        media = self._media[legs] + _signed32(packets.timestamp - self._timestamp[legs])
+        media = self._media[legs] + signed32(packets.timestamp - self._timestamp[legs])
         self._make_room(packets, slot)
-        fits = slot < self.committed[legs] + self._cells[legs]
+        fits = slot < self.committed[legs] + self._homes.cells[legs]
         if not fits.all():
             faults["overrun"] += int(np.count_nonzero(~fits))
             packets, slot, media = packets.take(fits), slot[fits], media[fits]
@@ -352,9 +288,7 @@ class LegTable:
             for leg in np.flatnonzero(which).tolist():
                 self.steady.disorder(leg, max(int(self.highest[leg]), int(slot[legs == leg].max())))
             strange = which[legs]
-        shapes = self._shape[legs]
-        for number in np.unique(shapes).tolist() if (shapes != shapes[0]).any() else [int(shapes[0])]:
-            rings, mine = self._rings[self._shapes[number]], shapes == number
+        for rings, mine in self._homes.by_shape(legs):
             for out_of_order in (False,) if orderly else (False, True):
                 these = mine & (strange == out_of_order)
                 some, place, at, kind = packets, slot, media, kinds
@@ -363,7 +297,7 @@ class LegTable:
                 if out_of_order and len(some):
                     again[these] = self._put_shape(rings, some, slots, place, at, kind)
                 elif len(some):
-                    cells = self._base[some.legs] + place % rings.shape.cells
+                    cells = self._homes.place(some.legs, place)
                     self._store(rings, some, slots, place, at, kind, cells)
         return again
 
@@ -372,7 +306,7 @@ class LegTable:
     ) -> Bools:
         """Packets into rings of one shape; which of them had come before?"""
         legs = packets.legs
-        cells = self._base[legs] + slot % rings.shape.cells
+        cells = self._homes.place(legs, slot)
         again = rings.holds(cells, slot)
         late = ~again & (slot < self.committed[legs])
         new = np.flatnonzero(~(again | late))
@@ -406,13 +340,10 @@ class LegTable:
         rings.size[cells] = packets.size
         rings.kind[cells] = kinds
         audio = kinds >= AUDIO
-        offsets = packets.offset
-        if audio.all() and (offsets == offsets[0]).all():
-            rings.store(cells, slots, packets.rows, int(offsets[0]), int(packets.size.max()))
-        else:
-            for offset in np.unique(offsets[audio]).tolist():
-                these = audio & (offsets == offset)
-                rings.store(cells[these], slots, packets.rows[these], offset, int(packets.size[these].max()))
+        heard = packets.where(audio)
+        cells = cells if audio.all() else cells[audio]
+        for offset, these in by_value(heard.offset):
+            rings.store(cells[these], slots, heard.rows[these], offset, int(heard.size[these].max()))
         starts = first_of_each(packets.legs)
         np.add.at(self.packets, packets.legs[starts], np.diff(starts, append=len(packets)))
 
@@ -432,7 +363,9 @@ class LegTable:
     def _make_room(self, packets: RtpColumns, slot: Ints) -> None:
         """Let rings hold what is about to come; looks closer only at legs that would overflow."""
         legs = packets.legs
-        over = (slot >= self.committed[legs] + self._cells[legs]) | (packets.size > self._width[legs])
+        over = (slot >= self.committed[legs] + self._homes.cells[legs]) | (
+            packets.size > self._homes.width[legs]
+        )
         if not over.any():
             return
         for leg in np.unique(legs[over]).tolist():
@@ -450,7 +383,7 @@ class LegTable:
             wide = Shape.fitting(int(packets.size[of_leg].max()), 1, 0).width
             grown = Shape(cells, max(shape.width, wide))
             if grown != shape:
-                self._reshape(leg, grown)
+                self._homes.grow(leg, grown)
 
     def _advance(self, packets: RtpColumns, slot: Ints, media: Ints) -> None:
         """Remember each leg's highest packet, from which the next ones are counted."""
@@ -478,7 +411,3 @@ class LegTable:
 
 def _columns(capacity: int, count: int) -> Iterator[Ints]:
     return (np.zeros(capacity, np.int64) for _ in range(count))
-
-
-def _signed32(steps: Ints) -> Ints:
-    return (steps + 0x8000_0000 & 0xFFFF_FFFF) - 0x8000_0000

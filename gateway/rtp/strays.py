@@ -57,3 +57,8 @@ def next_stream(packets: RtpColumns, audio: Bools, silent_since: int) -> Bools:
 def signed16(steps: Ints) -> Ints:
     """Differences of sequence numbers, -32768 to 32767."""
     return (steps + 0x8000 & 0xFFFF) - 0x8000
+
+
+def signed32(steps: Ints) -> Ints:
+    """Differences of timestamps, -2^31 to 2^31 - 1."""
+    return (steps + 0x8000_0000 & 0xFFFF_FFFF) - 0x8000_0000

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import NewType
 
+from gateway.recording.model import Wish
 from gateway.redaction.digit import Digit
 from gateway.rtp.suites import MasterKey
 from gateway.sip import effects as sip
@@ -29,6 +30,7 @@ from gateway.siprec.bridge import Pair, pair_of
 from gateway.siprec.dtmf import DtmfError, key_of
 from gateway.siprec.metadata import Metadata, merge
 from gateway.siprec.multipart import MultipartError
+from gateway.siprec.wishes import Wishes, nobody_wishes
 
 SessionId = NewType("SessionId", int)
 
@@ -75,18 +77,20 @@ class Offered:
     metadata: Metadata | None
     notes: tuple[str, ...]
     flow: Flow
+    wish: Wish | None = None  # that a header tells of
     pair: Pair | None = None  # this session carries one side of a call that two sessions record
 
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """A re-INVITE or UPDATE, or the answer to an offer of ours."""
+    """A re-INVITE or UPDATE, the answer to an offer of ours, or an INFO that tells of a wish."""
 
     session: SessionId
     streams: tuple[Stream, ...] | None  # None: the media stay as they were
     metadata: Metadata | None  # all that is known now, None when nothing ever was
     notes: tuple[str, ...]
     awaiting: bool  # `answer` or `refuse` is needed; else it is answered already
+    wish: Wish | None = None  # that a header tells of
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +145,9 @@ class RecordingServer:
 
     def __init__(
         self, *, supported: sdp.Supported, token: Callable[[], str], max_message_bytes: int, max_sessions: int,
-        access: Access | None = None, session_policy: Policy | None = None,
+        access: Access | None = None, session_policy: Policy | None = None, wish: Wishes = nobody_wishes,
     ) -> None:  # fmt: skip
+        self._wish = wish
         self._supported = supported
         self._token = token
         self._secret = ""
@@ -281,11 +286,15 @@ class RecordingServer:
         return [Ended(session, cause)] if known else []
 
     def _informed(self, session: SessionId, request: Request) -> list[Effect]:
+        if session not in self._sessions:
+            return []
+        wish = self._wish(request)
+        wished: list[Effect] = [Changed(session, None, None, (), False, wish)] if wish else []
         try:
             told = key_of(request)
         except DtmfError:
-            return [Rejected("bad_info")]
-        return [KeyPressed(session, *told)] if told and session in self._sessions else []
+            return [*wished, Rejected("bad_info")]
+        return [*wished, *([KeyPressed(session, *told)] if told else [])]
 
     def _invited(self, session: SessionId, request: Request, flow: Flow, now: float) -> list[Effect]:
         if len(self._sessions) >= self._max_sessions:
@@ -300,7 +309,8 @@ class RecordingServer:
         offer = contents.offer or sdp.wanted(_labels(metadata, pair), self._supported)
         self._sessions[session] = _Session(int(session), metadata, offer, ours=contents.offer is None)
         streams = self._streams(offer)
-        return [Offered(session, call_id.hexdigest()[:16], streams, metadata, contents.notes, flow, pair)]
+        identity, wish = call_id.hexdigest()[:16], self._wish(request)
+        return [Offered(session, identity, streams, metadata, contents.notes, flow, wish, pair)]
 
     def _modified(self, session: SessionId, request: Request, now: float) -> list[Effect]:
         state = self._sessions[session]
@@ -312,13 +322,14 @@ class RecordingServer:
             state.metadata = merge(state.metadata, contents.metadata)
         elif (pair := pair_of(request)) and state.metadata:
             state.metadata = pair.metadata
+        wish = self._wish(request)
         if contents.offer and state.local and not self._takes(contents.offer):
             # RFC 3261 section 14.1: what is refused changes nothing of the media.
             refused = self._respond(session, 488, now, _warning())
-            return [Changed(session, None, state.metadata, contents.notes, False), *refused]
+            return [Changed(session, None, state.metadata, contents.notes, False, wish), *refused]
         state.offer, state.ours = contents.offer, False
         streams = self._streams(contents.offer) if contents.offer else None
-        changed = Changed(session, streams, state.metadata, contents.notes, contents.offer is not None)
+        changed = Changed(session, streams, state.metadata, contents.notes, contents.offer is not None, wish)
         if contents.offer:
             return [changed]
         body = b""

@@ -11,6 +11,7 @@ import pytest
 
 from gateway.recording.model import CallFacts
 from gateway.storage import access
+from gateway.storage.container import read
 from tests.cli.conftest import Hushtap, Outcome
 from tests.storage.recorder import PATTERN, Recorder
 
@@ -131,3 +132,21 @@ def test_what_cannot_be_exported(hushtap: Hushtap, recorder: Recorder) -> None:
     refused = export(hushtap, done, "call.wav")
     assert refused.status == 2
     assert "private key" in refused.err
+
+
+@pytest.mark.parametrize("form", ["wav", "mka", "vcon"])
+def test_what_the_record_redacts_is_left_out_even_where_it_is_stored(
+    hushtap: Hushtap, recorder: Recorder, form: str
+) -> None:
+    """The recorder's calls say that 800 to 1600 is redacted, and store it all the same."""
+    call = recorder.call(1)
+    assert export(hushtap, call, f"call.{form}").status == 0
+    assert export(hushtap, call, "call.mka", "--force").status == 0
+    with Path("call.mka").open("rb") as file:
+        kept = [(block.time, len(block.payload)) for block in read([file.read()]).blocks()]
+    assert not any(start < 1600 and start + size > 800 for start, size in kept)
+    if form == "wav":
+        with wave.open("call.wav") as sound:
+            heard = sound.readframes(3200)
+        assert not any(heard[800 * 4 : 1600 * 4])
+        assert any(heard[: 800 * 4])

@@ -12,6 +12,7 @@ from tests.storage.recorder import EXTENSION, NAME, NUMBER, Recorder
 CALL_KEYS = {
     *("id", "state", "reason", "started", "ended", "direction"),
     *("participants", "legs", "speech", "redactions", "recordings", "notes", "follows"),
+    *("markers", "discard", "cuts", "rewrites"),
 }
 
 
@@ -71,7 +72,16 @@ def test_the_shape_of_a_call(hushtap: Hushtap, recorder: Recorder) -> None:
             {"role": "agent", "talk": 0.75, "silence": 3.25, "overtalk": 0.25},
         ],
         "redactions": [
-            {"start": 0.1, "end": 0.2, "legs": ["external", "agent"], "cause": "pause", "actor": "desk 4"},
+            {
+                "start": 0.1,
+                "end": 0.2,
+                "legs": ["external", "agent"],
+                "cause": "pause",
+                "actor": "desk 4",
+                "reason": "",
+                "end_cause": "",
+                "end_actor": None,
+            },
         ],
         "recordings": [
             {
@@ -86,6 +96,10 @@ def test_the_shape_of_a_call(hushtap: Hushtap, recorder: Recorder) -> None:
         ],
         "notes": ["a note"],
         "follows": None,
+        "markers": [],
+        "discard": None,
+        "cuts": [],
+        "rewrites": [],
     }
     assert hushtap("show", call.id, "--json").json == row
 

@@ -24,7 +24,7 @@ def test_everything_is_good(hushtap: Hushtap, recorder: Recorder) -> None:
     assert outcome.status == 0
     rows = outcome.json
     assert {row["id"] for row in rows} == {call.recordings[0].id for call in calls}
-    assert all(set(row) == {"id", "ok", "segments", "problem"} for row in rows)
+    assert all(set(row) == {"id", "ok", "segments", "problem", "note"} for row in rows)
     assert all(row["ok"] is True and row["segments"] > 10 and row["problem"] is None for row in rows)
     for words in (["verify"], ["verify", "--all"]):
         assert hushtap(*words).out.splitlines()[-1] == "2 good, 0 bad"

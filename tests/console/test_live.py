@@ -173,6 +173,21 @@ def test_a_client_has_nothing_more_to_say() -> None:
     run(scenario)
 
 
+def test_who_leaves_is_forgotten_without_a_word(caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario(api: Served) -> None:
+        for said in ((), (HELLO,), (HELLO, HELLO), ("x",)):
+            watching = await connect(api.live)
+            for each in said:
+                await watching.send(each)
+            watching.transport.abort()
+        async with asyncio.timeout(5):
+            while api.registry.get_sample_value("hushtap_api_live"):
+                await asyncio.sleep(0.01)
+
+    run(scenario)
+    assert not caplog.records
+
+
 def test_who_says_nothing_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "HELLO_SECONDS", 0.05)
 

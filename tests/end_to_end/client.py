@@ -98,8 +98,10 @@ class Client:
         self._to = answer.get("To")
         return answer
 
-    def invite(self, body: bytes = b"", kind: str = "application/sdp", ack: bytes = b"") -> Answer:
-        answer = self.request("INVITE", body, kind)
+    def invite(
+        self, body: bytes = b"", kind: str = "application/sdp", ack: bytes = b"", extra: str = ""
+    ) -> Answer:
+        answer = self.request("INVITE", body, kind, extra)
         self.request("ACK", ack)
         return answer
 
@@ -126,7 +128,10 @@ class Client:
                 if status >= 200:
                     return Answer(status, head.decode(), body.decode())
                 continue
-            self._received += self._stream.recv(65536)
+            data = self._stream.recv(65536)
+            if not data:
+                raise ConnectionResetError("the gateway is gone")
+            self._received += data
 
 
 def sdp(labels: Iterable[str], direction: str = "sendonly", session: str = "", address: str = HOST) -> bytes:

@@ -13,7 +13,7 @@ import time
 import tomllib
 import urllib.request
 import wave
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,8 +67,13 @@ class Gateway:
     """
 
     def __init__(
-        self, folder: Path, settings: Mapping[str, Mapping[str, object]] | None = None, media_ports: int = 400
+        self,
+        folder: Path,
+        settings: Mapping[str, Mapping[str, object]] | None = None,
+        media_ports: int = 400,
+        program: Sequence[str] = PROGRAM,
     ) -> None:
+        self._program = program
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.log = folder / "gateway.log"
@@ -105,7 +110,7 @@ class Gateway:
         begun = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as log:
             self.process = process = subprocess.Popen(
-                [*PROGRAM, "serve"],
+                [*self._program, "serve"],
                 cwd=self.folder,
                 env=_environment(),
                 stdin=subprocess.DEVNULL,

@@ -22,6 +22,7 @@ from gateway.recording.model import CallFacts, Direction, Role
 from gateway.redaction.digit import Digit
 from gateway.sip.effects import Flow, Send
 from gateway.siprec.session import Changed, Ended, KeyPressed, Offered, RecordingServer
+from gateway.siprec.wishes import wishes
 
 CLIENT = Flow("udp", ("127.0.0.1", 5070), ("127.0.0.1", 5060))
 LARGE = 1 << 40
@@ -50,16 +51,16 @@ class SlowStore:
 class Bench:
     """Calls, and everything around them."""
 
-    def __init__(self, folder: Path, max_calls: int = 2) -> None:
-        settings = parse(
-            {"media": {"max_calls": max_calls, "first_port": 40100, "last_port": 40199}}, "test", folder
-        )
+    def __init__(self, folder: Path, max_calls: int = 2, optout: dict[str, object] | None = None) -> None:
+        media = {"max_calls": max_calls, "first_port": 40100, "last_port": 40199}
+        settings = parse({"media": media, "optout": optout or {}}, "test", folder)
         tokens = count()
         self.machine = RecordingServer(
             supported=supported,
             token=lambda: f"token{next(tokens)}",
             max_message_bytes=65_535,
             max_sessions=10 * max_calls,
+            wish=wishes(settings.optout.off_headers, settings.optout.on_headers),
         )
         self.store = SlowStore()
         self.told: list[Command] = []
@@ -120,9 +121,11 @@ async def settled() -> None:
     await asyncio.sleep(0.05)
 
 
-def run(folder: Path, play: Callable[[Bench], Awaitable[None]]) -> Bench:
+def run(
+    folder: Path, play: Callable[[Bench], Awaitable[None]], optout: dict[str, object] | None = None
+) -> Bench:
     async def playing() -> Bench:
-        bench = Bench(folder)
+        bench = Bench(folder, optout=optout)
         await play(bench)
         await settled()
         for live in bench.calls._running:

@@ -15,7 +15,7 @@ from typing import cast
 import pytest
 
 from gateway.io import controls as controls_module
-from gateway.io import supervisor
+from gateway.io import progress, supervisor
 from gateway.io.alarms import Alarms
 from gateway.io.channel import Configure, Message
 from gateway.io.controls import RunningControls
@@ -35,12 +35,13 @@ from gateway.recording.messages import (
     Answered,
     Close,
     Finished,
+    LateRedaction,
     Outcome,
     Pause,
     RecordingNow,
     StopRecording,
 )
-from gateway.recording.model import Cause, Direction, Participant, Personal, Role
+from gateway.recording.model import CallFacts, Cause, Direction, Participant, Personal, Role
 from gateway.redaction.rules import PauseRule, Rules
 from gateway.siprec.parties import Parties
 from gateway.siprec.roles import Assignment
@@ -63,7 +64,13 @@ class Rig:
         self.heard: list[Message] = []
         self.running = Running()
         self.folder = folder
-        store = SimpleNamespace(folder=lambda opening: folder, next_parts=self._next_parts)
+        self.saved: list[CallFacts] = []
+        store = SimpleNamespace(
+            folder=lambda opening: folder,
+            next_parts=self._next_parts,
+            checkpoint=self._checkpoint,
+            put=self._put,
+        )
         self.metrics = Metrics()
         self.alarms = Alarms(self.running, self.metrics.redaction, RULES)
         self.controls = RunningControls(self.running, self._tell, RULES, self.alarms)
@@ -146,6 +153,12 @@ class Rig:
     def _hear(self, message: Message) -> None:
         self.heard.append(message)
         self.progress.heard(message)
+
+    async def _checkpoint(self, reports: object, at_ns: int) -> None:
+        pass
+
+    async def _put(self, facts: CallFacts) -> None:
+        self.saved.append(facts)
 
     def _next_parts(self, call: Call) -> dict[str, int]:
         return {PLAN.recording_id: 1 + len(list(self.folder.glob("*.sealed")))}
@@ -266,6 +279,42 @@ def test_after_a_death_the_state_shown_is_the_state_that_is(
     assert all(not agents[0].start <= time < agents[0].end for time in times)
 
 
+def test_who_paused_a_call_is_saved_while_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "CHECKPOINT_SECONDS", 0.05)
+
+    async def scenario(rig: Rig) -> None:
+        checkpoints = asyncio.create_task(rig.progress.checkpoint_forever())
+        await rig.controls.pause(PLAN.call_id, "t1")
+        await rig.until(lambda: rig.saved)
+        count = len(rig.saved)
+        await rig.controls.resume(PLAN.call_id, "t2")
+        await rig.until(lambda: len(rig.saved) > count)
+        checkpoints.cancel()
+
+    rig = run(tmp_path, scenario)
+    actors = [[(each.actor, each.end_actor) for each in facts.redactions] for facts in rig.saved]
+    assert actors == [[("t1", None)], [("t1", "t2")]]
+
+
+def test_a_key_that_took_too_long_to_be_told_of_is_late(tmp_path: Path) -> None:
+    async def scenario(rig: Rig) -> None:
+        told: list[tuple[Live, LateRedaction]] = []
+        rig.progress.late = lambda live, late: told.append((live, late))
+        await rig.speak(3.0)
+        result = await rig.controls.pause(PLAN.call_id, "t1", ago_ns=2 * SECOND)
+        assert (result.outcome, result.status.state) == (Outcome.LATE, RecordingNow.PAUSED)
+        ((live, late),) = told
+        assert live is rig.live
+        assert late.legs == (Role.EXTERNAL,)
+        since = (result.status.since_ns - result.status.started_ns) * 8 // MS
+        assert abs(late.start - (since - 4000)) <= 1
+        assert 0 < late.end - late.start <= 2.5 * 8000
+        await rig.finish()
+
+    rig = run(tmp_path, scenario)
+    assert rig.metrics.registry.get_sample_value("hushtap_redactions_late_total") == 1
+
+
 def test_nothing_more_is_written_of_a_call_that_is_discarded(tmp_path: Path) -> None:
     async def scenario(rig: Rig) -> None:
         await rig.speak(2.5)
@@ -281,6 +330,10 @@ def test_nothing_more_is_written_of_a_call_that_is_discarded(tmp_path: Path) -> 
         size = path.stat().st_size
         await rig.speak(1.5)
         assert (await rig.controls.resume(PLAN.call_id, "t1")).outcome is Outcome.REFUSED
+        rig.kill()
+        await rig.until(lambda: rig.state is RecordingNow.UNKNOWN)
+        await rig.until(lambda: rig.state is RecordingNow.OFF)
+        await rig.speak(2.0)
         await rig.finish()
         assert path.stat().st_size == size
         assert len(list(tmp_path.glob("*.sealed"))) == 1

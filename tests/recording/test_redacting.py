@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
@@ -17,12 +18,14 @@ from gateway.recording.messages import (
     Command,
     Event,
     Extend,
+    Keyed,
     LateRedaction,
     Mark,
     Open,
     OpenRedaction,
     Outcome,
     Pause,
+    Press,
     RecordingNow,
     Resume,
     Split,
@@ -37,7 +40,7 @@ from gateway.redaction.digit import Digit
 from gateway.redaction.presses import Heard
 from gateway.redaction.rules import CardRule, PauseRule, Rules
 from gateway.storage import container
-from tests.recording.simulation import MS, PLAN, SECOND, Played, play, sent, speech
+from tests.recording.simulation import MS, PLAN, SECOND, Datagram, Played, play, rtp, sent, speech
 
 BOTH = (Role.EXTERNAL, Role.AGENT)
 START = PLAN.started_ns
@@ -249,6 +252,15 @@ def test_a_pause_ends_by_itself_and_warns_before() -> None:
     talk.until(610 * SECOND)
     assert talk.state() is RecordingNow.RECORDING
     assert [(each.end_cause, each.end_actor) for each in talk.redactions()] == [("ceiling", None)]
+
+
+def test_a_pause_asked_for_again_lasts_as_long_as_if_it_began_then() -> None:
+    talk = Talk()
+    talk.pause(10 * SECOND, actor="t1")
+    assert talk.pause(600 * SECOND, actor="t2") is Outcome.UNCHANGED
+    assert talk.status.resumes_ns == START + 1200 * SECOND
+    talk.until(1199 * SECOND)
+    assert talk.state() is RecordingNow.PAUSED
 
 
 def test_one_press_puts_the_end_off_and_takes_the_warning_back() -> None:
@@ -534,3 +546,53 @@ def test_what_is_discarded_is_forgotten_at_once_and_never_written_on() -> None:
     (redaction,) = played.finished.redactions
     assert (redaction.start, redaction.cause) == (0, "opt_out")
     assert played.finished.next_part == 2
+
+
+def keyed(digits: str, leg: int, start: int) -> list[Datagram]:
+    """Telephone-events of 100 ms on a stream of their own leg, one press every 400 ms."""
+    datagrams = []
+    for place, key in enumerate(digits):
+        at, code = start + place * 400 * MS, "0123456789*#".index(key)
+        for number, ticks in enumerate((160, 480, 800)):
+            data = struct.pack(">BBH", code, 0x8A if number == 2 else 0x0A, ticks)
+            sequence, timestamp = 3000 + 3 * place + number, 5000 + at * 8 // MS
+            datagrams.append(
+                Datagram(at + number * 40 * MS, leg, rtp(sequence, timestamp, data, payload_type=101))
+            )
+    return datagrams
+
+
+@pytest.mark.parametrize(("leg", "swapped", "obeyed"), [(1, False, True), (0, False, False), (0, True, True)])
+def test_codes_are_the_agents_whose_leg_that_is(leg: int, swapped: bool, obeyed: bool) -> None:
+    spoken = sent(speech(2), leg)
+    played = play(
+        spoken + keyed("*7", leg, 3 * SECOND), plan=replace(PLAN, swapped=swapped), closed=6 * SECOND
+    )
+    causes = [each.cause for each in played.finished.redactions]
+    assert causes.count(Cause.DTMF) == 2
+    assert (Cause.FEATURE_CODE in causes) is obeyed
+    counts = [event for event in played.events if isinstance(event, Keyed)]
+    assert sum(event.count for event in counts) == 2
+    assert {event.way for event in counts} == {"rfc4733"}
+
+
+def test_a_card_keyed_by_telephone_events_leaves_nothing_from_its_first_key_on() -> None:
+    spoken = speech(SECONDS)
+    played = play(sent(spoken)[:100] + keyed(TEST_CARD, 0, 2_100 * MS), closed=SECONDS * SECOND)
+    (card,) = [each for each in played.finished.redactions if each.cause == Cause.CARD]
+    assert card.legs == BOTH
+    assert abs(card.start - 2_100 * 8) <= 40 * 8 + 160
+    assert card.end == UNITS
+
+
+def test_keys_told_by_signalling_are_acted_on_and_counted() -> None:
+    press = [
+        (SECOND + n * 300 * MS, Press(CALL, Role.AGENT, Digit(code), START + SECOND + n * 300 * MS, 100 * MS))
+        for n, code in enumerate((10, 7))
+    ]
+    played = play(sent(speech(4)), commands=press)
+    assert [each.cause for each in played.finished.redactions] == [Cause.FEATURE_CODE]
+    assert [(e.way, e.count) for e in played.events if isinstance(e, Keyed)] in (
+        [("info", 2)],
+        [("info", 1), ("info", 1)],
+    )

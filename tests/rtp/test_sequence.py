@@ -247,7 +247,7 @@ def test_a_leg_that_is_opened_again_has_nothing_of_the_old_call() -> None:
         [Datagram(n * 20 * MS, 0, rtp(n, n * 160, secret)) for n in range(100)], table=table
     )
     assert first.report.packets == 100
-    for rings in table._rings.values():
+    for rings in table._homes._rings:
         assert not rings.payload.any()
         assert not rings.slot.any()
     second = listen(

@@ -177,7 +177,11 @@ def test_an_index_of_the_first_version_is_brought_up_to_date(
     recorder.index.close()
     connection = pysqlite3.connect(str(recorder.vault.index_path))
     connection.execute("DROP TABLE speech")
+    connection.execute("DROP TABLE markers")
+    connection.execute("DROP INDEX calls_by_pending_cuts")
     for table, column in (
+        *(("redactions", name) for name in ("reason", "end_cause", "end_actor")),
+        *(("calls", name) for name in ("discard", "cuts", "rewrites", "cuts_pending")),
         *(("recordings", name) for name in ("segment", "start_units", "swapped")),
         ("calls", "follows"),
     ):

@@ -1,0 +1,385 @@
+"""DTMF in the audio itself (ITU-T Q.23, Q.24), found on many streams at once.
+
+A sieve runs over everything: blocks of 10 ms, of which the strongest low and the strongest high frequency
+must hold much of the energy. In speech it leaves a block every few seconds. Those
+are looked at closely (`inband_exact`), in windows of 20 ms, one every 2 ms. One window that is nearly all
+two tones is masked; a key is pressed where windows agree for longer than speech ever does.
+
+Positions are samples of a row's own stream at 8 kHz, from 0. What is found does not depend on the lengths of
+the pieces in which a stream comes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from math import log10
+
+import numpy as np
+
+from gateway.redaction.digit import Digit
+from gateway.redaction.inband_exact import HIGH, LOW, QUIET, RATE, Basis, Fits, Ints, Wave, basis
+
+BLOCK = 80  # of the sieve: a tone of 23 ms holds a whole one, wherever it begins
+WINDOW, FINE = 160, 16
+STARTS = np.arange(-BLOCK + FINE, 1, FINE)  # of the windows that hold a block, from its own start
+LONGEST_HOLE = 60 * RATE // 1000  # a longer loss is not looked across
+CONTEXT = 9 * BLOCK  # kept before the next block: the longest hole, and what lies before it
+TAIL = CONTEXT + WINDOW + BLOCK
+SIEVE_SHARE = 0.55
+SIEVE_TWIST = 10 ** (-14 / 10)
+MASK_TWIST, PRESS_TWIST = 13.0, 11.0  # dB: 8 are asked for, and noise and codecs add to them
+# So many windows in a row must be tones by at least this share. Noise of 15 dB leaves one of 94 %.
+LEVELS = ((1, 0.88), (3, 0.80), (6, 0.72), (12, 0.64))
+# What one more sinusoid explains: of white noise little, of a voice's harmonics much.
+OTHER_SHARE, OTHER_OF_REST = 0.013, 0.06
+PRESS_SHARE = 0.88
+PRESS_SAMPLES = 36 * RATE // 1000  # tones of 40 ms are keys, and windows fall short of the edges
+PRESS_WINDOWS = 8  # of the nine in so long a time
+# How far windows of one key may be apart: low and high frequency in steps of the grid, and level in dB. A voice glides.
+PRESS_SPREAD = (3.0, 3.0, 2.0)
+PRESS_POWER = 2 * (32768 * 10 ** ((-50 - 3.14) / 20)) ** 2 / 2  # two tones of -50 dBm0 each
+BREAK = 12 * RATE // 1000  # a shorter one is within a tone (Q.24: 10 ms)
+EDGE, BRIDGE = 128, 80  # about a gap: samples looked at on one side, and on each side where both are
+EDGE_SHARE = 0.92
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Samples of a row that were lost, and are zeros."""
+
+    row: int
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A tone as far as it has come; told again, with the same start, as it goes on."""
+
+    row: int
+    start: int
+    stop: int
+    digit: Digit
+    press: bool  # told once: from here on it counts as a key
+
+
+Measures = tuple[float, float, float]  # as PRESS_SPREAD has them
+
+
+@dataclass(frozen=True, slots=True)
+class _Hit:
+    """A window that is two tones."""
+
+    start: int
+    stop: int
+    digit: Digit
+    share: float
+    firm: bool  # good enough for a key
+    measures: Measures
+    turn: int  # the block with which it is told, so that it comes in the same order in pieces of any length
+    gapped: bool = False  # stands at a gap, off the grid of windows
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """What is looked at near a gap; about the gap itself it has only what was not lost."""
+
+    gap: Gap
+    start: int
+    stop: int
+    wave: Wave
+
+
+@dataclass(frozen=True, slots=True)
+class _Stretch:
+    """Windows without a break that are good enough for a key."""
+
+    start: int
+    stop: int
+    last: int  # start of the last window
+    windows: int
+    least: Measures
+    most: Measures
+
+
+@dataclass(slots=True)
+class _Run:
+    """Windows that agree on a digit, with no break between them."""
+
+    digit: Digit
+    last: int  # start of the last window on the grid
+    reached: int  # where the last one ends
+    streaks: list[tuple[int, int]] = field(default_factory=lambda: [(0, 0)] * len(LEVELS))  # start, count
+    start: int | None = None  # of the tone, once it is one
+    stop: int = 0
+    level: int = 0  # of LEVELS, by which it became one
+    told: int = 0
+    firm: _Stretch | None = None
+    pressed: bool = False
+
+
+class Listener:
+    """What is known of some rows of streams between one piece and the next."""
+
+    def __init__(self, rows: int) -> None:
+        self._tail = np.zeros((rows, TAIL), np.float32)
+        self._fill = np.full(rows, CONTEXT, np.int64)  # samples kept
+        self._base = np.full(rows, -CONTEXT, np.int64)  # position of the first, a multiple of BLOCK
+        self._room = np.empty(0, np.float32)  # used again: fresh memory costs more than what is done with it
+        self._runs: dict[int, dict[Digit, _Run]] = {}
+        self._gaps: dict[int, list[Gap]] = {}
+
+    def reset(self, row: int) -> None:
+        """A stream begins at position 0."""
+        self._tail[row] = 0
+        self._fill[row], self._base[row] = CONTEXT, -CONTEXT
+        self._runs.pop(row, None)
+        self._gaps.pop(row, None)
+
+    def position(self, row: int) -> int:
+        """How many samples of a row have been heard."""
+        return int(self._base[row] + self._fill[row])
+
+    def find(self, pcm: Wave, rows: Ints, lengths: Ints, gaps: Sequence[Gap] = ()) -> list[Found]:
+        """The next `lengths[i]` samples of each of some rows, at the start of pcm[i]: tones new or longer in them."""
+        for gap in gaps:
+            _add_gap(self._gaps.setdefault(gap.row, []), gap)
+        wave, fill = self._joined(pcm, rows, lengths)
+        ready = (fill - WINDOW) // BLOCK + 1  # blocks whose windows are all there
+        hits: dict[int, list[_Hit]] = {}
+        self._look(wave, rows, _sieved(wave, ready), hits)
+        if self._gaps:
+            self._look_at_gaps(wave, rows, ready, hits)
+        found = [tone for row in sorted(hits) for tone in self._follow(row, sorted(hits[row], key=_order))]
+        self._keep(wave, rows, fill, ready)
+        return found
+
+    def _joined(self, pcm: Wave, rows: Ints, lengths: Ints) -> tuple[Wave, Ints]:
+        """What was kept with what came, in whole hops, and how many samples of each row that is."""
+        kept = self._fill[rows]
+        fill = kept + lengths
+        width = -(-int(fill.max(initial=0)) // BLOCK) * BLOCK
+        if self._room.size < len(rows) * width:
+            self._room = np.empty(len(rows) * width, np.float32)
+        wave = self._room[: len(rows) * width].reshape(len(rows), width)
+        for count in np.unique(kept).tolist():
+            mine = slice(None) if (kept == count).all() else kept == count
+            end = min(count + pcm.shape[1], wave.shape[1])
+            wave[mine, :count] = self._tail[rows[mine], :count]
+            wave[mine, count:end] = pcm[mine, : end - count]
+            wave[mine, end:] = 0
+        return wave, fill
+
+    def _look(self, wave: Wave, rows: Ints, blocks: tuple[Ints, Ints], hits: dict[int, list[_Hit]]) -> None:
+        """Fit the windows about some blocks (row of the wave, number)."""
+        which = np.repeat(blocks[0], len(STARTS))
+        starts = (blocks[1][:, None] * BLOCK + STARTS).ravel()
+        if not len(which):
+            return
+        windows = np.lib.stride_tricks.sliding_window_view(wave, WINDOW, axis=1)[which, starts]
+        fits = basis(WINDOW).fit(windows)
+        for index in _tones(basis(WINDOW), windows, fits, LEVELS[-1][1]):
+            row = int(rows[which[index]])
+            start = int(self._base[row] + starts[index])
+            hits.setdefault(row, []).append(_hit(fits, index, start, start + WINDOW))
+
+    def _look_at_gaps(self, wave: Wave, rows: Ints, ready: Ints, hits: dict[int, list[_Hit]]) -> None:
+        """Fit what lies on either side of losses, where a tone of which part was lost is too short for a window."""
+        pieces: dict[Basis, list[_Piece]] = {}
+        for index, row in enumerate(rows.tolist()):
+            base = int(self._base[row])
+            until = base + int(ready[index]) * BLOCK
+            for gap in self._gaps.get(row, ()):
+                if base + CONTEXT <= _turn(gap.stop) < until and gap.stop - gap.start <= LONGEST_HOLE:
+                    for fitting, piece in _about(wave[index], gap, base):
+                        pieces.setdefault(fitting, []).append(piece)
+        for fitting, some in pieces.items():
+            windows = np.stack([piece.wave for piece in some])
+            fits = fitting.fit(windows)
+            for index in _tones(fitting, windows, fits, EDGE_SHARE):
+                piece = some[index]
+                hit = _hit(fits, index, piece.start, piece.stop, _turn(piece.gap.stop))
+                hits.setdefault(piece.gap.row, []).append(hit)
+
+    def _follow(self, row: int, hits: list[_Hit]) -> Iterator[Found]:
+        """Take the hits of a row, in order, into its runs."""
+        runs = self._runs.setdefault(row, {})
+        gaps = self._gaps.get(row, [])
+        told: dict[tuple[Digit, int], Found] = {}
+        for hit in hits:
+            run = runs.get(hit.digit)
+            if run is None or hit.start - run.reached - _lost(run.reached, hit.start, gaps) > BREAK:
+                run = runs[hit.digit] = _Run(hit.digit, hit.start, hit.start)
+            _take(run, hit, gaps)
+            if run.start is None or run.stop <= run.told:
+                continue
+            press = not run.pressed and _is_key(run)
+            run.pressed |= press
+            run.told = run.stop
+            name = run.digit, run.start
+            press |= name in told and told[name].press
+            told[name] = Found(row, run.start, run.stop, run.digit, press)
+        yield from told.values()
+
+    def _keep(self, wave: Wave, rows: Ints, fill: Ints, ready: Ints) -> None:
+        """Remember what the next piece needs, and nothing older."""
+        passed = ready * BLOCK - CONTEXT
+        self._base[rows] += passed
+        self._fill[rows] = fill - passed
+        for start in np.unique(passed).tolist():
+            mine = passed == start
+            kept = wave[mine, start : start + TAIL]
+            self._tail[rows[mine], : kept.shape[1]] = kept
+        for row in [row for row in self._gaps if row in set(rows.tolist())]:
+            self._gaps[row] = [gap for gap in self._gaps[row] if gap.stop > self._base[row]]
+            if not self._gaps[row]:
+                del self._gaps[row]
+        for row in [row for row in self._runs if row in set(rows.tolist())]:
+            runs = self._runs[row]
+            self._runs[row] = {d: run for d, run in runs.items() if run.reached > self._base[row]}
+            if not self._runs[row]:
+                del self._runs[row]
+
+
+def _sieve_columns() -> Wave:
+    phase = 2 * np.pi / RATE * np.outer(np.arange(BLOCK), LOW + HIGH)
+    columns = np.concatenate((np.cos(phase), np.sin(phase)), axis=1) * np.sqrt(2 / BLOCK)
+    return np.asarray(columns, np.float32)
+
+
+SIEVE = _sieve_columns()
+
+
+def _sieved(wave: Wave, ready: Ints) -> tuple[Ints, Ints]:
+    """The blocks that may hold two tones: row of the wave and number, from the first that is new to the last ready."""
+    # A product for each row: one of all rows at once would be shared out to threads that cost more than they save.
+    blocks = wave.reshape(len(wave), -1, BLOCK)[:, CONTEXT // BLOCK :]
+    products = blocks @ SIEVE
+    energy = np.vecdot(blocks, blocks)
+    powers = np.ascontiguousarray(products.reshape(-1, products.shape[2]).T)
+    powers *= powers
+    powers[: len(LOW + HIGH)] += powers[len(LOW + HIGH) :]
+    low, high = (_largest(powers[at : at + 4]).reshape(energy.shape) for at in (0, 4))
+    both = low + high
+    passed = both > SIEVE_SHARE * energy
+    passed &= np.minimum(low, high) > SIEVE_TWIST * both
+    passed &= energy > QUIET * BLOCK
+    rows, numbers = np.nonzero(passed)
+    numbers += CONTEXT // BLOCK
+    wanted = numbers < ready[rows]
+    return rows[wanted], numbers[wanted]
+
+
+def _largest(four: Wave) -> Wave:
+    largest: Wave = np.maximum(np.maximum(four[0], four[1]), np.maximum(four[2], four[3]))
+    return largest
+
+
+def _tones(fitting: Basis, windows: Wave, fits: Fits, share: float) -> list[int]:
+    """The windows that are two tones by at least a share, and what they are besides no third sound, as voice has."""
+    near = np.flatnonzero((fits.share >= share) & (np.abs(fits.twist) <= MASK_TWIST))
+    other = fitting.loudest_other(windows, fits, near)
+    clean: list[int] = near[other <= OTHER_SHARE + OTHER_OF_REST * (1 - fits.share[near])].tolist()
+    return clean
+
+
+def _hit(fits: Fits, index: int, start: int, stop: int, turn: int | None = None) -> _Hit:
+    share, twist, power = float(fits.share[index]), float(fits.twist[index]), float(fits.power[index])
+    return _Hit(
+        start=start,
+        stop=stop,
+        digit=fits.key(index),
+        share=share,
+        firm=share >= PRESS_SHARE and abs(twist) <= PRESS_TWIST and power >= PRESS_POWER,
+        measures=(*fits.steps(index), 10 * log10(power)),
+        turn=_turn(start) if turn is None else turn,
+        gapped=turn is not None,
+    )
+
+
+def _turn(position: int) -> int:
+    """Where the first block begins that begins no earlier."""
+    return -(-position // BLOCK) * BLOCK
+
+
+def _order(hit: _Hit) -> tuple[int, int, int]:
+    return hit.turn, hit.start, hit.stop
+
+
+def _about(wave: Wave, gap: Gap, base: int) -> Iterator[tuple[Basis, _Piece]]:
+    """What ends at a gap, what lies on both sides of it, and what begins after it."""
+    start, stop = gap.start - base, gap.stop - base
+    around = np.concatenate((wave[start - BRIDGE : start], wave[stop : stop + BRIDGE]))
+    yield basis(EDGE), _Piece(gap, gap.start - EDGE, gap.start, wave[start - EDGE : start])
+    yield basis(BRIDGE, stop - start, BRIDGE), _Piece(gap, gap.start - BRIDGE, gap.stop + BRIDGE, around)
+    yield basis(EDGE), _Piece(gap, gap.stop, gap.stop + EDGE, wave[stop : stop + EDGE])
+
+
+def _add_gap(gaps: list[Gap], gap: Gap) -> None:
+    """Gaps that touch are one."""
+    if gaps and gaps[-1].stop == gap.start:
+        gap = Gap(gap.row, gaps.pop().start, gap.stop)
+    gaps.append(gap)
+
+
+def _lost(start: int, stop: int, gaps: Sequence[Gap]) -> int:
+    """Samples between two positions that were lost."""
+    return sum(max(0, min(gap.stop, stop) - max(gap.start, start)) for gap in gaps)
+
+
+def _take(run: _Run, hit: _Hit, gaps: Sequence[Gap]) -> None:
+    """Count a hit, and see whether with it the run is a tone, or lasts longer."""
+    good = run.start is not None and hit.share >= LEVELS[run.level][1]
+    for level, (need, share) in enumerate(LEVELS):
+        begin, count = run.streaks[level]
+        if hit.share < share or (good and level > run.level):
+            begin, count = 0, 0
+        elif count and (hit.gapped or hit.start - run.last <= FINE):
+            count += 1
+        else:
+            begin, count = hit.start, 1
+        run.streaks[level] = begin, count
+        if count >= need:
+            good = True
+            if run.start is None:
+                run.start, run.level = begin, level
+    if good and run.start is not None:
+        run.start = _widened(min(run.start, hit.start), gaps)
+        run.stop = max(run.stop, hit.stop)
+    run.reached = max(run.reached, hit.stop)
+    run.last = run.last if hit.gapped else hit.start
+    _firm_up(run, hit, gaps)
+
+
+def _widened(start: int, gaps: Sequence[Gap]) -> int:
+    """A tone that begins right after a gap may have begun in it."""
+    return next((gap.start for gap in gaps if gap.stop - FINE <= start <= gap.stop + 2 * FINE), start)
+
+
+def _firm_up(run: _Run, hit: _Hit, gaps: Sequence[Gap]) -> None:
+    """Lengthen the stretch that may be a key; a window that is not as good, or of other frequencies, breaks it."""
+    if run.pressed or not hit.firm:
+        return
+    known = run.firm
+    if known is not None:
+        lost = _lost(known.stop, hit.start, gaps)
+        near = hit.start - known.last <= 2 * FINE or (lost and hit.start - known.stop - lost <= 2 * FINE)
+        least = _each(min, known.least, hit.measures)
+        most = _each(max, known.most, hit.measures)
+        if near and all(b - a <= limit for a, b, limit in zip(least, most, PRESS_SPREAD, strict=True)):
+            worth = 1 + (PRESS_WINDOWS if lost else 0)  # where part was lost, fewer can be asked for
+            run.firm = _Stretch(
+                known.start, max(known.stop, hit.stop), hit.start, known.windows + worth, least, most
+            )
+            return
+    run.firm = _Stretch(hit.start, hit.stop, hit.start, 1, hit.measures, hit.measures)
+
+
+def _each(choose: Callable[[float, float], float], one: Measures, other: Measures) -> Measures:
+    return choose(one[0], other[0]), choose(one[1], other[1]), choose(one[2], other[2])
+
+
+def _is_key(run: _Run) -> bool:
+    firm = run.firm
+    return firm is not None and firm.stop - firm.start >= PRESS_SAMPLES and firm.windows >= PRESS_WINDOWS

@@ -1,0 +1,80 @@
+"""What is left of payload when stretches of the call clock are not kept."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.codecs.registry import Codec, by_name
+from gateway.codecs.trimming import Trimmer
+from gateway.recording.model import UNITS_PER_SECOND
+from gateway.redaction.timeline import Span, Timeline
+
+A_LAW = by_name("PCMA", 8000)
+spans = st.lists(
+    st.tuples(st.integers(0, 3000), st.integers(1, 900)).map(lambda pair: Span(pair[0], sum(pair))),
+    max_size=5,
+)
+
+
+@given(spans, st.integers(0, 2000), st.binary(max_size=2000))
+def test_of_samples_exactly_what_lies_outside_is_left(gone: list[Span], time: int, payload: bytes) -> None:
+    timeline = Timeline.of(gone)
+    places = np.arange(time, time + len(payload))
+    kept = ~timeline.touches(places, places + 1)
+    left = {
+        place + at: octet
+        for place, piece in Trimmer(A_LAW, timeline).left(time, payload)
+        for at, octet in enumerate(piece)
+    }
+    assert left == {time + at: payload[at] for at in np.flatnonzero(kept).tolist()}
+
+
+@pytest.mark.parametrize(
+    ("codec", "frame", "units"),
+    [
+        (by_name("GSM", 8000), 33, 160),
+        (by_name("G729", 8000), 10, 80),
+        (by_name("L16", 16000), 2, 0.5),
+        (by_name("L16", 44100), 2, UNITS_PER_SECOND / 44100),
+    ],
+)
+@given(gone=spans, time=st.integers(0, 2000), count=st.integers(1, 60))
+def test_a_frame_is_left_whole_in_its_place_or_not_at_all(
+    codec: Codec, frame: int, units: float, gone: list[Span], time: int, count: int
+) -> None:
+    payload = b"".join(bytes([number]) * frame for number in range(count))
+    seen = set()
+    for place, piece in Trimmer(codec, Timeline.of(gone)).left(time, payload):
+        assert len(piece) % frame == 0
+        for at in range(0, len(piece), frame):
+            (number,) = set(piece[at : at + frame])
+            assert abs(place + at // frame * units - time - number * units) <= 1
+            seen.add(number)
+    for number in range(count):
+        begins, ends = time + number * units, time + (number + 1) * units
+        touched = any(span.start < ends - 1e-9 and begins + 1e-9 < span.stop for span in gone)
+        assert (number in seen) is not touched
+
+
+def test_comfort_noise_at_the_end_of_a_block_is_a_frame_of_its_own() -> None:
+    codec = by_name("G729", 8000)
+    payload = bytes(range(10)) + b"\1\2"
+    assert list(Trimmer(codec, Timeline((Span(0, 10),))).left(0, payload)) == [(80, b"\1\2")]
+    assert list(Trimmer(codec, Timeline((Span(150, 151),))).left(0, payload)) == [(0, payload[:10])]
+
+
+def test_an_opus_packet_falls_whole_and_with_it_the_next_one() -> None:
+    packet = b"\xf8" + bytes(50)  # 20 ms
+    trimmer = Trimmer(by_name("OPUS", 48000, 2), Timeline((Span(200, 210),)))
+    left = [time for at in range(0, 800, 160) for time, _ in trimmer.left(at, packet)]
+    assert left == [0, 480, 640]
+
+
+def test_the_first_opus_packet_after_a_gap_that_hides_a_redaction_falls() -> None:
+    packet = b"\xf8" + bytes(50)
+    trimmer = Trimmer(by_name("OPUS", 48000, 2), Timeline((Span(200, 210),)))
+    left = [time for at in (0, 480, 640) for time, _ in trimmer.left(at, packet)]
+    assert left == [0, 640]
