@@ -118,7 +118,7 @@ def test_a_whistle_that_glides_is_no_key() -> None:
     assert listen(a_law(glide + 0.6 * np.roll(glide, 9))[None]) == []
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(pieces=st.lists(st.integers(1, 900), min_size=1, max_size=6), seed=st.integers(0, 99))
 def test_what_is_found_does_not_depend_on_the_pieces(pieces: list[int], seed: int) -> None:
     rows, gaps = tones(replace(WORST, length=60), seed)[0][:4], [Gap(1, 1300, 1460), Gap(2, 1500, 1580)]
