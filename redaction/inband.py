@@ -26,7 +26,7 @@ STARTS = np.arange(-BLOCK + FINE, 1, FINE)  # of the windows that hold a block, 
 LONGEST_HOLE = 60 * RATE // 1000  # a longer loss is not looked across
 CONTEXT = 9 * BLOCK  # kept before the next block: the longest hole, and what lies before it
 TAIL = CONTEXT + WINDOW + BLOCK
-SIEVE_SHARE = 0.55
+SIEVE_SHARE = 0.65
 SIEVE_TWIST = 10 ** (-14 / 10)
 MASK_TWIST, PRESS_TWIST = 13.0, 11.0  # dB: 8 are asked for, and noise and codecs add to them
 # So many windows in a row must be tones by at least this share. Noise of 15 dB leaves one of 94 %.
