@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from http import HTTPStatus
 from http.client import HTTPConnection
 from typing import Any
@@ -18,11 +19,11 @@ KEYS = ("pause", "resume")
 
 def presses(gateway: Gateway) -> list[float]:
     """Milliseconds until each was done. Raises GatewayError."""
-    return list(_presses(gateway))
+    with closing(HTTPConnection(HOST, gateway.api_port, timeout=30)) as connection:
+        return list(_presses(gateway, connection))
 
 
-def _presses(gateway: Gateway) -> Iterator[float]:
-    connection = HTTPConnection(HOST, gateway.api_port, timeout=30)
+def _presses(gateway: Gateway, connection: HTTPConnection) -> Iterator[float]:
     headers = {"Authorization": f"Bearer {gateway.token()}", "Content-Type": "application/json"}
 
     def ask(method: str, path: str) -> tuple[int, float, Any]:

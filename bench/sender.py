@@ -99,22 +99,28 @@ class Sender:
         self._wanted = False
         self._late_ns: list[int] = []  # of each slice, since the last report
         self._input = b""
+        self._commands = select.poll()
+        self._commands.register(0, select.POLLIN)
 
     def run(self) -> None:
-        poll = select.poll()
-        poll.register(0, select.POLLIN)
         began, number = time.monotonic_ns(), 0
-        while True:
-            due = began + number * SLICE_NS
-            while (left := due - time.monotonic_ns()) > 0:
-                if poll.poll(left / 1e6) and not self._hear():
-                    return
+        while self._wait(due := began + number * SLICE_NS):
             self._late_ns.append(time.monotonic_ns() - due)
             if number % self._traffic.phases == 0:
                 self._playing = self._wanted
             if batch := self._traffic.slice(number, self._playing):
                 self._wire.send(batch)
             number += 1
+
+    def _wait(self, due: int) -> bool:
+        """Hear commands until a time, and at least what waits; False when there is nobody any more who commands."""
+        while True:
+            left_ms = max(0.0, (due - time.monotonic_ns()) / 1e6)
+            if self._commands.poll(left_ms):
+                if not self._hear():
+                    return False
+            elif not left_ms or time.monotonic_ns() >= due:
+                return True
 
     def _hear(self) -> bool:
         """Obey; False when there is nobody any more who commands."""
