@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 
-from gateway.config.settings import OptOutSettings
+from gateway.config.redaction import OptOutSettings
 from gateway.io.controls import ANSWER_SECONDS, RunningControls
 from gateway.io.discards import Discards
 from gateway.io.metrics import Metrics
