@@ -105,8 +105,8 @@ class Calls:
             self.controls,
             self.alarms,
             self._silent,
+            self._late,
         )
-        self.progress.late = self._late
         self.sip: SipServer  # set once the server is there, which needs `hear`
 
     def hear(self, event: SessionEvent) -> None:
