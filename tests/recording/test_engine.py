@@ -260,18 +260,18 @@ def test_keys_in_the_last_audio_are_acted_on_before_the_call_is_finished() -> No
 
 
 def test_of_a_flood_of_tones_all_are_masked_and_few_are_kept_apart() -> None:
-    legs: list[LiveLeg] = []
+    heard: list[LiveLeg] = []
     starts = range(0, 1600 * (MAX_MASKS + 200), 1600)
 
     def flood(_: int, engine: Engine) -> None:
-        def look(numbers: Ints, now: int, final: bool = False) -> list[Tone]:
-            legs[:] = legs or [leg for call in engine._calls.values() for leg in call.legs[:1]]
+        def look(legs: Ints, now: int, final: bool = False) -> list[Tone]:
+            heard[:] = heard or [leg for call in engine._calls.values() for leg in call.legs[:1]]
             return [Tone(0, 1000, start, 80, NO_TYPE, None, INBAND) for start in starts if final]
 
         engine._listening.look = look  # type: ignore[method-assign]
 
     play(sent(speech(1)), before=flood)
-    (leg,) = legs
+    (leg,) = heard
     assert len(leg.mask.spans) == MAX_MASKS
     places = np.array(starts)
     assert not len(leg.mask.outside(places, places + 80)[0])
