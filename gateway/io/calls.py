@@ -30,8 +30,8 @@ from gateway.io.store import Store
 from gateway.io.unrecorded import Watch
 from gateway.recording.messages import Close, Command, LateRedaction, Press
 from gateway.recording.model import CallFacts, Cut
+from gateway.siprec.effects import Changed, Ended, Established, KeyPressed, Offered, Probed, SessionId
 from gateway.siprec.metadata import Metadata
-from gateway.siprec.session import Changed, Ended, Established, KeyPressed, Offered, Probed, SessionId
 
 log = logging.getLogger(__name__)
 

@@ -21,9 +21,9 @@ from gateway.recording.messages import (
 )
 from gateway.recording.model import UNIT_NS, Cause, Participant, Personal, Role, Wish
 from gateway.recording.policy import Unrecorded
+from gateway.siprec.effects import SessionId, Stream
 from gateway.siprec.parties import Parties
 from gateway.siprec.roles import Assignment
-from gateway.siprec.session import SessionId, Stream
 
 MAX_LEGS = 2  # of a call: the external party's and the agent's
 

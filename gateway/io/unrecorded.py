@@ -17,7 +17,7 @@ from gateway.io.segments import Segments
 from gateway.recording.messages import Answered, StartRecording, StopRecording
 from gateway.recording.model import UNIT_NS, Cause, Personal, Wish
 from gateway.recording.policy import Ground, Unrecorded, decide, wish_of
-from gateway.siprec.session import Changed, Offered
+from gateway.siprec.effects import Changed, Offered
 
 log = logging.getLogger(__name__)
 

@@ -43,9 +43,9 @@ from gateway.recording.messages import (
 )
 from gateway.recording.model import CallFacts, Cause, Direction, Participant, Personal, Role
 from gateway.redaction.rules import PauseRule, Rules
+from gateway.siprec.effects import SessionId
 from gateway.siprec.parties import Parties
 from gateway.siprec.roles import Assignment
-from gateway.siprec.session import SessionId
 from tests.io.test_supervisor import payload
 from tests.recording.simulation import KEY, MS, PLAN, SECOND, rtp
 
