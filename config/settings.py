@@ -5,24 +5,21 @@ Read from TOML. Every field's description is its line in docs/configuration.md.
 
 from __future__ import annotations
 
-import re
 import tomllib
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
+
+from gateway.config.api import ApiSettings
+from gateway.config.redaction import OptOutSettings, RedactionSettings
+from gateway.config.section import Patterns, Section
 
 
 class SettingsError(Exception):
     """The configuration cannot be used; the text is one sentence a line, each naming the place."""
-
-
-class Section(BaseModel):
-    """Refuses unknown names, so that a misspelt setting is never silently the default."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 # In the words of TOML, where pydantic speaks of Python.
@@ -259,206 +256,13 @@ class KeySettings(Section):
 class RoleSettings(Section):
     """Which participant is the agent and which the external party."""
 
-    extensions: tuple[str, ...] = Field(
+    extensions: Patterns = Field(
         (r"\d{2,6}",),
         description="Regular expressions; a participant whose number matches one in full is an agent's extension.",
     )
     caller: Literal["first", "last"] = Field(
         "first", description="Which participant of the metadata placed the call: tells direction."
     )
-
-    @field_validator("extensions")
-    @classmethod
-    def _compiles(cls, patterns: tuple[str, ...]) -> tuple[str, ...]:
-        return _patterns(patterns)
-
-
-def _patterns(patterns: tuple[str, ...]) -> tuple[str, ...]:
-    """Raises ValueError where one is not a regular expression."""
-    for pattern in patterns:
-        try:
-            re.compile(pattern)
-        except re.error as error:
-            raise ValueError(f"{pattern!r} is not a regular expression: {error}") from error
-    return patterns
-
-
-class CardSettings(Section):
-    """The card rule: a run of keys that looks like a card number opens a pause. See docs/redaction.md."""
-
-    active: bool = Field(True, description="Whether the rule is on.")
-    least_digits: int = Field(
-        13,
-        ge=4,
-        le=19,
-        description="Digits after which a run looks like a card; 13 are the shortest card numbers.",
-    )
-    schemes_only: bool = Field(
-        True,
-        description="Whether a run counts only from a digit on with which a card scheme's numbers begin.",
-    )
-    gap_seconds: float = Field(10.0, gt=0, le=60, description="A longer time between two digits ends a run.")
-    quiet_seconds: float = Field(
-        20.0,
-        ge=1,
-        le=300,
-        description="The pause ends this long after the last digit, and not before a run would end.",
-    )
-    ceiling_seconds: float = Field(
-        300.0, ge=10, le=3600, description="The longest it lasts while no digit arrives."
-    )
-    agent_may_resume: bool = Field(
-        True, description="Whether an agent's resume ends it early; never while digits still arrive."
-    )
-
-
-class PauseSettings(Section):
-    """An agent's pause."""
-
-    ceiling_seconds: float = Field(
-        600.0, ge=0, le=86_400, description="It ends by itself after this long; 0: never."
-    )
-    warn_seconds: float = Field(
-        30.0, ge=5, le=300, description="The agent is warned this long before a pause ends by itself."
-    )
-    extend_seconds: float = Field(
-        300.0, ge=10, le=3600, description="By how much one press puts that off, counted from the press."
-    )
-    forgotten_seconds: float = Field(
-        180.0, ge=10, le=86_400, description="A pause that lasts longer counts as forgotten in the metrics."
-    )
-
-
-class FeatureCodeSettings(Section):
-    """What an agent may key on the telephone: a star or hash and digits; empty: no such code."""
-
-    pause: str = Field("*7", pattern=r"^([*#][0-9]{1,3})?$", description="Pauses.")
-    resume: str = Field("*8", pattern=r"^([*#][0-9]{1,3})?$", description="Resumes.")
-    opt_out: str = Field("*9", pattern=r"^([*#][0-9]{1,3})?$", description="Stops recording the call.")
-
-
-class RedactionSettings(Section):
-    """What is never kept: tones, what is said while paused."""
-
-    look_back_seconds: float = Field(
-        3.0,
-        ge=0,
-        le=29,
-        description="A pause reaches back this far before the key was pressed; at most the hold-back less a tick.",
-    )
-    inband: Literal["always", "without_events", "never"] = Field(
-        "always",
-        description="On which legs tones are looked for in the audio: all, those without telephone-events, or none.",
-    )
-    guard_milliseconds: int = Field(40, ge=0, le=500, description="Masked before and after each tone.")
-    card: CardSettings = Field(CardSettings(), description="The card rule.")
-    pause: PauseSettings = Field(PauseSettings(), description="An agent's pause.")
-    codes: FeatureCodeSettings = Field(FeatureCodeSettings(), description="Feature codes.")
-
-
-class OptOutSettings(Section):
-    """Calls that must not be recorded. Numbers are listed by `hushtap never-record`. See docs/redaction.md."""
-
-    extensions: tuple[str, ...] = Field(
-        (),
-        description="Regular expressions; a call in which a party's extension or number matches one in full is not "
-        "recorded, from the start or from the transfer on.",
-    )
-    before: Literal["keep", "discard"] = Field(
-        "keep",
-        description="What an opt-out does with what was recorded of the call before: `keep` it, or `discard` it by "
-        "destroying its key and its files.",
-    )
-    off_headers: tuple[str, ...] = Field(
-        ("X-Recording: off",),
-        description="SIP header fields by which a client asks, in INVITE, UPDATE or INFO, that a call be not recorded.",
-    )
-    on_headers: tuple[str, ...] = Field(
-        ("X-Recording: on",), description="SIP header fields by which a client takes that back."
-    )
-    recordpref: bool = Field(
-        True,
-        description="Whether `a=recordpref:off` on every stream (RFC 7866) means the same, and `on` takes it back; "
-        "else it pauses.",
-    )
-
-    @field_validator("extensions")
-    @classmethod
-    def _compiles(cls, patterns: tuple[str, ...]) -> tuple[str, ...]:
-        return _patterns(patterns)
-
-    @field_validator("off_headers", "on_headers")
-    @classmethod
-    def _fields(cls, fields: tuple[str, ...]) -> tuple[str, ...]:
-        for field in fields:
-            if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+: *[!-~]([ -~]*[!-~])?", field):
-                raise ValueError(f"{field!r} is not a header field: `Name: value` is expected")
-        return fields
-
-
-class ApiSettings(Section):
-    """The call-taker's HTTP API and page. See docs/agents.md; tokens are made by `hushtap agents add`."""
-
-    address: str = Field("127.0.0.1", description="Address the API binds; beyond loopback set a certificate.")
-    port: int = Field(9480, ge=0, le=65535, description="Port of the API; 0 turns it off.")
-    certificate: Path | None = Field(
-        None, description="Our certificate and its chain, PEM; unset: plain HTTP."
-    )
-    key: Path | None = Field(None, description="Its private key, PEM, mode 0600.")
-    agents: Path | None = Field(
-        None, description="File of tokens, mode 0600; unset: `agents.json` in the storage folder."
-    )
-    origins: tuple[str, ...] = Field(
-        (),
-        description="Where browsers reach the page, like `https://recorder.example:9480`, if by a name; by address or as "
-        "localhost they need none.",
-    )
-    reasons: tuple[str, ...] = Field(
-        ("distress", "caller_asked", "payment"),
-        description="Reasons that a pause or an opt-out may be given: words of small letters and underscores.",
-    )
-    require_reason: tuple[Literal["pause", "opt-out"], ...] = Field(
-        (), description="What is refused without a reason; a key without one then does nothing."
-    )
-    requests_per_second: float = Field(10.0, gt=0, description="Requests taken of one token; more get 429.")
-    requests_per_second_per_address: float = Field(
-        200.0, gt=0, description="Requests taken of one address, whoever asks; more get 429."
-    )
-    failures_per_minute: float = Field(
-        30.0, gt=0, description="Wrong tokens answered 401 of one address; more get 429."
-    )
-    max_connections: int = Field(2048, ge=8, description="Connections kept at once; further ones are closed.")
-    max_connections_per_address: int = Field(
-        256, ge=4, description="Of these, kept of one address; further ones are closed."
-    )
-    max_live: int = Field(1024, ge=1, description="WebSockets kept at once; a further one is refused (503).")
-    max_requests: int = Field(
-        256, ge=8, description="Requests answered at once; a further one is refused (503)."
-    )
-
-    @field_validator("origins")
-    @classmethod
-    def _are_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
-        for origin in origins:
-            if not re.fullmatch(r"https?://[^/\s]+", origin):
-                raise ValueError(f"{origin!r} is not an origin like 'https://recorder.example:9480'")
-        return origins
-
-    @field_validator("reasons")
-    @classmethod
-    def _are_codes(cls, reasons: tuple[str, ...]) -> tuple[str, ...]:
-        for reason in reasons:
-            if not re.fullmatch(r"[a-z][a-z_]{0,31}", reason):
-                raise ValueError(f"{reason!r} is not a word of at most 32 small letters and underscores")
-        return reasons
-
-    @model_validator(mode="after")
-    def _whole(self) -> ApiSettings:
-        if (self.certificate is None) != (self.key is None):
-            raise ValueError("certificate and key belong together: one is set without the other")
-        if self.require_reason and not self.reasons:
-            raise ValueError("require_reason needs at least one of reasons")
-        return self
 
 
 class MetricsSettings(Section):

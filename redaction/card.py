@@ -6,7 +6,7 @@ since, how far they agree with the prefixes of card schemes, and two running sum
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gateway.recording.model import Cause
 from gateway.redaction.digit import Digit
@@ -65,9 +65,10 @@ class _Candidate:
     """A place in the run where a card number may begin."""
 
     began_ns: int
-    state: State | None = START
+    state: State | None = field(default=START, repr=False)
     length: int = 0
-    sums: tuple[int, int] = (0, 0)  # of the check, for numbers with an even and an odd count of digits
+    # Of the check, for numbers with an even and an odd count of digits.
+    sums: tuple[int, int] = field(default=(0, 0), repr=False)
     unbroken: bool = True  # no gap lay between its digits
 
     def take(self, digit: int) -> None:

@@ -8,9 +8,8 @@ from gateway.recording.model import Role
 from gateway.redaction.digit import Digit
 
 MEDIA_LAG_NS = 1_000_000_000  # a tone comes back over a bridge, or as an echo of the far network
-INFO_LAG_NS = (
-    2_500_000_000  # signalling goes another path, through queues, and some only at the key's release
-)
+# Signalling goes another path, through queues, and some only at the key's release.
+INFO_LAG_NS = 2_500_000_000
 FORGET_NS = 5_000_000_000  # after its end no other way tells of a press any more
 MAX_PRESSES = 64  # kept at once: more than are keyed in FORGET_NS, by either party
 INFO = "info"

@@ -21,9 +21,8 @@ from gateway.storage.lookup import listed_hashes, number_hashes
 from gateway.storage.records import sealed_json, sealed_of
 
 FILE = "never-record.json"
-MAX_BYTES = (
-    4 << 20
-)  # some ten thousand numbers: a gateway reads them between two messages, in a tenth of a second
+# Some ten thousand numbers: a gateway reads them between two messages, in a tenth of a second.
+MAX_BYTES = 4 << 20
 INFO = b"hushtap never record"
 
 

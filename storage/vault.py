@@ -117,13 +117,20 @@ class Vault:
             os.close(handle)
 
     @contextmanager
-    def alone(self, call: CallFacts) -> Iterator[None]:
-        """Change the record of a call that has ended, while no other process does."""
+    def alone(self, call: CallFacts, *, wait: bool = True) -> Iterator[None]:
+        """Change the record of a call that has ended, while no other process does.
+
+        Raises VaultBusy where another one does and `wait` is false.
+        """
         handle = os.open(
             self.call_folder(call.id, call.started_ns), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
         )
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
+            fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(handle)
+            raise VaultBusy(f"call {call.id} is being changed by another process") from error
+        try:
             yield
         finally:
             os.close(handle)

@@ -11,7 +11,8 @@ import pytest
 
 from gateway.cli import parser
 from gateway.config import reference
-from gateway.config.settings import Section, Settings, parse
+from gateway.config.section import Section
+from gateway.config.settings import Settings, parse
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"

@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from gateway import __version__
-from gateway.config.settings import ApiSettings
+from gateway.config.api import ApiSettings
 from gateway.console.desk import Desk
 from gateway.console.gate import Agents, Clock, Gate
 from gateway.console.live import Broadcast

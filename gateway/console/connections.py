@@ -11,7 +11,7 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-from gateway.config.settings import ApiSettings
+from gateway.config.api import ApiSettings
 from gateway.console.gate import network
 from gateway.console.meters import Meters
 from gateway.console.problems import MEDIA_TYPE, Problem

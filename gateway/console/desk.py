@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from gateway.config.settings import ApiSettings
+from gateway.config.api import ApiSettings
 from gateway.console.agents import Agent, Right
 from gateway.console.gate import Clock
 from gateway.console.meters import Meters

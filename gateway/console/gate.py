@@ -11,7 +11,7 @@ from fastapi import Depends, Request
 from fastapi.openapi.models import APIKey, APIKeyIn, HTTPBearer
 from fastapi.security.base import SecurityBase
 
-from gateway.config.settings import ApiSettings
+from gateway.config.api import ApiSettings
 from gateway.console.agents import Agent, identify
 from gateway.console.meters import Meters
 from gateway.console.problems import Problem, too_many

@@ -22,9 +22,8 @@ from gateway.recording.control import CallStatus, Controls
 
 log = logging.getLogger(__name__)
 
-HEARTBEAT = (
-    0.75  # seconds between two messages at most; a round late, still within the second that is promised
-)
+# Seconds between two messages at most; a round late, still within the second that is promised.
+HEARTBEAT = 0.75
 LOOK = 0.2  # seconds between two rounds at most
 PAUSE = 0.1  # and at least: many changes make one round, as a round over a thousand calls takes milliseconds
 

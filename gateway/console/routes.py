@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Query, Request
 from fastapi.responses import PlainTextResponse
 from starlette.responses import Response
 
@@ -13,7 +13,7 @@ from gateway.console.body import ask_of
 from gateway.console.desk import Action, Desk
 from gateway.console.gate import ByHeader, ByQuery
 from gateway.console.schema import describe_act, describe_key, describe_read
-from gateway.console.shapes import Ask, shown, shown_result
+from gateway.console.shapes import LONGEST_REASON, Ask, shown, shown_result
 from gateway.recording.control import MARKERS
 
 KEYS = {
@@ -22,6 +22,7 @@ KEYS = {
     "toggle": (Action.TOGGLE, None),
     "opt-out": (Action.OPT_OUT, None),
 } | {kind.replace("_", "-"): (Action.MARK, kind) for kind in MARKERS}
+Reason = Annotated[str | None, Query(max_length=LONGEST_REASON)]
 VERBS = {Action.OPT_OUT: "optOut", Action.MARK: "mark"}
 
 
@@ -75,7 +76,7 @@ def _add_acts(app: FastAPI, desk: Desk, action: Action) -> None:
 
 def _add_key(app: FastAPI, desk: Desk, word: str, action: Action, kind: str | None) -> None:
     @app.get(f"/v1/action/{{extension}}/{word}", **describe_key(word))
-    async def key(agent: ByQuery, extension: str, reason: str | None = None) -> Response:
+    async def key(agent: ByQuery, extension: str, reason: Reason = None) -> Response:
         result = await desk.act(agent, desk.call_of(agent, extension), action, Ask(reason=reason, kind=kind))
         return PlainTextResponse("NOTED" if kind else result.status.state.value.upper())
 

@@ -20,10 +20,8 @@ A WebSocket at `/v1/live` tells how calls stand: the client's first message is a
 4401 when the token is not known or was revoked, 4403 when it is not for the extension, 4408 when no `Hello` came, 4429
 when there were too many.
 """
-TAKEN, GIVEN = (
-    (Ask, Hello, ProblemDetails),
-    (Calls, Done, Holder, Live, Status),
-)  # the latter with every member, always
+TAKEN = (Ask, Hello, ProblemDetails)
+GIVEN = (Calls, Done, Holder, Live, Status)  # with every member, always
 WHY = {
     400: "The body is not JSON.",
     401: "No token, or none that is known.",

@@ -13,6 +13,7 @@ from gateway.recording.messages import Outcome, RecordingNow
 from gateway.recording.model import Cause, Direction
 
 NS = 1e9
+LONGEST_REASON = 32  # characters, as the settings' codes
 LONGEST_AGO_MS = 10_000  # a key is told of at once; more would reach into what another press decided
 
 
@@ -24,7 +25,8 @@ class Ask(Shape):
     """What a request to act may say; each action reads what concerns it."""
 
     reason: Annotated[
-        str | None, Field(max_length=32, description="pause, toggle, opt-out: one of the configured codes.")
+        str | None,
+        Field(max_length=LONGEST_REASON, description="pause, toggle, opt-out: one of the configured codes."),
     ] = None
     ago_ms: Annotated[
         int,

@@ -17,9 +17,8 @@ from gateway.console.shapes import Hello
 
 HELLO_SECONDS = 5.0  # until the client has said who it is
 SEND_SECONDS = 5.0  # a reader that takes longer for one message is dropped
-CLOSE = (
-    4000  # plus the status that HTTP would have: 4000 to 4999 are for applications (RFC 6455 section 7.4.2)
-)
+# Plus the status that HTTP would have: 4000 to 4999 are for applications (RFC 6455 section 7.4.2).
+CLOSE = 4000
 
 
 class LiveSocket:

@@ -64,6 +64,6 @@ def _watch(gateway: Gateway, extension: str, tell: Callable[[tuple[Call, ...]], 
     except ConnectionClosed as closed:
         if closed.rcvd and closed.rcvd.code >= 4000:
             return FAULTS["denied"] if closed.rcvd.code == DENIED else closed.rcvd.reason
-    except (OSError, WebSocketException, ValueError, KeyError, AttributeError):
+    except (OSError, WebSocketException, ValueError, TypeError, KeyError, AttributeError):
         pass  # not reached, silent, or speaking of something else: in each case nothing is known
     return ""

@@ -30,8 +30,8 @@ from gateway.io.store import Store
 from gateway.io.unrecorded import Watch
 from gateway.recording.messages import Close, Command, LateRedaction, Press
 from gateway.recording.model import CallFacts, Cut
+from gateway.siprec.effects import Changed, Ended, Established, KeyPressed, Offered, Probed, SessionId
 from gateway.siprec.metadata import Metadata
-from gateway.siprec.session import Changed, Ended, Established, KeyPressed, Offered, Probed, SessionId
 
 log = logging.getLogger(__name__)
 
@@ -105,8 +105,8 @@ class Calls:
             self.controls,
             self.alarms,
             self._silent,
+            self._late,
         )
-        self.progress.late = self._late
         self.sip: SipServer  # set once the server is there, which needs `hear`
 
     def hear(self, event: SessionEvent) -> None:

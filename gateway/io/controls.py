@@ -55,12 +55,9 @@ class RunningControls:
         self._alarms = alarms
         self._requests = itertools.count(1)
         self._wakes: WeakSet[asyncio.Event] = WeakSet()
-        self.intend: Callable[[Live, StopRecording], Awaitable[None]] = (
-            _nothing  # before a discard is asked for
-        )
-        self.keep: Callable[[Live], Awaitable[None]] = (
-            _nothing  # before anybody is told what must outlast a crash
-        )
+        # Before a discard is asked for; before anybody is told what must outlast a crash; whether a status waits.
+        self.intend: Callable[[Live, StopRecording], Awaitable[None]] = _nothing
+        self.keep: Callable[[Live], Awaitable[None]] = _nothing
         self.withheld: Callable[[Live, Status], bool] = lambda live, status: False
         running.changed = self.wake
 

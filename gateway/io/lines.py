@@ -10,7 +10,7 @@ from gateway.io.room import Refusal
 from gateway.io.running_call import MAX_LEGS, Branch, Line, Live, leg_plan
 from gateway.recording.call import Phase
 from gateway.recording.messages import Command, Join, LegPlan, Pause, Reformat, Resume
-from gateway.siprec.session import Stream
+from gateway.siprec.effects import Stream
 
 
 class Lines:

@@ -33,13 +33,12 @@ from gateway.recording.messages import (
     Status,
     Unreadable,
 )
-from gateway.recording.model import UNIT_NS, Part
+from gateway.recording.model import Part
 
 log = logging.getLogger(__name__)
 
 CHECKPOINT_SECONDS = 5.0
 MAX_SAVED = 100  # records written again in one checkpoint: signing them all at once would hold up new calls
-NS = 1e9
 
 
 class Progress:
@@ -55,6 +54,7 @@ class Progress:
         controls: RunningControls,
         alarms: Alarms,
         silent: Callable[[Live], None],
+        late: Callable[[Live, LateRedaction], None],
     ) -> None:
         self._store = store
         self._metrics = metrics
@@ -63,8 +63,8 @@ class Progress:
         self._settling = settling
         self._controls = controls
         self._alarms = alarms
-        self.late: Callable[[Live, LateRedaction], None] = _not_cut  # is told what is to be cut
         self._silent = silent  # is told of a call on which no media comes
+        self._late = late  # is told what is to be cut
         self._reported: dict[str, Live] = {}  # since the last checkpoint
         self._paused: dict[str, Live] = {}  # or otherwise changed, and not saved since
 
@@ -94,13 +94,19 @@ class Progress:
             case LateRedaction(call_id):
                 self._alarms.late(message)
                 if live := self._running.call(call_id):
-                    self.late(live, message)
+                    self._late(live, message)
             case PartEnded(recording_id, number, size, sha256):
                 if live := self._running.of_recording(recording_id):
                     live.call.end_part(recording_id, Part(number, size, sha256))
                     self._settling.if_done(live)
             case AppendFailed(recording_id, number, problem):
                 self._append_failed(recording_id, number, problem)
+            case _:
+                self._heard_of_worker(message)
+
+    def _heard_of_worker(self, message: Message) -> None:
+        """What it says of itself, and of no call."""
+        match message:
             case Refused(kind, number):
                 self._metrics.media_refused.labels(kind).inc(number)
             case Ticked():
@@ -158,9 +164,13 @@ class Progress:
         """Write who paused which calls: a crash of the gateway itself does not hide it."""
         for call_id in list(self._paused)[:MAX_SAVED]:
             live = self._paused.pop(call_id)
-            async with live.saving:
-                if self._running.call(call_id) and not live.settling:
-                    await self._store.put(live.call.facts())
+            try:
+                async with live.saving:
+                    if self._running.call(call_id) and not live.settling:
+                        await self._store.put(live.call.facts())
+            except Exception:
+                self._paused[call_id] = live  # is tried again at the next checkpoint
+                raise
 
     def _report(self, report: CallReport | Finished) -> None:
         live = self._running.call(report.call_id)
@@ -183,8 +193,3 @@ class Progress:
             live.call.problem(f"storage failed: {problem}")
             live.call.tear(recording_id, number)
             self._settling.if_done(live)
-
-
-def _not_cut(live: Live, late: LateRedaction) -> None:
-    seconds = (late.end - late.start) * UNIT_NS / NS
-    live.call.problem(f"a pause came too late: {seconds:.1f} s that it should have covered are stored")

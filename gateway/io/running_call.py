@@ -21,9 +21,9 @@ from gateway.recording.messages import (
 )
 from gateway.recording.model import UNIT_NS, Cause, Participant, Personal, Role, Wish
 from gateway.recording.policy import Unrecorded
+from gateway.siprec.effects import SessionId, Stream
 from gateway.siprec.parties import Parties
 from gateway.siprec.roles import Assignment
-from gateway.siprec.session import SessionId, Stream
 
 MAX_LEGS = 2  # of a call: the external party's and the agent's
 
@@ -74,9 +74,7 @@ class Live:
     sockets: list[socket.socket]  # of the legs, in their order
     branches: dict[SessionId, Branch] = field(default_factory=dict)
     pauses: dict[int, int] = field(default_factory=dict)  # since when (monotonic ns) a leg is paused
-    asked: dict[str, Requested] = field(
-        default_factory=dict
-    )  # requests that are not answered, in their order
+    asked: dict[str, Requested] = field(default_factory=dict)  # what is not answered, in its order
     status: Status = field(init=False)  # as the media worker last told it
     shown: tuple[tuple[object, ...], CallStatus] | None = None  # how it stands, and what that was made of
     # Who is on it, and the extensions by which their telephones know it.

@@ -36,7 +36,7 @@ class Segments:
         try:
             async with live.turning:
                 key = await self._store.begin(call.opening, recording_id)
-                if call.phase is not Phase.RECORDING:
+                if call.phase is not Phase.RECORDING or call.discard:
                     await self._store.abandon(recording_id)
                     return
                 live.keys[recording_id] = key

@@ -9,7 +9,7 @@ from gateway.io.lines import Lines
 from gateway.io.running_call import Branch, Line, Live
 from gateway.io.sip import SipServer
 from gateway.recording.model import Wish
-from gateway.siprec.session import Offered, SessionId
+from gateway.siprec.effects import Offered, SessionId
 
 
 class Sessions:

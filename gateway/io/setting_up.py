@@ -25,9 +25,9 @@ from gateway.io.unrecorded import Watch
 from gateway.recording.call import Call, Opening, Phase, refused
 from gateway.recording.messages import Command
 from gateway.siprec import roles
+from gateway.siprec.effects import Offered, SessionId, Stream
 from gateway.siprec.metadata import Metadata
 from gateway.siprec.parties import Parties
-from gateway.siprec.session import Offered, SessionId, Stream
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from gateway.config.settings import MediaSettings
-from gateway.siprec.session import SessionId
+from gateway.siprec.effects import SessionId
 
 
 @dataclass(slots=True)

@@ -14,15 +14,8 @@ from gateway.io.datagrams import Datagrams
 from gateway.io.tls import TlsFiles
 from gateway.sip.effects import Flow, Rejected, Send
 from gateway.sip.errors import BadMessage
-from gateway.siprec.session import (
-    Changed,
-    Ended,
-    Established,
-    KeyPressed,
-    Offered,
-    Probed,
-    RecordingServer,
-)
+from gateway.siprec.effects import Changed, Ended, Established, KeyPressed, Offered, Probed
+from gateway.siprec.session import RecordingServer
 
 log = logging.getLogger(__name__)
 

@@ -35,7 +35,10 @@ Work = tuple[Callable[[], Any], Future[Any]]
 
 
 class Store:
-    """Vault and index behind one thread; every method waits for that thread, not for the loop."""
+    """Vault and index behind one thread; every method waits for that thread, not for the loop.
+
+    So the thread itself waits for no other process: new calls would wait with it.
+    """
 
     def __init__(self, vault: Vault, index: Index, keys: RecorderKeys) -> None:
         self.vault = vault
@@ -136,7 +139,7 @@ class Store:
 
     def _cut(self, facts: CallFacts, plan: Plan, parts: Mapping[str, Sequence[Part]]) -> CallFacts:
         careful = Vault(self.vault.directory)
-        with careful.alone(facts):
+        with careful.alone(facts, wait=False):
             record = careful.read_call(
                 careful.call_folder(facts.id, facts.started_ns), self._keys.node.public
             )
@@ -145,7 +148,7 @@ class Store:
         return replace(done.facts, participants=facts.participants)
 
     def _told_speech(self, facts: CallFacts, speech: tuple[Speech, ...]) -> None:
-        with self.vault.alone(facts):
+        with self.vault.alone(facts, wait=False):
             folder = self.vault.call_folder(facts.id, facts.started_ns)
             record = self.vault.read_call(folder, self._keys.node.public)
             record = replace(record, facts=replace(record.facts, speech=speech))

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 
-from gateway.config.settings import OptOutSettings
+from gateway.config.redaction import OptOutSettings
 from gateway.io.controls import ANSWER_SECONDS, RunningControls
 from gateway.io.discards import Discards
 from gateway.io.metrics import Metrics
@@ -17,7 +17,7 @@ from gateway.io.segments import Segments
 from gateway.recording.messages import Answered, StartRecording, StopRecording
 from gateway.recording.model import UNIT_NS, Cause, Personal, Wish
 from gateway.recording.policy import Ground, Unrecorded, decide, wish_of
-from gateway.siprec.session import Changed, Offered
+from gateway.siprec.effects import Changed, Offered
 
 log = logging.getLogger(__name__)
 

@@ -31,6 +31,7 @@ from gateway.recording.policy import DISCARDED, unrecorded, with_cuts
 
 Spans = TypeVar("Spans", Redaction, Cut)
 MAX_NOTES = 64  # kept of a call; a client that sends nonsense for hours fills no disk
+MAX_CUTS = 256  # likewise; of pauses that come too late beyond, the latest two are one, and what lies between goes, too
 
 
 class Phase(Enum):
@@ -191,8 +192,13 @@ class Call:
 
     def late(self, cut: Cut) -> None:
         """Something was stored that must not be kept: it is to be cut from the recording."""
-        if all((cut.start, cut.end, cut.legs) != (each.start, each.end, each.legs) for each in self._cuts):
-            self._cuts.append(cut)
+        if any((cut.start, cut.end, cut.legs) == (each.start, each.end, each.legs) for each in self._cuts):
+            return
+        if len(self._cuts) == MAX_CUTS:
+            last = self._cuts.pop()
+            start, end = min(last.start, cut.start), max(last.end, cut.end)
+            cut = replace(cut, start=start, end=end, legs=tuple(dict.fromkeys((*last.legs, *cut.legs))))
+        self._cuts.append(cut)
 
     def end_segment(self, ended: SegmentEnded) -> None:
         """A segment that is not the present one is wholly committed."""

@@ -201,7 +201,9 @@ class Engine:
         yield from call.commit(now, now)
         finished = call.finished(now)
         yield from call.finish()
-        events += [*call.ended_segments(), finished]
+        # What the last keys caused is told before: of a call that is finished nothing is heard any more.
+        events += [*self._untold, *call.ended_segments(), finished]
+        self._untold.clear()
         self._forget(call)
 
     def _forget(self, call: LiveCall) -> None:

@@ -22,6 +22,9 @@ from gateway.rtp.tones import Tone
 NS_PER_SECOND = 1_000_000_000
 FOREVER = (1 << 62) - 1
 FIRST = np.zeros(1, np.int64)
+# Tones of a leg that are told apart: more than anybody keys in a call. Of a flood of them the closest become one, with
+# what lies between, so that looking through them takes no tick.
+MAX_MASKS = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +201,8 @@ class LiveLeg:
         if self._shift_ns is None or not self._tones:
             return
         mine = [tone for tone in self._tones if tone.slot < limit]
-        self.mask |= Timeline.of(self._span(tone, self._shift_ns) for tone in mine)
+        masked = self.mask | Timeline.of(self._span(tone, self._shift_ns) for tone in mine)
+        self.mask = masked.bounded(MAX_MASKS)
         committed = int(self._table.committed[self.number])
         self._tones = [tone for tone in self._tones if tone.slot >= committed]
 

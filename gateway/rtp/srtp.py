@@ -149,9 +149,8 @@ class Openers:
     """The keys of all legs of a worker that carry SRTP."""
 
     def __init__(self, capacity: int) -> None:
-        self.unreadable = np.zeros(
-            capacity, np.int64
-        )  # packets of known streams under a key that was not told
+        # Packets of known streams under a key that was not told.
+        self.unreadable = np.zeros(capacity, np.int64)
         self._secured = np.zeros(capacity, np.bool_)
         self._openers: dict[int, Opener] = {}
 

@@ -34,7 +34,7 @@ class Tone:
 class _Told:
     """One event as a packet tells of it (RFC 4733 section 2.3)."""
 
-    code: int
+    code: int = field(repr=False)  # which key
     ended: bool
     before: int  # ticks from the packet's timestamp to its start
     ticks: int
@@ -47,7 +47,7 @@ class _Track:
     recent: deque[int] = field(default_factory=lambda: deque(maxlen=RECENT))  # starts
     start: int = 0  # of the latest event
     ticks: int = 0
-    code: int | None = None  # of it, until its end is told
+    code: int | None = field(default=None, repr=False)  # of it, until its end is told
     presses: int = 0
     flood: tuple[int, int] | None = None  # the tone that grows: from and to
 

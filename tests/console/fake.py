@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 import httpx
 from prometheus_client import CollectorRegistry
 
-from gateway.config.settings import ApiSettings
+from gateway.config.api import ApiSettings
 from gateway.console.agents import Agent, Right, digest
 from gateway.console.server import serving
 from gateway.recording.control import CallStatus, NoSuchCall, Result

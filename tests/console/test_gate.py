@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from prometheus_client import CollectorRegistry
 
-from gateway.config.settings import ApiSettings
+from gateway.config.api import ApiSettings
 from gateway.console.gate import Clock, Gate, network
 from gateway.console.meters import Meters
 from gateway.console.problems import Problem

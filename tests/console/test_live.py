@@ -12,7 +12,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from gateway.config.settings import ApiSettings
+from gateway.config.api import ApiSettings
 from gateway.console import socket
 from gateway.console.shapes import Live, ProblemDetails
 from tests.console.fake import HOST, TOKENS, Served

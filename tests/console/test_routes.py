@@ -137,6 +137,7 @@ def test_keys_of_desk_telephones() -> None:
         ]
         assert (await key("pause", reason="payment")).status_code == 200
         assert problem(await key("pause", reason="because"), 422).allowed
+        problem(await key("pause", reason="x" * 33), 422)
         assert (await api.http.head(f"/v1/action/201/pause?token={TOKENS['one']}")).status_code == 405
         problem(await api.http.post(f"/v1/action/201/pause?token={TOKENS['one']}"), 405)
 

@@ -15,7 +15,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from websockets.asyncio.client import connect
 
-from gateway.config.settings import ApiSettings
+from gateway.config.api import ApiSettings
 from gateway.console import body, connections, server
 from gateway.console.server import ApiFault, serving
 from gateway.recording.control import Result

@@ -22,9 +22,10 @@ from gateway.sip.framing import StreamFramer
 from gateway.sip.message import Headers, Request
 from gateway.siprec import metadata, roles
 from gateway.siprec.dtmf import MAX_LASTS_MS, DtmfError, key_of
+from gateway.siprec.effects import Changed, Offered
 from gateway.siprec.metadata import MetadataError
 from gateway.siprec.multipart import MultipartError, split
-from gateway.siprec.session import Changed, Offered, RecordingServer
+from gateway.siprec.session import RecordingServer
 
 FLOW = Flow("udp", ("192.0.2.20", 5060), ("192.0.2.10", 5060))
 EXTENSIONS = [re.compile(r"\d{2,6}")]

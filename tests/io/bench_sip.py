@@ -16,7 +16,8 @@ from gateway.config.settings import Settings, parse
 from gateway.io.admission import Admission
 from gateway.io.sip import SessionEvent, SipServer
 from gateway.sip.session_timer import Policy
-from gateway.siprec.session import Offered, RecordingServer
+from gateway.siprec.effects import Offered
+from gateway.siprec.session import RecordingServer
 
 HOST, OTHER = "127.0.0.1", "127.0.0.2"  # two hosts, as the kernel sees it
 

@@ -12,7 +12,7 @@ from gateway.demo.client import Client, Leg, Login, Party, Plan
 from gateway.io import admission, credentials
 from gateway.io.credentials import CredentialsFault
 from gateway.sip.digest import Algorithm, Credential
-from gateway.siprec.session import Established
+from gateway.siprec.effects import Established
 from tests.io.bench_sip import OFFER, OTHER, Server, datagrams, request, serving, until
 
 SDP = "Content-Type: application/sdp"

@@ -21,7 +21,8 @@ from gateway.recording.messages import Close, Command, Open, Pause, Press, Refor
 from gateway.recording.model import CallFacts, Direction, Role
 from gateway.redaction.digit import Digit
 from gateway.sip.effects import Flow, Send
-from gateway.siprec.session import Changed, Ended, KeyPressed, Offered, RecordingServer
+from gateway.siprec.effects import Changed, Ended, KeyPressed, Offered
+from gateway.siprec.session import RecordingServer
 from gateway.siprec.wishes import wishes
 
 CLIENT = Flow("udp", ("127.0.0.1", 5070), ("127.0.0.1", 5060))

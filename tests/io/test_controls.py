@@ -43,9 +43,9 @@ from gateway.recording.messages import (
 )
 from gateway.recording.model import CallFacts, Cause, Direction, Participant, Personal, Role
 from gateway.redaction.rules import PauseRule, Rules
+from gateway.siprec.effects import SessionId
 from gateway.siprec.parties import Parties
 from gateway.siprec.roles import Assignment
-from gateway.siprec.session import SessionId
 from tests.io.test_supervisor import payload
 from tests.recording.simulation import KEY, MS, PLAN, SECOND, rtp
 
@@ -65,6 +65,7 @@ class Rig:
         self.running = Running()
         self.folder = folder
         self.saved: list[CallFacts] = []
+        self.late: list[tuple[Live, LateRedaction]] = []
         store = SimpleNamespace(
             folder=lambda opening: folder,
             next_parts=self._next_parts,
@@ -83,6 +84,7 @@ class Rig:
             self.controls,
             self.alarms,
             lambda live: None,
+            lambda live, late: self.late.append((live, late)),
         )
         self.worker = Supervisor(
             Configure(SETTINGS, str(folder)), self._hear, self.progress.worker_lost, self.progress.resume
@@ -298,12 +300,10 @@ def test_who_paused_a_call_is_saved_while_it_runs(tmp_path: Path, monkeypatch: p
 
 def test_a_key_that_took_too_long_to_be_told_of_is_late(tmp_path: Path) -> None:
     async def scenario(rig: Rig) -> None:
-        told: list[tuple[Live, LateRedaction]] = []
-        rig.progress.late = lambda live, late: told.append((live, late))
         await rig.speak(3.0)
         result = await rig.controls.pause(PLAN.call_id, "t1", ago_ns=2 * SECOND)
         assert (result.outcome, result.status.state) == (Outcome.LATE, RecordingNow.PAUSED)
-        ((live, late),) = told
+        ((live, late),) = rig.late
         assert live is rig.live
         assert late.legs == (Role.EXTERNAL,)
         since = (result.status.since_ns - result.status.started_ns) * 8 // MS

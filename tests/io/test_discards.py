@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import cast
 
 from gateway.io.discards import Discards
+from gateway.io.running import Running
 from gateway.io.running_call import Live
 from gateway.io.segments import Segments
 from gateway.io.store import Store
@@ -108,5 +109,28 @@ def test_a_record_that_cannot_be_written_delays_nothing() -> None:
         assert bench.discards.withheld(bench.live, status(5))
         await bench.settle()
         assert bench.said == [status(5)]
+
+    asyncio.run(play())
+
+
+def test_a_transfer_while_a_call_is_discarded_leaves_no_key() -> None:
+    async def play() -> None:
+        bench, abandoned, told = Bench(), list[str](), list[object]()
+
+        async def begin(opening: Opening, recording_id: str) -> str:
+            await bench.discards.intend(bench.live, STOP)
+            return KEY
+
+        async def abandon(recording_id: str) -> None:
+            abandoned.append(recording_id)
+
+        bench.written.set()
+        bench.live.parties = cast(Parties, SimpleNamespace(participants=()))
+        store = cast(Store, SimpleNamespace(begin=begin, abandon=abandon))
+        segments = Segments(store, Running(), lambda command, sockets: told.append(command))
+        await segments.turn(bench.live, 7)
+        assert len(abandoned) == 1
+        assert told == []
+        assert bench.live.keys.keys() == {PLAN.recording_id}
 
     asyncio.run(play())

@@ -9,7 +9,7 @@ import pytest
 
 from gateway.config.settings import MediaSettings
 from gateway.io.silence import Silences
-from gateway.siprec.session import SessionId
+from gateway.siprec.effects import SessionId
 
 CALL = SessionId(1)
 SETTINGS = MediaSettings(timeout_seconds=60, silence_limit_seconds=600)

@@ -13,7 +13,7 @@ from gateway.config.settings import SettingsError, TlsSettings, parse
 from gateway.demo.client import Client
 from gateway.io import admission
 from gateway.io.tls import TlsError, make_context
-from gateway.siprec.session import Offered
+from gateway.siprec.effects import Offered
 from tests.io.bench_sip import HOST, OFFER, Server, request, serving, until
 from tests.io.certificates import Authority
 

@@ -4,9 +4,18 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.recording.call import MAX_NOTES, Call, Opening, Phase, refused
+from gateway.recording.call import MAX_CUTS, MAX_NOTES, Call, Opening, Phase, refused
 from gateway.recording.messages import CallReport, Finished
-from gateway.recording.model import CallState, Direction, LegReport, Part, RecordingState, Redaction, Role
+from gateway.recording.model import (
+    CallState,
+    Cut,
+    Direction,
+    LegReport,
+    Part,
+    RecordingState,
+    Redaction,
+    Role,
+)
 from tests.recording.simulation import PLAN, SECOND
 
 OPENING = Opening("c", "s", "r", 0, 1000, Direction.INBOUND, (), PLAN.legs, ("a note",))
@@ -142,3 +151,13 @@ def test_a_call_not_taken() -> None:
         1000,
         1000,
     )
+
+
+def test_of_ever_more_cuts_the_latest_become_one_and_nothing_is_left_uncovered() -> None:
+    call = Call(OPENING)
+    for number in range(MAX_CUTS + 2):
+        call.late(Cut(10 * number, 10 * number + 5, (Role.AGENT,), "agent", 0))
+    cuts = call.facts().cuts
+    assert len(cuts) == MAX_CUTS
+    assert (cuts[0].start, cuts[-2].end) == (0, 10 * (MAX_CUTS - 2) + 5)
+    assert (cuts[-1].start, cuts[-1].end) == (10 * (MAX_CUTS - 1), 10 * (MAX_CUTS + 1) + 5)

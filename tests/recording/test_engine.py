@@ -4,12 +4,27 @@ import struct
 from dataclasses import replace
 from random import Random
 
+import numpy as np
 import pytest
 
 from gateway.recording.engine import Engine, EngineSettings
-from gateway.recording.messages import CallReport, Command, MediaStopped, Reformat, Refused
+from gateway.recording.leg import MAX_MASKS, LiveLeg
+from gateway.recording.listening import INBAND, NO_TYPE
+from gateway.recording.messages import (
+    CallReport,
+    Command,
+    Finished,
+    MediaStopped,
+    RecordingNow,
+    Reformat,
+    Refused,
+    Status,
+)
 from gateway.recording.model import LegReport, Role
+from gateway.redaction.digit import Digit
 from gateway.redaction.rules import Rules
+from gateway.rtp.packets import Ints
+from gateway.rtp.tones import Tone
 from tests.recording.simulation import (
     HOLD_BACK,
     MS,
@@ -226,3 +241,37 @@ def test_media_is_awaited_anew_after_a_hold() -> None:
     assert not stopped(301, Reformat(PLAN.call_id, PLAN.legs, held=False))
     assert not stopped(350)
     assert stopped(362)
+
+
+def test_keys_in_the_last_audio_are_acted_on_before_the_call_is_finished() -> None:
+    def hear_at_the_end(_: int, engine: Engine) -> None:
+        def look(legs: Ints, now: int, final: bool = False) -> list[Tone]:
+            keys = (Digit.STAR, Digit.SEVEN) if final else ()
+            return [Tone(1, 0, 5000, 800, NO_TYPE, key, INBAND) for key in keys]
+
+        engine._listening.look = look  # type: ignore[method-assign]
+
+    played = play(sent(speech(1), 0) + sent(speech(1, seed=2), 1, ssrc=0xA9E7), before=hear_at_the_end)
+    told = [event for event in played.events if isinstance(event, Status | Finished)]
+    status, finished = told[-2:]
+    assert isinstance(status, Status)
+    assert status.state is RecordingNow.PAUSED
+    assert isinstance(finished, Finished)
+
+
+def test_of_a_flood_of_tones_all_are_masked_and_few_are_kept_apart() -> None:
+    heard: list[LiveLeg] = []
+    starts = range(0, 1600 * (MAX_MASKS + 200), 1600)
+
+    def flood(_: int, engine: Engine) -> None:
+        def look(legs: Ints, now: int, final: bool = False) -> list[Tone]:
+            heard[:] = heard or [leg for call in engine._calls.values() for leg in call.legs[:1]]
+            return [Tone(0, 1000, start, 80, NO_TYPE, None, INBAND) for start in starts if final]
+
+        engine._listening.look = look  # type: ignore[method-assign]
+
+    play(sent(speech(1)), before=flood)
+    (leg,) = heard
+    assert len(leg.mask.spans) == MAX_MASKS
+    places = np.array(starts)
+    assert not len(leg.mask.outside(places, places + 80)[0])

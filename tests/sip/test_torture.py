@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from gateway.sip.effects import Flow, Send
-from gateway.siprec.session import Offered, RecordingServer
+from gateway.siprec.effects import Offered
+from gateway.siprec.session import RecordingServer
 
 SAMPLES = Path(__file__).parent / "samples"
 FLOW = Flow("udp", ("192.0.2.20", 5060), ("192.0.2.10", 5060))

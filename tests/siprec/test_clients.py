@@ -13,9 +13,10 @@ from gateway.recording.model import Direction, Role
 from gateway.sip.effects import Flow, Send
 from gateway.sip.message import Response, parse
 from gateway.sip.sdp import parse as parse_sdp
+from gateway.siprec.effects import Changed, Effect, Offered, SessionId
 from gateway.siprec.parties import Parties
 from gateway.siprec.roles import Assignment, assign
-from gateway.siprec.session import Changed, Effect, Offered, RecordingServer, SessionId
+from gateway.siprec.session import RecordingServer
 
 SAMPLES = Path(__file__).parent / "samples" / "clients"
 FLOW = Flow("tcp", ("198.51.100.20", 5060), ("192.0.2.10", 5060), connection=1)

@@ -10,7 +10,8 @@ from gateway.redaction.digit import Digit
 from gateway.sip.effects import Rejected
 from gateway.sip.message import Headers, Request
 from gateway.siprec.dtmf import DtmfError, key_of
-from gateway.siprec.session import Effect, KeyPressed, RecordingServer
+from gateway.siprec.effects import Effect, KeyPressed
+from gateway.siprec.session import RecordingServer
 from tests.siprec.test_recording_session import FIRST, UDP, established, statuses, within
 
 RELAY, PLAIN = "application/dtmf-relay", "application/dtmf"

@@ -11,7 +11,8 @@ from gateway.sip.errors import BadMessage
 from gateway.sip.framing import StreamFramer
 from gateway.sip.message import Request, Response, parse
 from gateway.sip.sdp import parse as parse_sdp
-from gateway.siprec.session import Changed, Effect, Ended, Established, Offered, RecordingServer, SessionId
+from gateway.siprec.effects import Changed, Effect, Ended, Established, Offered, SessionId
+from gateway.siprec.session import RecordingServer
 
 SAMPLES = Path(__file__).parent / "samples"
 UDP = Flow("udp", ("192.0.2.20", 5060), ("192.0.2.10", 5060))

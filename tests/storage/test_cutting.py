@@ -188,6 +188,18 @@ def test_two_that_cut_one_call_do_not_lose_it(recorder: Recorder) -> None:
     assert [verdict.problem for verdict in verdicts(recorder)] == [None]
 
 
+def test_who_must_not_wait_for_another_that_cuts_is_told_so(recorder: Recorder) -> None:
+    facts = recorder.call(1)
+    with (
+        recorder.vault.alone(facts),
+        pytest.raises(VaultBusy, match=facts.id),
+        recorder.vault.alone(facts, wait=False),
+    ):
+        pass
+    with recorder.vault.alone(facts, wait=False):
+        pass
+
+
 def test_no_rotation_passes_while_a_cut_wraps_a_key(recorder: Recorder) -> None:
     with recorder.vault.wrapping():
         with recorder.vault.wrapping():

@@ -8,6 +8,7 @@ import { told } from "./outcomes.js";
 import { ACTIONS, describe, paint } from "./view.js";
 
 const $ = (id) => document.getElementById(id);
+const REACH_MS = 10_000; // the gateway takes no press that is older
 const WITHDRAWN = "The gateway does not know this token, or it was withdrawn.";
 const NOTED = {
   told_caller: "Noted: the caller was told.",
@@ -95,7 +96,7 @@ async function request(action, event, more = {}) {
   desk.asking = true;
   desk.message = "";
   show();
-  const ago_ms = Math.max(0, Math.round(performance.now() - event.timeStamp));
+  const ago_ms = Math.min(REACH_MS, Math.max(0, Math.round(performance.now() - event.timeStamp)));
   const result = await ask(who, `calls/${encodeURIComponent(call)}/${action}`, { ago_ms, ...more });
   desk.asking = false;
   if (who !== access) return null;

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from prometheus_client import CollectorRegistry
 
-from gateway.config.settings import ApiSettings
+from gateway.config.api import ApiSettings
 from gateway.console.server import serving
 from gateway.recording.control import CallStatus, Result
 from gateway.recording.messages import Outcome, RecordingNow

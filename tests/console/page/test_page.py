@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from gateway.console.shapes import LONGEST_AGO_MS
 from gateway.recording.messages import Outcome, RecordingNow
 from gateway.recording.model import Cause, Direction
 from tests.console.fake import SECOND
@@ -245,6 +246,18 @@ def test_a_reason_is_asked_for_where_policy_wants_one(signed_in: Enter) -> None:
         assert int(str(ago_ns)) > 0, "counted from the key, not from the answer to the question"
         tab.click("#stop")
         assert not tab.evaluate("!!document.querySelector('#ask input[value=\"\"]')")
+
+
+def test_who_thinks_long_about_the_reason_still_pauses(gateway: Switchboard, signed_in: Enter) -> None:
+    gateway.begin()
+    tab = signed_in()
+    tab.evaluate(
+        "const press = new KeyboardEvent('keydown', { key: 'p' });"
+        "Object.defineProperty(press, 'timeStamp', { value: performance.now() - 60000 });"
+        "dispatchEvent(press)"
+    )
+    shows(tab, "paused")
+    assert gateway.asked()[0][-1] == LONGEST_AGO_MS * 1_000_000
 
 
 def test_a_token_that_may_only_look(gateway: Switchboard, signed_in: Enter) -> None:

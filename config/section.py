@@ -1,0 +1,27 @@
+"""What the sections of the settings are made of."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict
+
+
+class Section(BaseModel):
+    """Refuses unknown names, so that a misspelt setting is never silently the default."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _compile(patterns: tuple[str, ...]) -> tuple[str, ...]:
+    """Raises ValueError where one is not a regular expression."""
+    for pattern in patterns:
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise ValueError(f"{pattern!r} is not a regular expression: {error}") from error
+    return patterns
+
+
+Patterns = Annotated[tuple[str, ...], AfterValidator(_compile)]
