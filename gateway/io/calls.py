@@ -105,6 +105,7 @@ class Calls:
             self.controls,
             self.alarms,
             self._silent,
+            round(settings.media.hold_back_seconds * 1e9),
         )
         self.progress.late = self._late
         self.sip: SipServer  # set once the server is there, which needs `hear`

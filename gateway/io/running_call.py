@@ -77,6 +77,7 @@ class Live:
     asked: dict[str, Requested] = field(
         default_factory=dict
     )  # requests that are not answered, in their order
+    overdue: set[str] = field(default_factory=set)  # those of them that nobody waits for any more
     status: Status = field(init=False)  # as the media worker last told it
     shown: tuple[tuple[object, ...], CallStatus] | None = None  # how it stands, and what that was made of
     # Who is on it, and the extensions by which their telephones know it.
