@@ -1,11 +1,12 @@
 # Every target makes what it needs first, from Python 3.11 or newer: see scripts/bootstrap.
-.PHONY: help demo run test fuzz check docs clean
+.PHONY: help demo run test fuzz bench check docs clean
 
 help:
 	@echo "make demo    record three real calls on this machine, verify and export them"
 	@echo "make run     start the gateway (ARGS=... are its options)"
 	@echo "make test    run the tests (ARGS=... are pytest's)"
 	@echo "make fuzz    fuzz what strangers' octets reach first, SECONDS=60 each"
+	@echo "make bench   measure what recording costs on this machine (ARGS=... are its options)"
 	@echo "make check   run the linter, the formatter's check, the type checker, the purity test"
 	@echo "make docs    write the generated pages again"
 	@echo "make clean   remove what was built; recordings stay"
@@ -25,6 +26,10 @@ test:
 fuzz:
 	@scripts/bootstrap test fuzz
 	@.venv/bin/python -m tests.fuzz --seconds $(or $(SECONDS),60) $(ARGS)
+
+bench:
+	@scripts/bootstrap
+	@.venv/bin/hushtap bench $(ARGS)
 
 check:
 	@scripts/bootstrap test check

@@ -24,6 +24,7 @@ from gateway.recording.engine import Engine, EngineSettings
 from gateway.recording.live import LiveCall
 from gateway.recording.messages import LegPlan, Open, Pause, PayloadFormat
 from gateway.recording.model import Cause, Role
+from gateway.redaction.rules import Rules
 from gateway.rtp import sequence
 from gateway.rtp.packets import Ints, Octets, PacketBatch
 from gateway.storage.sealing import Sealer
@@ -43,6 +44,7 @@ STEPS: tuple[tuple[str, object, str], ...] = (
     ("gather and contain", together.Share, "_clusters"),
     ("seal", Sealer, "write"),
     ("call by call", LiveCall, "commit"),
+    ("listen", engine_module.Engine, "_listen"),
     ("commit", engine_module.Engine, "_commit"),
     ("report", engine_module.Engine, "_report"),
 )
@@ -116,7 +118,9 @@ def plan(number: int) -> Open:
 def measure(options: argparse.Namespace) -> dict[str, object]:
     calls, seconds = options.calls, options.seconds
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    engine = Engine(EngineSettings(2 * calls, HOLD_BACK, 60 * SECOND, TICK), os.urandom)
+    engine = Engine(
+        EngineSettings(2 * calls, HOLD_BACK, 60 * SECOND, TICK, Rules(inband=options.inband)), os.urandom
+    )
     plans = [plan(number) for number in range(calls)]
     muted = plans[: int(calls * options.muted)]
     engine.tick(STARTED, None, [*plans, *(Pause(p.call_id, (), STARTED, Cause.CARD) for p in muted)])
@@ -156,6 +160,9 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=5)
     parser.add_argument("--ptime", type=int, default=20, help="ms of audio in a packet")
     parser.add_argument("--loss", type=float, default=0.0, help="share of packets that are lost")
+    parser.add_argument(
+        "--inband", default="never", help="as redaction.inband: where keys in audio are sought"
+    )
     parser.add_argument("--muted", type=float, default=0.0, help="share of calls that are paused throughout")
     options = parser.parse_args()
     keep_heap()

@@ -18,7 +18,7 @@ from math import log10
 import numpy as np
 
 from gateway.redaction.digit import Digit
-from gateway.redaction.inband_exact import HIGH, LOW, QUIET, RATE, Basis, Fits, Ints, Wave, basis
+from gateway.redaction.inband_exact import HIGH, LOW, QUIET, RATE, Basis, Bools, Fits, Ints, Wave, basis
 
 BLOCK = 80  # of the sieve: a tone of 23 ms holds a whole one, wherever it begins
 WINDOW, FINE = 160, 16
@@ -34,6 +34,8 @@ LEVELS = ((1, 0.88), (3, 0.80), (6, 0.72), (12, 0.64))
 # What one more sinusoid explains: of white noise little, of a voice's harmonics much.
 OTHER_SHARE, OTHER_OF_REST = 0.013, 0.06
 PRESS_SHARE = 0.88
+# A speech codec that does not keep the wave leaves of a tone less, and adds sounds: that much is made up for.
+CODED_SHARE, CODED_OTHER, CODED_LEVEL = 0.06, 1.8, 2.0
 PRESS_SAMPLES = 36 * RATE // 1000  # tones of 40 ms are keys, and windows fall short of the edges
 PRESS_WINDOWS = 8  # of the nine in so long a time
 # How far windows of one key may be apart: low and high frequency in steps of the grid, and level in dB. A voice glides.
@@ -126,12 +128,14 @@ class Listener:
         self._tail = np.zeros((rows, TAIL), np.float32)
         self._fill = np.full(rows, CONTEXT, np.int64)  # samples kept
         self._base = np.full(rows, -CONTEXT, np.int64)  # position of the first, a multiple of BLOCK
+        self._coded = np.zeros(rows, np.bool_)
         self._room = np.empty(0, np.float32)  # used again: fresh memory costs more than what is done with it
         self._runs: dict[int, dict[Digit, _Run]] = {}
         self._gaps: dict[int, list[Gap]] = {}
 
-    def reset(self, row: int) -> None:
-        """A stream begins at position 0."""
+    def reset(self, row: int, coded: bool = False) -> None:
+        """A stream begins at position 0; `coded`: its codec does not keep the wave."""
+        self._coded[row] = coded
         self._tail[row] = 0
         self._fill[row], self._base[row] = CONTEXT, -CONTEXT
         self._runs.pop(row, None)
@@ -179,10 +183,11 @@ class Listener:
             return
         windows = np.lib.stride_tricks.sliding_window_view(wave, WINDOW, axis=1)[which, starts]
         fits = basis(WINDOW).fit(windows)
-        for index in _tones(basis(WINDOW), windows, fits, LEVELS[-1][1]):
+        for index, share in _tones(basis(WINDOW), windows, fits, self._coded[rows[which]], LEVELS[-1][1]):
             row = int(rows[which[index]])
             start = int(self._base[row] + starts[index])
-            hits.setdefault(row, []).append(_hit(fits, index, start, start + WINDOW))
+            hit = _hit(fits, index, share, start, start + WINDOW, bool(self._coded[row]))
+            hits.setdefault(row, []).append(hit)
 
     def _look_at_gaps(self, wave: Wave, rows: Ints, ready: Ints, hits: dict[int, list[_Hit]]) -> None:
         """Fit what lies on either side of losses, where a tone of which part was lost is too short for a window."""
@@ -197,9 +202,11 @@ class Listener:
         for fitting, some in pieces.items():
             windows = np.stack([piece.wave for piece in some])
             fits = fitting.fit(windows)
-            for index in _tones(fitting, windows, fits, EDGE_SHARE):
+            coded = self._coded[[piece.gap.row for piece in some]]
+            for index, share in _tones(fitting, windows, fits, coded, EDGE_SHARE):
                 piece = some[index]
-                hit = _hit(fits, index, piece.start, piece.stop, _turn(piece.gap.stop))
+                turn = _turn(piece.gap.stop)
+                hit = _hit(fits, index, share, piece.start, piece.stop, bool(coded[index]), turn)
                 hits.setdefault(piece.gap.row, []).append(hit)
 
     def _follow(self, row: int, hits: list[_Hit]) -> Iterator[Found]:
@@ -276,23 +283,27 @@ def _largest(four: Wave) -> Wave:
     return largest
 
 
-def _tones(fitting: Basis, windows: Wave, fits: Fits, share: float) -> list[int]:
-    """The windows that are two tones by at least a share, and what they are besides no third sound, as voice has."""
-    near = np.flatnonzero((fits.share >= share) & (np.abs(fits.twist) <= MASK_TWIST))
-    other = fitting.loudest_other(windows, fits, near)
-    clean: list[int] = near[other <= OTHER_SHARE + OTHER_OF_REST * (1 - fits.share[near])].tolist()
-    return clean
+def _tones(fitting: Basis, windows: Wave, fits: Fits, coded: Bools, least: float) -> list[tuple[int, float]]:
+    """The windows that are two tones by at least a share, and besides no third sound, as voice has; and those shares."""
+    shares = np.minimum(fits.share + CODED_SHARE * coded, 1)
+    near = np.flatnonzero((shares >= least) & (np.abs(fits.twist) <= MASK_TWIST))
+    most = OTHER_SHARE + OTHER_OF_REST * (1 - fits.share[near])
+    most *= np.where(coded[near], CODED_OTHER, 1)
+    clean = near[fitting.loudest_other(windows, fits, near) <= most]
+    return list(zip(clean.tolist(), shares[clean].tolist(), strict=True))
 
 
-def _hit(fits: Fits, index: int, start: int, stop: int, turn: int | None = None) -> _Hit:
-    share, twist, power = float(fits.share[index]), float(fits.twist[index]), float(fits.power[index])
+def _hit(
+    fits: Fits, index: int, share: float, start: int, stop: int, coded: bool, turn: int | None = None
+) -> _Hit:
+    twist, power = float(fits.twist[index]), float(fits.power[index])
     return _Hit(
         start=start,
         stop=stop,
         digit=fits.key(index),
         share=share,
         firm=share >= PRESS_SHARE and abs(twist) <= PRESS_TWIST and power >= PRESS_POWER,
-        measures=(*fits.steps(index), 10 * log10(power)),
+        measures=(*fits.steps(index), 10 * log10(power) / (CODED_LEVEL if coded else 1)),
         turn=_turn(start) if turn is None else turn,
         gapped=turn is not None,
     )

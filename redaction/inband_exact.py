@@ -36,6 +36,7 @@ TINY = 1e-9
 Wave = npt.NDArray[np.float32]
 Reals = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,19 @@ class Basis:
         begins = low * OFFSETS, LOWS + high * OFFSETS
         best = [begin + alone[:, begin : begin + OFFSETS].argmax(axis=1) for begin in begins]
         return self._solve(windows, parts, *best)
+
+    def lead(self, windows: Wave, key: Digit) -> Reals:
+        """By what factor both tones of a key are louder than each other tone of their groups, at least."""
+        even, odd = (
+            part**2 / np.diag(gram) for part, gram in zip(self._parts(windows), self._grams, strict=True)
+        )
+        alone = (even + odd).reshape(len(windows), len(LOW + HIGH), OFFSETS)
+        ratios = []
+        for place, group in zip(PLACES[key], (alone[:, : len(LOW)], alone[:, len(LOW) :]), strict=True):
+            rivals = np.delete(group[:, :, REACH], place, axis=1).max(axis=1)
+            ratios.append(group[:, place].max(axis=1) / np.maximum(rivals, TINY))
+        least: Reals = np.minimum(ratios[0], ratios[1])
+        return least
 
     def loudest_other(self, windows: Wave, fits: Fits, which: Ints) -> Reals:
         """The share of the energy that one more sinusoid would explain at most, of those of `which`."""

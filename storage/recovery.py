@@ -82,11 +82,7 @@ def _again(vault: Vault, index: Index, record: CallRecord) -> Recovered:
         tidy(vault, record.facts)
     index.put(record)
     left = len(pending(record.facts))
-    told = (
-        f"{left} cuts are to be carried out: `hushtap cut --pending`"
-        if left
-        else "brought into the index again"
-    )
+    told = f"cuts pending: {left}; `hushtap cut --pending`" if left else "brought into the index again"
     return Recovered(record.facts.id, record.facts.state, told)
 
 

@@ -25,7 +25,8 @@ from gateway.storage.sealing import AlteredError, SealedReader, SealError, Sourc
 from gateway.storage.vault import CALL_FILE, MANIFEST_SUFFIX, PART_FILE, NotInVault, Vault
 
 CHUNK_BYTES = 1 << 20
-DISCARDED = "discarded"
+DISCARDED = "discarded"  # a verdict's note
+PENDING = "cuts pending"  # its beginning
 # A gateway writes a call's record, then its index row, within milliseconds, if the machine lets it.
 ATTEMPTS, PAUSE_SECONDS = 6, 0.2
 FRESH_SECONDS = 10.0  # a record older than this is not being written
@@ -81,7 +82,7 @@ def verify(
 
 def _note(facts: CallFacts, recording: RecordingFacts) -> str:
     left, done = len(pending(facts)), any(rewrite.new_id == recording.id for rewrite in facts.rewrites)
-    return f"{left} cuts are pending" if left else "was cut" if done else ""
+    return f"{PENDING}: {left}" if left else "was cut" if done else ""
 
 
 def _fresh(folder: Path | None) -> bool:

@@ -29,6 +29,7 @@ COMMANDS = {
     "sip-user": "sip_user",
     "agents": "agents",
     "reindex": "reindex",
+    "bench": "bench",
     "hotkey": "hotkey",
     "cut": "cut",
     "never-record": "never_record",

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+from gateway.cli.bench import add_options as add_bench_options
 from gateway.console.agents import Right
 
 FORMATS = ("wav", "mp3", "flac", "mka", "vcon")
@@ -24,6 +25,7 @@ examples:
   hushtap export 0193c1 --format mp3 --output call.mp3 --reason "complaint 4711"
   hushtap verify --all                             is every recording still what was recorded?
   hushtap doctor --calls 500                       can this machine record 500 calls at once?
+  hushtap bench --calls 200 --json                 what do 200 calls cost here?
 
 exit status: 0 all is well; 1 a check found a fault; 2 the command could not run
 """
@@ -54,6 +56,9 @@ def _parser() -> argparse.ArgumentParser:
         return made
 
     _add_running(command)
+    add_bench_options(
+        command("bench", "measure what recording costs here, beside the least that it can cost"), _positive
+    )
     _add_reading(command)
     _add_keeping(command)
     _add_hotkey(command)

@@ -18,7 +18,7 @@ from gateway.config.settings import Settings
 from gateway.storage.index import Index
 from gateway.storage.keys import KeyPaths, load_node_public
 from gateway.storage.vault import ID, Vault
-from gateway.storage.verify import Verdict, verify
+from gateway.storage.verify import PENDING, Verdict, verify
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -62,5 +62,5 @@ def _print(verdicts: list[Verdict]) -> None:
         console.print(Text.assemble(mark, f"  {verdict.id}  {told}{note}"))
     bad = sum(not verdict.ok for verdict in verdicts)
     console.print(f"{len(verdicts) - bad} good, {bad} bad", highlight=False)
-    if any(verdict.note.endswith("pending") for verdict in verdicts):
+    if any(verdict.note.startswith(PENDING) for verdict in verdicts):
         console.print("cuts are pending: `hushtap cut --pending` carries them out", highlight=False)

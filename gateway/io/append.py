@@ -62,7 +62,7 @@ class Appender:
     """Takes writes at once and reports by events; the caller never waits for the disk."""
 
     def __init__(self, directory: Path) -> None:
-        self._queue: queue.SimpleQueue[Write | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[list[Write] | None] = queue.SimpleQueue()
         self._events: deque[StorageEvent] = deque()
         self._backlog = 0
         self._lock = threading.Lock()
@@ -78,16 +78,19 @@ class Appender:
         self._syncer.start()
 
     def put(self, writes: Sequence[Write]) -> None:
-        for write in writes:
-            with self._lock:
-                full = self._backlog + len(write.data) > MAX_BACKLOG_BYTES
-            if full:
-                self._fail(write, "the disk is slower than the audio that comes in")
-            if self._has_failed(write):
-                write = replace(write, data=b"")  # only so that the part's file is closed
-            with self._lock:
-                self._backlog += len(write.data)
-            self._queue.put(write)
+        with self._lock:
+            taken = [self._admit(write) for write in writes]
+        if taken:  # all at once: the writing thread wakes once a tick
+            self._queue.put(taken)
+
+    def _admit(self, write: Write) -> Write:
+        """Count what waits, the lock being held; of a part that has failed nothing is written any more."""
+        if self._backlog + len(write.data) > MAX_BACKLOG_BYTES:
+            self._fail(write, "the disk is slower than the audio that comes in")
+        if (write.recording_id, write.part) in self._failed:
+            return replace(write, data=b"")  # only so that the part's file is closed
+        self._backlog += len(write.data)
+        return write
 
     def events(self) -> list[StorageEvent]:
         """What happened since they were last taken."""
@@ -102,16 +105,19 @@ class Appender:
         self._file_system.close()
 
     def _write_all(self) -> None:
-        while (write := self._queue.get()) is not None:
-            with self._lock:
-                self._backlog -= len(write.data)
-            if self._has_failed(write):
-                self._give_up(write)
-                continue
-            try:
-                self._append(write)
-            except OSError as error:
-                self._fail(write, error.strerror or "an error without a name")
+        while (writes := self._queue.get()) is not None:
+            for write in writes:
+                with self._lock:
+                    self._backlog -= len(write.data)
+                    failed = (write.recording_id, write.part) in self._failed
+                if failed:
+                    self._give_up(write)
+                    continue
+                try:
+                    self._append(write)
+                except OSError as error:
+                    with self._lock:
+                        self._fail(write, error.strerror or "an error without a name")
 
     def _append(self, write: Write) -> None:
         key = (write.recording_id, write.part)
@@ -137,16 +143,11 @@ class Appender:
             os.close(part.handle)
 
     def _fail(self, write: Write, problem: str) -> None:
+        """Write no more of a part, and tell of it once; the lock is held."""
         key = (write.recording_id, write.part)
-        with self._lock:
-            again = key in self._failed
+        if key not in self._failed:
             self._failed.add(key)
-        if not again:
             self._events.append(AppendFailed(*key, problem))
-
-    def _has_failed(self, write: Write) -> bool:
-        with self._lock:
-            return (write.recording_id, write.part) in self._failed
 
     def _sync_all(self) -> None:
         while not self._stop.wait(SYNC_SECONDS):

@@ -14,6 +14,8 @@ from gateway.io.channel import Channel, ChannelClosed, Configure, Message, Ready
 from gateway.recording.messages import Command
 
 log = logging.getLogger(__name__)
+# A worker has one core to itself: the threads of numpy's linear algebra would take others' and gain nothing.
+ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
 
 RESTART_SECONDS = 1.0  # least time between two starts, so that a worker that cannot live does not spin
 
@@ -89,7 +91,7 @@ class Supervisor:
                 "gateway.io.worker",
                 str(theirs.fileno()),
                 pass_fds=[theirs.fileno()],
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **ONE_THREAD},
             )
         self._channel = Channel(ours)
         self._ready.clear()

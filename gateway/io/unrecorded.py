@@ -57,12 +57,16 @@ class Watch:
     def look(self, live: Live, at_ns: int, transfer: bool = False) -> None:
         """Stop recording a call that is not to be recorded, or begin again; at a transfer from its time on.
 
-        Who was there before it was known that he is on a list was not to be recorded before either.
+        Who was there before it was known that he is on a list was not to be recorded before either. Only a transfer
+        ends what a list began: of several sessions one may tell of one side alone.
         """
         before = live.unrecorded
-        live.unrecorded = found = decide(
+        found = decide(
             live.parties.participants, self._extensions, self._listed, live.header, live.recordpref
         )
+        if before and not found and not (transfer or before.ground in ASKED):
+            return
+        live.unrecorded = found
         if found and not before:
             self._metrics.unrecorded.labels(found.ground.value).inc()
             self._stop(live, found, at_ns, transfer)

@@ -77,16 +77,8 @@ class LiveLeg:
         return self._codec
 
     def report(self) -> LegReport:
-        table, leg = self._table, self.number
-        return LegReport(
-            role=self.role,
-            codec=self._codec.name,
-            packets=int(table.packets[leg]),
-            lost=int(table.lost[leg]),
-            late=int(table.late[leg]),
-            duplicated=int(table.duplicated[leg]),
-            media_units=self._units,
-        )
+        packets, lost, late, duplicated = self._table.counts[self.number].tolist()
+        return LegReport(self.role, self._codec.name, packets, lost, late, duplicated, self._units)
 
     def commit(self, arrived_by: int, end: int) -> list[Placed]:
         """Blocks of all that arrived by a time (ns), in order; nothing after `end` (call units) is kept."""

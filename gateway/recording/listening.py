@@ -80,18 +80,23 @@ class Listening:
         self._next = np.zeros(table.capacity, np.int64)  # slot
         self._media = np.full(table.capacity, UNSET, np.int64)  # RTP time that follows what was heard
         self._origin = np.zeros(table.capacity, np.int64)  # RTP time of the listener's position 0
+        # Of what is heard without a break: its first slot, and the one after its last as yet.
+        self._slots = np.zeros((table.capacity, 2), np.int64)
         self._rate = np.full(table.capacity, RATE, np.int64)  # Hz, of RTP time
         self._ways = np.zeros((table.capacity, 256), np.uint8)
         self._voices: dict[int, Voice] = {}
         self._missing: dict[int, dict[int, None]] = {}  # slots, in order
         self._ended = np.full(table.capacity, -1, np.int64)  # slot after the last, where an end was looked at
+        self._straight = np.zeros(
+            table.capacity, np.int64
+        )  # slot up to which packets were out of order, last time
         self._searches: dict[int, list[_Search]] = {}
 
     def forget(self, leg: int) -> None:
         """The leg's number is free for another."""
         self._next[leg] = 0
         self._ended[leg] = -1
-        self._ways[leg] = 0
+        self._ways[leg] = self._straight[leg] = 0
         self._media[leg] = UNSET
         self._listener.reset(leg)
         self._voices.pop(leg, None)
@@ -114,7 +119,10 @@ class Listening:
         for leg in watched[ended & (self._ended[watched] != self._next[watched])].tolist():
             self._ended[leg] = self._next[leg]
             tones += self._look_again(leg, int(self._next[leg]) - AGAIN_SLOTS, int(self._next[leg]))
-        for leg in [leg for leg in legs.tolist() if leg in self._missing]:
+        straight = self._table.steady.straight[legs]
+        disordered = (straight != self._straight[legs]) | (straight > self._table.highest[legs])
+        self._straight[legs] = straight
+        for leg in [leg for leg in legs[disordered].tolist() if leg in self._missing]:
             tones += self._look_at_late(leg)
         for leg in [leg for leg in legs.tolist() if leg in self._searches]:
             tones += self._search(leg, until)
@@ -122,11 +130,11 @@ class Listening:
 
     def told(self, tone: Tone, came: int, lasts_ns: int) -> None:
         """A telephone-event was heard, whose key sounds in the audio perhaps as well; it came at a time (ns)."""
-        self._seek(tone.leg, tone.start, tone.digit, came - lasts_ns, came)
+        self._seek(self._siblings(tone.leg), tone.leg, tone.start, tone.digit, came - lasts_ns, came)
 
     def signalled(self, legs: Sequence[int], digit: Digit, since: int, until: int) -> None:
         """Signalling told of a key of a call with these legs, which it was sounding between two times (ns) at the latest."""
-        self._seek_on(legs, NOBODY, until, digit, since - SIGNALLING_NS, until)
+        self._seek(legs, NOBODY, until, digit, since - SIGNALLING_NS, until)
 
     def _hear(self, legs: Ints, due: Due) -> list[Tone]:
         """Listen to the packets that are due of some legs."""
@@ -190,11 +198,13 @@ class Listening:
         self, legs: Ints, first: Ints, rings: Rings, cells: Ints, size: int, pairs: Reals
     ) -> list[Tone]:
         """Legs of one law of G.711 and one size of packets; `first` is the first packet of each."""
-        media = rings.media[cells]
+        media, slots = rings.media[cells], rings.slot[cells] - 1
         for index in np.flatnonzero(self._media[legs] == UNSET).tolist():
             self._begin(int(legs[index]), int(media[first[index]]), RATE)
+            self._slots[legs[index], 0] = slots[first[index]]
         before, after = self._media[legs], np.append(media[first[1:] - 1], media[-1]) + size
         self._media[legs] = after
+        self._slots[legs, 1] = slots[np.append(first[1:] - 1, -1)] + 1
         spans, rows = after - before, np.repeat(np.arange(len(legs)), np.diff(np.append(first, len(cells))))
         octets = rings.payload[cells, :size]
         pcm = pairs.take(octets.view(np.uint16), mode="clip").view(np.float32)
@@ -221,8 +231,10 @@ class Listening:
             if not (known and run.rate == self._rate[leg] and -SLACK <= lead <= LONGEST_GAP):
                 if known:  # what was heard last ends here
                     tones += self._look_again(leg, int(self._next[leg]) - AGAIN_SLOTS, int(self._next[leg]))
-                self._begin(leg, run.media, run.rate)
+                self._begin(leg, run.media, run.rate, run.voice.coded)
+                self._slots[leg, 0] = run.slots[0]
                 lead = 0
+            self._slots[leg, 1] = run.slots[1]
             position = self._listener.position(leg) + lead
             gaps = [Gap(leg, position - lead, position)] if lead > 0 else []
             gaps += [Gap(leg, position + start, position + stop) for start, stop in run.gaps]
@@ -255,7 +267,9 @@ class Listening:
             gaps = [
                 Gap(0, start, stop) for start, stop in (*run.gaps, (len(run.wave), len(run.wave) + BEYOND))
             ]
-            found = Listener(1).find(wave[None], np.array([0]), np.array([len(wave)]), gaps)
+            listener = Listener(1)
+            listener.reset(0, run.voice.coded)
+            found = listener.find(wave[None], np.array([0]), np.array([len(wave)]), gaps)
             for tone in found:
                 tones += self._mask(leg, run, tone.start, min(tone.stop, len(run.wave)), tone.digit)
         return tones
@@ -276,13 +290,10 @@ class Listening:
         if not going:
             del self._searches[leg]
 
-    def _seek(self, leg: int, start: int, digit: Digit | None, since: int, until: int) -> None:
-        """Search a call's legs for a key that sounded on one of them; told again, it has lasted longer."""
-        self._seek_on(self._siblings(leg), leg, start, digit, since, until)
-
-    def _seek_on(
+    def _seek(
         self, legs: Sequence[int], leg: int, start: int, digit: Digit | None, since: int, until: int
     ) -> None:
+        """Search some legs for a key that sounded on one of their call; told again, it has lasted longer."""
         for sibling in legs:
             searches = self._searches.setdefault(sibling, [])
             for search in searches:
@@ -299,7 +310,7 @@ class Listening:
         """A tone at some samples of a run; one whose key is given is looked for on the other legs."""
         if stop > start:
             begin = run.media + start * run.rate // RATE
-            tone = self._tone(leg, begin, -(-(stop - start) * run.rate // RATE), run.rate, None)
+            tone = self._tone(leg, begin, -(-(stop - start) * run.rate // RATE), None, *run.slots)
             if key is not None:
                 self._spread(tone, run.rate, key)
             yield tone
@@ -310,26 +321,30 @@ class Listening:
             leg, rate = each.row, int(self._rate[each.row])
             begin = int(self._origin[leg]) + each.start * rate // RATE
             ticks = -(-(each.stop - each.start) * rate // RATE)
-            tones.append(self._tone(leg, begin, ticks, rate, each.digit if each.press else None))
+            tones.append(
+                self._tone(leg, begin, ticks, each.digit if each.press else None, *self._slots[leg].tolist())
+            )
             self._spread(tones[-1], rate, each.digit)
         return tones
 
-    def _tone(self, leg: int, start: int, ticks: int, rate: int, digit: Digit | None) -> Tone:
-        """Told of by the packet in which it ends."""
-        slots, cells = self._table.between(leg, 0, int(self._table.highest[leg]) + 1)
+    def _tone(self, leg: int, start: int, ticks: int, digit: Digit | None, first: int, stop: int) -> Tone:
+        """Told of by the packet in which it ends, of those in some slots of one stream."""
+        slots, cells = self._table.between(leg, first, stop)
         rings = self._table.ring(leg)
         before = np.flatnonzero((rings.kind[cells] >= AUDIO) & (rings.media[cells] < start + ticks))
-        slot = int(slots[before[-1]]) if len(before) else int(self._next[leg])
+        slot = int(slots[before[-1]]) if len(before) else stop - 1
         return Tone(leg, slot, start, ticks, NO_TYPE, digit, INBAND)
 
     def _spread(self, tone: Tone, rate: int, key: Digit) -> None:
-        """Search for a key that was found in the audio."""
-        came = self._table.arrived(tone.leg, tone.slot)
+        """Search for a key that was found in the audio; on its own leg where a codec may have hidden part of it."""
+        leg, came = tone.leg, self._table.arrived(tone.leg, tone.slot)
         if came is not None:
-            self._seek(tone.leg, tone.start, key, came - tone.ticks * NS // rate, came)
+            whole = leg not in self._voices or not self._voices[leg].coded
+            legs = [each for each in self._siblings(leg) if each != leg or not whole]
+            self._seek(legs, leg, tone.start, key, came - tone.ticks * NS // rate, came)
 
-    def _begin(self, leg: int, media: int, rate: int) -> None:
+    def _begin(self, leg: int, media: int, rate: int, coded: bool = False) -> None:
         """A stream, or a part of it after a break, begins at an RTP time."""
-        self._listener.reset(leg)
+        self._listener.reset(leg, coded)
         self._origin[leg], self._media[leg], self._rate[leg] = media, media, rate
         self._voices.pop(leg, None)

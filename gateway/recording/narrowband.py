@@ -28,6 +28,11 @@ class Voice:
         self._kernel = _low_pass(self._factor)
         self._before = np.zeros(len(self._kernel) - 1, np.float32)
 
+    @property
+    def coded(self) -> bool:
+        """Whether the codec keeps what it takes for speech, not the wave; Opus keeps tones well enough."""
+        return not self.codec.bits and self.codec.name != "OPUS"
+
     def hear(self, payloads: list[bytes]) -> Wave:
         """What some payloads say that follow each other, at 8 kHz."""
         # Payloads of coded samples are one long payload: to decode them at once saves most of the work.
@@ -55,6 +60,7 @@ class Run:
     rate: int  # Hz, of RTP time
     wave: Wave  # at 8 kHz; what was lost is zeros
     gaps: tuple[tuple[int, int], ...]  # that which was lost, in samples
+    slots: tuple[int, int]  # of its packets: the first, and the one after the last
     voice: Voice  # knows what to go on with
 
     @property
@@ -119,4 +125,5 @@ def _run(rings: Rings, cells: Ints, voice: Voice) -> Run:
         heard = voice.hear(payloads)[: len(wave) - start]
         wave[start : start + len(heard)] = heard
         end = start + len(heard)
-    return Run(int(media[0]), codec.clock_rate, wave[:end], tuple(gaps), voice)
+    slots = int(rings.slot[cells[0]]) - 1, int(rings.slot[cells[-1]])
+    return Run(int(media[0]), codec.clock_rate, wave[:end], tuple(gaps), slots, voice)

@@ -65,7 +65,8 @@ class LegTable:
         self.ssrc = np.full(capacity, NO_STREAM, np.int64)
         self.highest = np.full(capacity, -1, np.int64)  # slot
         self.committed, self.last_arrival = _columns(capacity, 2)  # the next slot to commit; ns
-        self.packets, self.lost, self.late, self.duplicated = _columns(capacity, 4)
+        self.counts = np.zeros((capacity, 4), np.int64)  # packets, lost, late, duplicated
+        self.packets, self.lost, self.late, self.duplicated = self.counts.T
         self.first, self._base_slot = _columns(capacity, 2)  # of the stream: first committed, least possible
         self._sequence, self._timestamp, self._media = _columns(capacity, 3)  # of `highest`
         self._kinds = np.zeros((capacity, 128), np.uint8)

@@ -176,7 +176,7 @@ def test_opus_carries_a_voice_over_a_loss() -> None:
 @pytest.mark.parametrize(
     "codec", CODECS, ids=lambda codec: f"{codec.name}-{codec.clock_rate}-{codec.channels}{codec.parameters}"
 )
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(payloads=st.lists(st.binary(max_size=80), min_size=1, max_size=4))
 def test_any_octets_decode_to_as_much_as_they_say(codec: Codec, payloads: list[bytes]) -> None:
     decoder = codec.decoder()

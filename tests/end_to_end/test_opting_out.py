@@ -167,7 +167,7 @@ def test_a_cut_that_a_crash_left_pending_is_carried_out_with_the_private_key(tmp
     try:
         call = gateway.call_of("+15559990004")
         assert [cut["done"] for cut in call["cuts"]] == [None]
-        assert [verdict["note"] for verdict in gateway.verify()] == ["1 cuts are pending"]
+        assert [verdict["note"] for verdict in gateway.verify()] == ["cuts pending: 1"]
         gone = judge.decode(voice.sent[paused - 8000 : paused - 800], "PCMA")
         exported = gateway.export(call["id"])[:, 0].tobytes()
         assert not any(gone[at : at + 40].tobytes() in exported for at in range(0, len(gone) - 40, 80))

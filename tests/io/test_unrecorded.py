@@ -93,3 +93,14 @@ def test_a_wish_while_a_call_is_set_up_is_heard(tmp_path: Path) -> None:
     assert isinstance(opened, Open)
     assert isinstance(stopped, StopRecording)
     assert stopped.at_ns == opened.started_ns
+
+
+def test_less_that_is_known_does_not_end_what_a_list_began(tmp_path: Path) -> None:
+    async def play(bench: Bench) -> None:
+        bench.give(request("INVITE", 1, 1, description()))
+        await settled()
+        for sequence, people in ((2, [("0", "+4930123456"), ("1", "9001")]), (3, [("0", "+4930123456")])):
+            bench.give(request("UPDATE", 1, sequence, metadata(people), "token1", XML))
+            await settled()
+
+    assert [type(command) for command in ordered(run(tmp_path, play, NEVER))] == [Open, StopRecording]

@@ -39,7 +39,7 @@ def held(timeline: Timeline, start: int, length: int) -> bool:
     return any(span.start < start + length and span.stop > start for span in timeline.spans)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(timelines, st.sampled_from([80, 160, 240, 320, 480]), st.integers(1, 480), ragged)
 def test_what_is_cut_is_gone_to_the_sample_and_nothing_else(
     cut: Timeline, packet: int, first: int, seed: int
@@ -92,7 +92,7 @@ def frames(audio: Coded, blocks: list[tuple[int, bytes]], frame: int, ticks: int
         ("iLBC 30 ms", 50, 240),
     ],
 )
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(cut=timelines, seed=ragged)
 def test_frames_fall_whole_and_alone(name: str, frame: int, ticks: int, cut: Timeline, seed: int) -> None:
     audio = sample(name)
@@ -107,7 +107,7 @@ def test_frames_fall_whole_and_alone(name: str, frame: int, ticks: int, cut: Tim
     assert is_ == {time: octets for time, octets in was.items() if not held(cut, time, units)}
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(cut=timelines, seed=ragged)
 def test_samples_that_share_no_unit_with_the_call_clock_are_cut_to_the_unit(cut: Timeline, seed: int) -> None:
     rate, size = 11_025, 661
@@ -141,7 +141,7 @@ def test_samples_that_share_no_unit_with_the_call_clock_are_cut_to_the_unit(cut:
 
 
 @pytest.mark.parametrize("name", ["Opus", "AMR", "iLBC 20 ms"])
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(cut=timelines, seed=ragged)
 def test_packets_that_cannot_be_cut_fall_whole(name: str, cut: Timeline, seed: int) -> None:
     audio = sample(name)

@@ -99,7 +99,7 @@ def authentic(writes: Iterable[Write], plan: Open = PLAN) -> dict[Role, dict[int
     return found
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     st.sampled_from([1, 3, 40, 250]),
     st.lists(st.integers(13, 60).map(lambda halves: halves * SECOND // 2), min_size=1, max_size=3),
@@ -296,7 +296,7 @@ packets = st.tuples(
 ).map(lambda made: Datagram(*made))  # fmt: skip
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(packets, min_size=1, max_size=60))
 def test_nothing_that_comes_ends_the_worker(came: list[Datagram]) -> None:
     played = play(came, tick=500 * MS)

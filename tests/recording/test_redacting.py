@@ -144,7 +144,7 @@ def kept(played: Played, role: Role, spoken: bytes) -> npt.NDArray[np.bool_]:
     return units
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(asked(), max_size=12))
 def test_whatever_is_asked_in_any_order_state_audio_and_record_agree(
     commands: list[tuple[int, Asked]],

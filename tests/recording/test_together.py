@@ -194,7 +194,7 @@ orders = st.tuples(
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.tuples(habits, habits, orders), min_size=1, max_size=4), st.integers(0, 1 << 32))
 def test_together_as_one_by_one(many: list[tuple[Habit, Habit, tuple[str, int]]], seed: int) -> None:
     random, calls = Random(seed), plans(len(many))

@@ -3,7 +3,7 @@ from __future__ import annotations
 from random import Random
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.redaction.holdback import Shape
@@ -12,7 +12,6 @@ from gateway.redaction.homes import Homes
 SHAPES = (Shape(128, 96), Shape(448, 176))
 
 
-@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(st.sampled_from((None, *SHAPES)), st.integers(0, 2000), st.integers(0, 120), st.booleans()),

@@ -60,7 +60,7 @@ def test_skew_for_hours_stays_within_ten_milliseconds(ppm: int, most_ms: int) ->
     assert np.abs(error).max() <= 10 * MS
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 2**32), st.integers(1, 90), st.sampled_from([10, 20, 60]))
 def test_jitter_moves_nothing(seed: int, most_ms: int, packet_ms: int) -> None:
     spoken = times(40, packet_ms)
@@ -79,7 +79,7 @@ def test_a_step_of_the_network_delay_moves_audio_by_no_more(step_ms: int) -> Non
     assert abs(error[-1] - step_ms * MS) <= 8 * MS
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.one_of(st.integers(-3600, -1), st.integers(1, 3600)),
     st.integers(3, 17),
@@ -135,7 +135,7 @@ def test_a_packet_now_and_then(ppm: int) -> None:
     assert np.abs(error).max() <= 10 * MS
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.lists(
         st.tuples(

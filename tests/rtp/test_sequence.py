@@ -69,7 +69,7 @@ def number(data: bytes) -> int:
     return int.from_bytes(data[2:4])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(journeys(), ticks, ticks)
 def test_counts_and_audio_are_those_of_a_plain_account(
     journey: tuple[list[Datagram], list[Datagram], Counter[str]], one: list[int], two: list[int]
@@ -88,7 +88,7 @@ def test_counts_and_audio_are_those_of_a_plain_account(
     assert (again.audio, again.counts, again.faults) == (heard.audio, heard.counts, heard.faults)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 2**32), ticks)
 def test_sources_that_change_without_a_pause_lose_nothing(seed: int, lengths: list[int]) -> None:
     random = Random(seed)
@@ -129,7 +129,7 @@ def hostile(draw: st.DrawFn) -> list[Datagram]:
     return found
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(hostile(), ticks)
 def test_no_sequence_of_packets_raises_or_is_miscounted(came: list[Datagram], lengths: list[int]) -> None:
     heard = listen(came, lengths)

@@ -101,7 +101,7 @@ def test_a_pending_cut_is_named_and_its_audio_never_given_out(recorder: Recorder
     late(recorder, recorder.call(1))
     (verdict,) = verdicts(recorder)
     assert verdict.ok
-    assert verdict.note == "1 cuts are pending"
+    assert verdict.note == "cuts pending: 1"
     assert [record.facts.id for record in recorder.index.calls(cuts_pending=True)] == [identifier(1, 1)]
 
 

@@ -1,0 +1,1 @@
+"""What recording costs: a load generator, the floor under any recorder, and the gateway measured beside it."""

@@ -1,0 +1,212 @@
+"""Keys that sound in the audio of a call: nothing of them is in what is written, and all else is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from bench.inband import DIGITS, Spandsp, Wave, multimon
+from gateway.codecs.g711 import A_LAW
+from gateway.codecs.registry import by_name
+from gateway.demo.speech import load
+from gateway.recording.messages import Keyed, LegPlan, PayloadFormat
+from gateway.recording.model import Role
+from gateway.recording.narrowband import Voice
+from gateway.redaction.digit import Digit
+from gateway.redaction.inband_exact import HIGH, KEYS, LOW, RATE
+from gateway.redaction.rules import CardRule, Rules
+from tests.codecs.coded import cut, encoded, ffmpeg
+from tests.recording.simulation import MS, PCMA, PLAN, SECOND, Datagram, Played, play, rtp, sent
+
+NO_CARD_RULE = Rules(card=CardRule(active=False))
+CARD = [Digit(int(each)) for each in "4111111111111111"]
+KEY_UNITS, EVERY, FIRST = 480, 2400, 8000  # a key of 60 ms every 300 ms, from the first second on
+GUARD = 320
+EDGE = 96  # by which a tone's place may be told wrongly
+SECONDS = 7
+
+
+def pair(key: Digit, count: int, level: float, rate: int = RATE) -> Wave:
+    ((low, high),) = [
+        (row, column) for row, keys in enumerate(KEYS) for column, k in enumerate(keys) if k is key
+    ]
+    time = np.arange(count) / rate
+    peak = 32_768 * 10 ** ((level - 3.14) / 20)
+    wave = peak * (np.sin(2 * np.pi * LOW[low] * time) + np.sin(2 * np.pi * HIGH[high] * time))
+    return wave.astype(np.float32)
+
+
+def talk(role: str) -> Wave:
+    speech = A_LAW.decode(load("inbound", role, "PCMA")).astype(np.float32)
+    return np.resize(speech, SECONDS * RATE)
+
+
+def places(count: int = len(CARD)) -> list[int]:
+    return [FIRST + number * EVERY for number in range(count)]
+
+
+def keyed(keys: Sequence[Digit] = CARD, level: float = -12.0, echo: float = -30.0) -> tuple[Wave, Wave]:
+    """Two legs: keys on the first, where nobody talks then, and their echo 20 ms later on the second, where somebody does."""
+    first, second = talk("external"), talk("agent")
+    for place, key in zip(places(len(keys)), keys, strict=True):
+        tone = pair(key, KEY_UNITS, level)
+        first[place - 400 : place + KEY_UNITS + 400] = 0
+        first[place : place + KEY_UNITS] = tone
+        second[place + 160 : place + 160 + KEY_UNITS] += tone * np.float32(10 ** (echo / 20))
+    return first, second
+
+
+def a_law(wave: Wave) -> bytes:
+    order = np.argsort(A_LAW.table, kind="stable")
+    levels = A_LAW.table[order].astype(np.float32)
+    return order[np.searchsorted((levels[1:] + levels[:-1]) / 2, wave)].astype(np.uint8).tobytes()
+
+
+def stored(played: Played, role: Role) -> dict[int, int]:
+    """Each unit of the call that was kept, and its octet."""
+    return {time + at: octet for time, payload in played.blocks(role) for at, octet in enumerate(payload)}
+
+
+def heard(played: Played, role: Role, name: str = "PCMA", rate: int = RATE) -> Wave:
+    """What is stored of a leg, silence where nothing is."""
+    wave = np.zeros((SECONDS + 1) * RATE, np.float32)
+    voice = Voice(by_name(name, rate))
+    for time, payload in played.blocks(role):
+        said = voice.hear([payload])[: len(wave) - time]
+        wave[time : time + len(said)] = said
+    return wave
+
+
+def named(wave: Wave) -> str:
+    return multimon(wave) + Spandsp().digits(wave)
+
+
+@pytest.mark.parametrize("tick", [100 * MS, 70 * MS])
+def test_no_key_is_left_on_either_leg_and_no_other_sample_is_missing(tick: int) -> None:
+    legs = [a_law(wave) for wave in keyed()]
+    played = play(
+        [*sent(legs[0], 0), *sent(legs[1], 1)], tick=tick, closed=SECONDS * SECOND, rules=NO_CARD_RULE
+    )
+    for role, octets, late in ((Role.EXTERNAL, legs[0], 0), (Role.AGENT, legs[1], 160)):
+        assert named(A_LAW.decode(octets).astype(np.float32)) or role is Role.AGENT
+        assert named(heard(played, role)) == ""
+        kept = stored(played, role)
+        assert all(octets[unit] == octet for unit, octet in kept.items())
+        gone = {unit for unit in range(len(octets)) if unit not in kept}
+        tones = {unit for place in places() for unit in range(place + late, place + late + KEY_UNITS)}
+        guards = {unit + by for unit in tones for by in (-GUARD - EDGE, 0, GUARD + EDGE)}
+        assert gone <= guards
+        assert role is Role.AGENT or tones <= gone
+    told = [event for event in played.events if isinstance(event, Keyed)]
+    assert sum(event.count for event in told if event.way == "inband") >= len(CARD)
+
+
+def test_a_card_that_is_keyed_in_the_audio_opens_a_pause() -> None:
+    legs = [a_law(wave) for wave in keyed()]
+    played = play([*sent(legs[0], 0), *sent(legs[1], 1)], closed=SECONDS * SECOND)
+    assert "card" in {redaction.cause for redaction in played.finished.redactions}
+    assert max(stored(played, Role.AGENT)) < places()[-1]
+
+
+@pytest.mark.parametrize("where", ["never", "without_events", "always"])
+@pytest.mark.parametrize("events", [(), (101,)])
+def test_tones_are_looked_for_where_the_rules_say(where: str, events: tuple[int, ...]) -> None:
+    legs = [a_law(wave) for wave in keyed(CARD[:3])]
+    plan = replace(PLAN, legs=tuple(LegPlan(leg.role, (PCMA,), events) for leg in PLAN.legs))
+    rules = replace(NO_CARD_RULE, inband=where)
+    played = play([*sent(legs[0], 0)], plan=plan, closed=SECONDS * SECOND, rules=rules)
+    looked = where == "always" or (where == "without_events" and not events)
+    assert bool(named(heard(played, Role.EXTERNAL))) is not looked
+
+
+@pytest.mark.parametrize("loss", [0.0, 0.02])
+@pytest.mark.parametrize("name", ["PCMU", "G722", "GSM", "OPUS"])
+def test_every_codec_is_listened_to(name: str, loss: float) -> None:
+    rate, clock = {"OPUS": (48_000, 48_000), "G722": (16_000, RATE)}.get(name, (RATE, RATE))
+    form = PayloadFormat(
+        {"PCMU": 0, "GSM": 3, "G722": 9}.get(name, 111), name, clock, 2 if name == "OPUS" else 1
+    )
+    plan = replace(PLAN, legs=tuple(LegPlan(leg.role, (form,)) for leg in PLAN.legs))
+    wave = np.zeros(SECONDS * rate)
+    for place, key in zip(places(), DIGITS, strict=True):
+        wave[place * rate // RATE :][: 60 * rate // 1000] = pair(key, 60 * rate // 1000, -12, rate)
+    payloads = coded(name, wave.astype(np.int16), rate)
+    chance = np.random.default_rng(4)
+    datagrams = [
+        Datagram(number * 20 * MS, 0, rtp(number, number * clock // 50, payload, 1, form.payload_type))
+        for number, payload in enumerate(payloads)
+        if chance.random() >= loss
+    ]
+    played = play(datagrams, plan=plan, closed=SECONDS * SECOND, rules=NO_CARD_RULE)
+    assert named(heard(played, Role.EXTERNAL, name, clock)) == ""
+    kept = sum(report.media_units for report in played.finished.legs)
+    assert kept > 2 * RATE  # and not everything is gone
+
+
+def coded(name: str, pcm: np.ndarray, rate: int) -> list[bytes]:
+    """A sound in packets of 20 ms."""
+    match name:
+        case "OPUS":
+            return encoded("libopus", pcm, rate, 960, b="24k", application="voip")
+        case "GSM":
+            return cut(ffmpeg(pcm.tobytes(), "-f", "s16le", "-ar", "8000", "-i", "-", "-f", "gsm"), 33)
+        case "G722":
+            return cut(ffmpeg(pcm.tobytes(), "-f", "s16le", "-ar", "16000", "-i", "-", "-f", "g722"), 160)
+        case _:
+            return cut(ffmpeg(pcm.tobytes(), "-f", "s16le", "-ar", "8000", "-i", "-", "-f", "mulaw"), 160)
+
+
+@pytest.mark.parametrize("late", [150 * MS, 400 * MS, 2 * SECOND])
+def test_packets_that_come_after_their_place_was_passed_are_looked_at(late: int) -> None:
+    first, _ = keyed()
+    datagrams = []
+    for number, datagram in enumerate(sent(a_law(first), 0)):
+        inside = (number * 160 - FIRST) % EVERY < KEY_UNITS + 160
+        datagrams.append(replace(datagram, arrival=datagram.arrival + late * inside))
+    played = play(datagrams, closed=SECONDS * SECOND, rules=NO_CARD_RULE)
+    assert named(heard(played, Role.EXTERNAL)) == ""
+
+
+def test_a_key_at_the_very_end_of_a_stream_is_masked() -> None:
+    wave = np.zeros(2 * RATE, np.float32)
+    wave[-240:] = pair(Digit.FIVE, 240, -12)
+    for closed in (2 * SECOND, 20 * SECOND):
+        played = play(sent(a_law(wave), 0), closed=closed, rules=NO_CARD_RULE)
+        assert named(heard(played, Role.EXTERNAL)) == ""
+        assert len(played.audio(Role.EXTERNAL)) >= 2 * RATE - 240 - GUARD - EDGE
+
+
+def test_a_new_stream_in_the_middle_of_a_key_hides_nothing() -> None:
+    wave = np.zeros(4 * RATE, np.float32)
+    wave[2 * RATE - 400 : 2 * RATE + 400] = pair(Digit.FIVE, 800, -12)
+    octets = a_law(wave)
+    half = 2 * RATE
+    datagrams = [
+        *sent(octets[:half], 0),
+        *sent(octets[half:], 0, start=2 * SECOND, sequence=77, timestamp=9, ssrc=0xBEEF),
+    ]
+    played = play(datagrams, closed=5 * SECOND, rules=NO_CARD_RULE)
+    assert named(heard(played, Role.EXTERNAL)) == ""
+
+
+def test_what_leaks_around_telephone_events_is_masked() -> None:
+    wave = talk("external")
+    datagrams = []
+    for number, place in enumerate(places(8)):
+        wave[place - 400 : place + 2 * KEY_UNITS] = 0
+        wave[place : place + 150] = pair(Digit.SEVEN, 150, -12)  # until the sender heard it itself
+        start = place * SECOND // RATE
+        for step in range(1, 4):
+            event = bytes((7, 10 | 0x80 * (step == 3))) + (160 * step).to_bytes(2, "big")
+            packet = rtp(5000 + place // 160 + number * 3 + step, 5000 + place, event, payload_type=101)
+            datagrams.append(Datagram(start + step * 20 * MS, 0, packet))
+    audio = sent(a_law(wave), 0, sequence=1000)
+    mixed = [  # one sequence over both
+        replace(datagram, data=datagram.data[:2] + number.to_bytes(2, "big") + datagram.data[4:])
+        for number, datagram in enumerate(sorted([*audio, *datagrams]))
+    ]
+    played = play(mixed, closed=SECONDS * SECOND, rules=NO_CARD_RULE)
+    assert named(heard(played, Role.EXTERNAL)) == ""
