@@ -106,6 +106,7 @@ class Calls:
             self.alarms,
             self._silent,
             self._late,
+            round(settings.media.hold_back_seconds * 1e9),
         )
         self.sip: SipServer  # set once the server is there, which needs `hear`
 

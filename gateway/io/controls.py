@@ -36,6 +36,7 @@ from gateway.redaction.rules import Rules
 log = logging.getLogger(__name__)
 
 ANSWER_SECONDS = 2.0  # after which nobody waits for a media worker's word any more
+SILENT_SECONDS = 4.0  # a media worker says something every second, and a tick may be two seconds late
 MAX_ASKED = 64  # requests of one call that wait for an answer: a worker that hangs fills no memory
 
 
@@ -54,6 +55,7 @@ class RunningControls:
         self._rules = rules
         self._alarms = alarms
         self._requests = itertools.count(1)
+        self._heard_ns = time.monotonic_ns()
         self._wakes: WeakSet[asyncio.Event] = WeakSet()
         # Before a discard is asked for; before anybody is told what must outlast a crash; whether a status waits.
         self.intend: Callable[[Live, StopRecording], Awaitable[None]] = _nothing
@@ -66,10 +68,10 @@ class RunningControls:
         found = [live for live in self._running if _stands(live)]
         if extensions is not None:
             found = [live for live in found if not _reached_at(live).isdisjoint(extensions)]
-        return sorted(map(_status, found), key=lambda call: call.started_ns, reverse=True)
+        return sorted(map(self._known, found), key=lambda call: call.started_ns, reverse=True)
 
     def status(self, call_id: str) -> CallStatus:
-        return _status(self._live(call_id))
+        return self._known(self._live(call_id))
 
     async def pause(self, call_id: str, actor: str, reason: str = "", ago_ns: int = 0) -> Result:
         """`ago_ns`: how long ago the key was pressed, where that took time to be told of."""
@@ -116,12 +118,18 @@ class RunningControls:
 
     def answered(self, message: Answered) -> None:
         live = self._running.call(message.call_id)
+        if live:
+            live.overdue.discard(message.request)
         requested = live.asked.pop(message.request, None) if live else None
         if requested is None:
             return
         self._alarms.answered(requested, message)
         if not requested.answer.done():
             requested.answer.set_result(message)
+
+    def heard(self) -> None:
+        """The worker is alive."""
+        self._heard_ns = time.monotonic_ns()
 
     def said(self, status: Status) -> None:
         """The worker says how a call stands."""
@@ -149,14 +157,16 @@ class RunningControls:
         live = self._live(call_id)
         if len(live.asked) >= MAX_ASKED:
             why = f"{MAX_ASKED} requests of this call are not answered yet"
-            return Result(Outcome.REFUSED, why, _status(live))
+            return Result(Outcome.REFUSED, why, self._known(live))
+        answer = self.order(live, asked)
         try:
-            answered = await asyncio.wait_for(self.order(live, asked), ANSWER_SECONDS)
+            answered = await asyncio.wait_for(answer, ANSWER_SECONDS)
         except TimeoutError:
+            live.overdue |= {request for request, each in live.asked.items() if each.answer is answer}
             self._alarms.unconfirmed(call_id)
+            self.wake()
             why = f"the media worker has not answered within {ANSWER_SECONDS:g} s"
-            unknown = replace(_status(live), state=RecordingNow.UNKNOWN)
-            return Result(Outcome.UNCONFIRMED, why, unknown)
+            return Result(Outcome.UNCONFIRMED, why, self._known(live))
         outcome, why = answered.outcome, answered.why
         if outcome is Outcome.LATE or isinstance(asked, StopRecording):
             try:
@@ -164,7 +174,15 @@ class RunningControls:
             except Exception:
                 log.exception("the record of call %s could not be told what was asked of it", call_id)
                 outcome, why = Outcome.UNCONFIRMED, "it is done, and a crash of the gateway would forget it"
-        return Result(outcome, why, _status(live))
+        return Result(outcome, why, self._known(live))
+
+    def _known(self, live: Live) -> CallStatus:
+        """How a call stands; UNKNOWN while a request is overdue or its worker says nothing at all."""
+        silent = time.monotonic_ns() - self._heard_ns > SILENT_SECONDS * 1e9
+        status = _status(live)
+        if live.overdue or silent:
+            return replace(status, state=RecordingNow.UNKNOWN, cause=None, actor=None, resumes_ns=None)
+        return status
 
     def _live(self, call_id: str) -> Live:
         """Raises NoSuchCall."""

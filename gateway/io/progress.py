@@ -28,12 +28,13 @@ from gateway.recording.messages import (
     Keyed,
     LateRedaction,
     MediaStopped,
+    Open,
     Refused,
     SegmentEnded,
     Status,
     Unreadable,
 )
-from gateway.recording.model import Part
+from gateway.recording.model import UNIT_NS, Part
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +56,7 @@ class Progress:
         alarms: Alarms,
         silent: Callable[[Live], None],
         late: Callable[[Live, LateRedaction], None],
+        hold_back_ns: int,
     ) -> None:
         self._store = store
         self._metrics = metrics
@@ -63,6 +65,8 @@ class Progress:
         self._settling = settling
         self._controls = controls
         self._alarms = alarms
+        self._hold_back_ns = hold_back_ns
+        self._lost_ns = 0  # when the last worker died
         self._silent = silent  # is told of a call on which no media comes
         self._late = late  # is told what is to be cut
         self._reported: dict[str, Live] = {}  # since the last checkpoint
@@ -70,6 +74,7 @@ class Progress:
 
     def heard(self, message: Message) -> None:
         """Act on what the media worker says."""
+        self._controls.heard()
         match message:
             case CallReport() | Finished():
                 self._report(message)
@@ -125,6 +130,7 @@ class Progress:
                     )
 
     def worker_lost(self) -> None:
+        self._lost_ns = time.monotonic_ns()
         self._metrics.worker_restarts.inc()
         self._controls.lost()
 
@@ -138,11 +144,18 @@ class Progress:
                 continue
             call.worker_lost(self._store.next_parts(call), now)
             plan = call.plan(live.key, str(self._store.folder(call.opening)))
-            yield replace(plan, redactions=live.redactions()), live.handles()
+            plan = replace(
+                plan, redactions=live.redactions(), ended=call.ended_pauses(), reached=self._reached(plan)
+            )
+            yield plan, live.handles()
             for requested in live.asked.values():
                 yield requested.command, ()
             if call.phase is Phase.CLOSING:
                 yield Close(call.id, now), ()
+
+    def _reached(self, plan: Open) -> int:
+        """Up to where the worker that died may have committed: what a request covers before is to be cut."""
+        return max(0, (self._lost_ns - self._hold_back_ns - plan.started_ns) // UNIT_NS)
 
     async def checkpoint_forever(self) -> None:
         """Keep the index's counts of running calls near the truth."""

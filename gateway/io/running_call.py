@@ -75,6 +75,7 @@ class Live:
     branches: dict[SessionId, Branch] = field(default_factory=dict)
     pauses: dict[int, int] = field(default_factory=dict)  # since when (monotonic ns) a leg is paused
     asked: dict[str, Requested] = field(default_factory=dict)  # what is not answered, in its order
+    overdue: set[str] = field(default_factory=set)  # those of them that nobody waits for any more
     status: Status = field(init=False)  # as the media worker last told it
     shown: tuple[tuple[object, ...], CallStatus] | None = None  # how it stands, and what that was made of
     # Who is on it, and the extensions by which their telephones know it.

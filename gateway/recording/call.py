@@ -217,8 +217,8 @@ class Call:
             f"the media worker was lost {seconds:.1f} s into the call and replaced; what it still held back is missing"
         )
         self._earlier = dict(self._legs)
-        # Pauses that last are told of again, from their beginning, by the next worker.
-        self._masked = tuple(each for each in self._redactions if each.end_cause or each.cause == Cause.DTMF)
+        # The next worker tells of pauses again: of those that last from their beginning, of those that ended as told.
+        self._masked = tuple(each for each in self._redactions if each.cause == Cause.DTMF)
         self._noted = self._markers
         for segment in self.segments:
             next_part = next_parts[segment.recording_id]
@@ -226,6 +226,10 @@ class Call:
             segment.next_part = max(segment.next_part, next_part)
             if segment is not self.segment:
                 segment.counted = segment.counted or tuple(self._legs.values())
+
+    def ended_pauses(self) -> tuple[Redaction, ...]:
+        """Those that a worker said have ended."""
+        return tuple(each for each in self._redactions if each.end_cause and each.cause != Cause.DTMF)
 
     def end_part(self, recording_id: str, part: Part) -> None:
         if segment := self._segment(recording_id):

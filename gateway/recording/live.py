@@ -83,6 +83,7 @@ class LiveCall:
             self._table, number, plan.role, _preferred(plan), self.plan.started_ns, self.rules.guard_ns
         )
         leg.borders = tuple(output.start for output in self._outputs[1:])
+        leg.reached = self.plan.reached
         self._cut(leg)
         self._fit(leg, plan)
         return leg

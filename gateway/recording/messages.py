@@ -75,6 +75,8 @@ class Open:
     held: bool = False  # the client says that no media will come for now
     redactions: tuple[OpenRedaction, ...] = ()  # that another worker had begun, and that last
     swapped: bool = False  # each leg is the other party's than its role says
+    ended: tuple[Redaction, ...] = ()  # pauses that had ended before: what came in their time may still wait
+    reached: int = 0  # call units: up to where another worker may have committed
 
 
 @dataclass(frozen=True, slots=True)

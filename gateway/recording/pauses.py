@@ -26,10 +26,12 @@ Key = tuple[Cause, tuple[Role, ...]]
 class Pauses:
     """Every cause is counted apart, and of one that names legs each leg; one that names none is of all legs."""
 
-    def __init__(self, started_ns: int, standing: Iterable[OpenRedaction] = ()) -> None:
+    def __init__(
+        self, started_ns: int, standing: Iterable[OpenRedaction] = (), ended: Iterable[Redaction] = ()
+    ) -> None:
         self._started_ns = started_ns
         self._open: dict[Key, OpenRedaction] = {(each.cause, each.legs): each for each in standing}
-        self._ended: list[Redaction] = []  # no legs: all
+        self._ended = list(ended)  # no legs: all
 
     @property
     def open(self) -> tuple[OpenRedaction, ...]:

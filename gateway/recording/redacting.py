@@ -43,7 +43,7 @@ class Redacting:
 
     def __init__(self, plan: Open, rules: Rules, now: int) -> None:
         self.roles = [leg.role for leg in plan.legs]
-        self.pauses = Pauses(plan.started_ns, plan.redactions)
+        self.pauses = Pauses(plan.started_ns, plan.redactions, plan.ended)
         self.markers: list[Marker] = []
         self._call_id = plan.call_id
         self._started_ns = plan.started_ns

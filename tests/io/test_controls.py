@@ -36,6 +36,7 @@ from gateway.recording.messages import (
     Close,
     Finished,
     LateRedaction,
+    Open,
     Outcome,
     Pause,
     RecordingNow,
@@ -85,6 +86,7 @@ class Rig:
             self.alarms,
             lambda live: None,
             lambda live, late: self.late.append((live, late)),
+            SETTINGS.hold_back_ns,
         )
         self.worker = Supervisor(
             Configure(SETTINGS, str(folder)), self._hear, self.progress.worker_lost, self.progress.resume
@@ -242,6 +244,41 @@ def test_what_is_asked_while_no_worker_answers_is_done_by_the_next(
         assert (result.outcome, result.status.state) == (Outcome.UNCONFIRMED, RecordingNow.UNKNOWN)
         await rig.until(lambda: rig.state is RecordingNow.PAUSED)
         assert not rig.live.asked
+
+    run(tmp_path, scenario)
+
+
+def test_while_a_worker_hangs_nobody_says_how_a_call_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(controls_module, "ANSWER_SECONDS", 0.2)
+
+    async def scenario(rig: Rig) -> None:
+        assert rig.worker.pid is not None
+        os.kill(rig.worker.pid, signal.SIGSTOP)
+        result = await rig.controls.pause(PLAN.call_id, "t1")
+        assert result.outcome is Outcome.UNCONFIRMED
+        assert [call.state for call in rig.controls.running(None)] == [RecordingNow.UNKNOWN]
+        os.kill(rig.worker.pid, signal.SIGCONT)
+        await rig.until(lambda: rig.state is RecordingNow.PAUSED)
+        monkeypatch.setattr(controls_module, "SILENT_SECONDS", 0.0)
+        assert rig.state is RecordingNow.UNKNOWN
+
+    run(tmp_path, scenario)
+
+
+def test_the_next_worker_keeps_nothing_of_a_pause_that_had_just_ended(tmp_path: Path) -> None:
+    async def scenario(rig: Rig) -> None:
+        await rig.speak(1.5)
+        await rig.controls.pause(PLAN.call_id, "t1")
+        await rig.controls.resume(PLAN.call_id, "t2")
+        (redaction,) = rig.live.call.facts().redactions
+        rig.progress.worker_lost()
+        ((plan, _),) = rig.progress.resume()
+        assert isinstance(plan, Open)
+        assert (plan.redactions, plan.ended) == ((), (redaction,))
+        since = (time.monotonic_ns() - plan.started_ns) * 8 // MS
+        assert 0 < plan.reached <= since - SETTINGS.hold_back_ns * 8 // MS
 
     run(tmp_path, scenario)
 

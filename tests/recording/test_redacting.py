@@ -441,6 +441,29 @@ def test_another_worker_goes_on_with_what_was_open() -> None:
     assert {each.cause for each in other.redacting.pauses.open} == {Cause.AGENT}
 
 
+def test_another_worker_keeps_nothing_of_what_had_ended_before() -> None:
+    spoken = speech(SECONDS, 1)
+    ended = Redaction(8000, 16_000, BOTH, "agent", "t1", "", "agent", "t2")
+    played = play(sent(spoken, 0), plan=replace(PLAN, ended=(ended,)))
+    assert played.finished.redactions == (ended,)
+    there = kept(played, Role.EXTERNAL, spoken)
+    assert not there[8000:16_000].any()
+    assert there[:8000].all()
+    assert there[16_000:].all()
+
+
+def test_what_another_worker_may_have_committed_is_to_be_cut() -> None:
+    asked = Pause(CALL, (), START + 1000 * MS, Cause.AGENT, request="r")
+    played = play(
+        sent(speech(SECONDS, 1), 0), plan=replace(PLAN, reached=12_000), commands=[(3 * SECOND, asked)]
+    )
+    (late,) = [event for event in played.events if isinstance(event, LateRedaction)]
+    assert (late.start, late.end, late.legs) == (8000, 12_000, BOTH)
+    assert Answered(
+        CALL, "r", Outcome.LATE, "0.5 s that it covers were stored before, and are cut out of the recording"
+    ) in (played.events)
+
+
 def test_a_flood_of_pauses_takes_bounded_memory_and_uncovers_nothing() -> None:
     pauses = Pauses(START)
     asked: list[tuple[int, int]] = []
