@@ -149,7 +149,8 @@ class Appender:
             return (write.recording_id, write.part) in self._failed
 
     def _sync_all(self) -> None:
-        while not self._stop.wait(SYNC_SECONDS):
+        """Flush on the second of the clock that all workers share: what they ask for at once the kernel does as one."""
+        while not self._stop.wait(SYNC_SECONDS - time.monotonic() % SYNC_SECONDS):
             self._sync()
         self._sync()
 

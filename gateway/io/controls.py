@@ -40,7 +40,7 @@ MAX_ASKED = 64  # requests of one call that wait for an answer: a worker that ha
 
 
 class RunningControls:
-    """Controls over the calls of this gateway; `tell` reaches the media worker. All runs on the event loop."""
+    """Controls over the calls of this gateway; `tell` reaches a call's media worker. All runs on the event loop."""
 
     def __init__(
         self,
@@ -139,10 +139,10 @@ class RunningControls:
         live.call.stopped = next((each for each in status.open if each.cause in STOPS), None)
         self.wake()
 
-    def lost(self) -> None:
-        """The worker died: until another one says how its calls stand, nobody knows."""
+    def lost(self, worker: int) -> None:
+        """A worker died: until another one says how its calls stand, nobody knows."""
         now = time.monotonic_ns()
-        for live in self._running:
+        for live in (live for live in self._running if live.worker == worker):
             live.status = replace(
                 live.status, state=RecordingNow.UNKNOWN, since_ns=now, resumes_ns=None, warning=False
             )

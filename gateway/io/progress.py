@@ -1,4 +1,4 @@
-"""What the media worker says of the calls it records, and what a worker that replaces it is told."""
+"""What the media workers say of the calls they record, and what a worker that replaces one is told."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ NS = 1e9
 
 
 class Progress:
-    """Brings calls, metrics and index up to date as the worker goes on."""
+    """Brings calls, metrics and index up to date as the workers go on."""
 
     def __init__(
         self,
@@ -68,8 +68,8 @@ class Progress:
         self._reported: dict[str, Live] = {}  # since the last checkpoint
         self._paused: dict[str, Live] = {}  # or otherwise changed, and not saved since
 
-    def heard(self, message: Message) -> None:
-        """Act on what the media worker says."""
+    def heard(self, worker: int, message: Message) -> None:
+        """Act on what a media worker says."""
         match message:
             case CallReport() | Finished():
                 self._report(message)
@@ -104,28 +104,31 @@ class Progress:
             case Refused(kind, number):
                 self._metrics.media_refused.labels(kind).inc(number)
             case Ticked():
-                self._metrics.ticked(message)
-                self._room.ticked(message)
+                self._metrics.ticked(worker, message, self._running.of_worker(worker))
+                self._room.ticked(worker, message)
             case Synced():
                 self._metrics.synced(message)
                 if message.problem:
                     log.error("the storage could not be made durable: %s", message.problem)
             case Ready(locked):
-                self._room.ready()
-                self._metrics.memory_locked.set(locked)
+                self._room.ready(worker)
+                self._metrics.memory_locked.labels(worker).set(locked)
                 if not locked:
                     log.warning(
                         "memory cannot be locked: audio that waits could be swapped out; see hushtap doctor"
                     )
 
-    def worker_lost(self) -> None:
-        self._metrics.worker_restarts.inc()
-        self._controls.lost()
+    def worker_lost(self, worker: int) -> None:
+        self._metrics.worker_restarts.labels(worker).inc()
+        self._room.lost(worker)
+        self._controls.lost(worker)
 
-    def resume(self) -> Iterator[tuple[Command, Sequence[int]]]:
-        """What the next worker is told: every call that is not committed to its end, in a new part."""
+    def resume(self, worker: int) -> Iterator[tuple[Command, Sequence[int]]]:
+        """What the next worker is told: every call of the last one that is not committed to its end, in a new part."""
         now = time.monotonic_ns()
         for live in self._running:
+            if live.worker != worker:
+                continue
             call = live.call
             if call.phase not in (Phase.RECORDING, Phase.CLOSING):
                 self._settling.if_done(live, worker_lost=True)

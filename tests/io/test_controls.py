@@ -57,6 +57,10 @@ PEOPLE = (
 )
 
 
+def ignored(*_: object) -> None:
+    """What the room for calls would be told."""
+
+
 class Rig:
     """One call in a real worker, and all of control that says what is asked of it."""
 
@@ -77,7 +81,7 @@ class Rig:
         self.progress = Progress(
             cast(Store, store),
             self.metrics,
-            cast(Room, SimpleNamespace(ready=lambda: None, ticked=lambda message: None)),
+            cast(Room, SimpleNamespace(ready=ignored, lost=ignored, ticked=ignored)),
             self.running,
             cast(Settling, SimpleNamespace(if_done=lambda live, worker_lost=False: None)),
             self.controls,
@@ -85,7 +89,10 @@ class Rig:
             lambda live: None,
         )
         self.worker = Supervisor(
-            Configure(SETTINGS, str(folder)), self._hear, self.progress.worker_lost, self.progress.resume
+            Configure(SETTINGS, str(folder)),
+            self._hear,
+            lambda: self.progress.worker_lost(0),
+            lambda: self.progress.resume(0),
         )
         opening = Opening(
             PLAN.call_id,
@@ -152,7 +159,7 @@ class Rig:
 
     def _hear(self, message: Message) -> None:
         self.heard.append(message)
-        self.progress.heard(message)
+        self.progress.heard(0, message)
 
     async def _checkpoint(self, reports: object, at_ns: int) -> None:
         pass
