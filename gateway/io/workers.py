@@ -16,7 +16,7 @@ from gateway.recording.spread import worker_count
 
 
 def count_workers(media: MediaSettings) -> int:
-    """How many the settings ask for on this machine, counting the cores that this process may use."""
+    """How many the settings ask for, on the cores that this process may use."""
     return worker_count(media.workers, len(os.sched_getaffinity(0)))
 
 
