@@ -18,7 +18,7 @@ from gateway.demo.client import Client, Ending, Outcome
 from tests.end_to_end import callers, judge
 from tests.end_to_end.gateway import Gateway, Json, until
 
-SETTINGS = {
+SETTINGS: dict[str, dict[str, object]] = {
     "media": {"workers": 2, "hold_back_seconds": 2.0},
     "redaction": {"look_back_seconds": 1.0},
     "speech": {"measure": False},
@@ -74,7 +74,7 @@ class Evening:
             self.of_worker_later = self._calls()
             self.outcomes = dict(zip((*FIRST, *LATER), await asyncio.gather(*first, *later), strict=True))
 
-    def list(self) -> None:
+    def look_up(self) -> None:
         calls = {party["number"]: call for call in self.gateway.calls() for party in call["participants"]}
         self.listed = {each: calls[callers.number(each)] for each in (*FIRST, *LATER)}
 
@@ -124,7 +124,7 @@ def evening(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Evening]:
         played.restarts = [gateway.metric("hushtap_worker_restarts_total", worker=str(n)) for n in (0, 1)]
         played.pids |= set(gateway.worker_pids())
         played.code = gateway.terminate()
-        played.list()
+        played.look_up()
         yield played
 
 

@@ -72,7 +72,7 @@ def test_a_death_is_that_of_its_own_calls(tmp_path: Path) -> None:
         rig.running.add(rig.live)
         rig.controls.said(Status(PLAN.call_id, RecordingNow.RECORDING, 0))
         rig.progress.worker_lost(0)
-        assert rig.state is RecordingNow.RECORDING
+        assert rig.live.status.state is RecordingNow.RECORDING
         assert list(rig.progress.resume(0)) == []
         rig.progress.worker_lost(1)
         assert rig.state is RecordingNow.UNKNOWN
