@@ -192,7 +192,13 @@ class MediaSettings(Section):
         "with it as a further segment. Keep it below `hold_back_seconds`.",
     )
     tick_milliseconds: int = Field(
-        100, ge=20, le=500, description="How often the media worker drains its sockets."
+        100, ge=20, le=500, description="How often a media worker drains its sockets."
+    )
+    workers: int = Field(
+        0,
+        ge=0,
+        le=256,
+        description="Media workers, among which calls are spread; 0: one a core less one, at least one.",
     )
 
     @model_validator(mode="after")
@@ -222,13 +228,14 @@ class LoadSettings(Section):
         90.0,
         ge=10,
         le=100,
-        description="Share of a processor a media worker may use for its ticks before new calls are refused.",
+        description="Share of a processor a media worker may use for its ticks before it takes no new calls; when none "
+        "takes any they are refused.",
     )
     late_milliseconds: int = Field(
         2000,
         ge=100,
         le=4000,
-        description="How late a media worker's tick may begin before new calls are refused. Until then audio waits in "
+        description="How late a media worker's tick may begin before it takes no new calls. Until then audio waits in "
         "the sockets.",
     )
     retry_after_seconds: int = Field(

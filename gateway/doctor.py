@@ -12,9 +12,17 @@ from enum import StrEnum
 
 from gateway.config.settings import Settings, is_loopback
 from gateway.io.machine import Machine, PortState
+from gateway.recording.spread import calls_each, worker_count
 
-DESCRIPTORS_PER_CALL = 3  # two RTP sockets and the part being written
+SOCKETS_PER_CALL = 2  # RTP; the control process has them all, each media worker those of its calls
+DESCRIPTORS_PER_CALL = 3  # of a worker: the sockets and the part being written
 DESCRIPTORS_ALWAYS = 128  # SIP, index, log, libraries, and descriptors in flight to a new worker
+CONTROL_BYTES, WORKER_BYTES = (
+    160 << 20,
+    96 << 20,
+)  # resident, of a process without a call; with room for a tick's arrays
+CALL_BYTES = 256 << 10  # of all processes, where audio waits HOLD_BACK_SECONDS
+HOLD_BACK_SECONDS = 5.0
 PORTS_PER_CALL = 2  # even ports, one a leg
 RECEIVE_BUFFER = 212_992  # bytes; five seconds of one leg, so that a worker can be replaced without loss
 STORED_BYTES_PER_SECOND = 16_400  # two legs of G.711 with the container's and the sealing's overhead
@@ -41,7 +49,9 @@ def examine(machine: Machine, settings: Settings, calls: int) -> list[Finding]:
     """Every check once, in the order a person would set a machine up."""
     return [
         *_versions(machine),
+        _workers(machine, settings),
         _open_files(machine, settings, calls),
+        _memory(machine, settings, calls),
         _locked_memory(machine),
         _receive_buffer(machine),
         _sip_port("UDP", machine.sip_udp, machine, settings),
@@ -76,9 +86,23 @@ def _versions(machine: Machine) -> Iterator[Finding]:
     )
 
 
+def _workers(machine: Machine, settings: Settings) -> Finding:
+    workers = worker_count(settings.media.workers, machine.cores)
+    good = workers <= machine.cores
+    return Finding(
+        "media workers",
+        Level.OK if good else Level.WARNING,
+        f"{workers:,} on {machine.cores:,} cores",
+        "one a core at most",
+        "" if good else "set media.workers to 0: more workers than cores wait for each other",
+    )
+
+
 def _open_files(machine: Machine, settings: Settings, calls: int) -> Finding:
+    """Of the process that needs the most: the control process, or a worker that has the calls of others, too."""
     asking = settings.api.max_connections if settings.api.port else 0
-    needed = DESCRIPTORS_ALWAYS + asking + DESCRIPTORS_PER_CALL * calls
+    each = calls_each(calls, worker_count(settings.media.workers, machine.cores))
+    needed = DESCRIPTORS_ALWAYS + max(asking + SOCKETS_PER_CALL * calls, DESCRIPTORS_PER_CALL * each)
     most = machine.open_files
     good = most is None or most >= needed
     return Finding(
@@ -87,6 +111,21 @@ def _open_files(machine: Machine, settings: Settings, calls: int) -> Finding:
         "no limit" if most is None else f"{most:,} a process",
         f"{needed:,} for {calls:,} calls",
         "" if good else f"LimitNOFILE={needed} in the service, or `ulimit -Hn {needed}` before starting",
+    )
+
+
+def _memory(machine: Machine, settings: Settings, calls: int) -> Finding:
+    workers = worker_count(settings.media.workers, machine.cores)
+    waiting = CALL_BYTES * settings.media.hold_back_seconds / HOLD_BACK_SECONDS
+    needed = CONTROL_BYTES + WORKER_BYTES * workers + round(max(CALL_BYTES, waiting) * calls)
+    most = machine.memory
+    good = most is None or most >= needed
+    return Finding(
+        "memory",
+        Level.OK if good else Level.FAULT,
+        "unknown" if most is None else _bytes(most),
+        f"{_bytes(needed)} for {calls:,} calls and {workers:,} media workers",
+        "" if good else "more memory, fewer calls (media.max_calls), or a shorter media.hold_back_seconds",
     )
 
 

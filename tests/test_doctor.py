@@ -12,6 +12,8 @@ from gateway.doctor import Finding, Level, examine
 from gateway.io.machine import KEY_NAMES, Folder, Machine, PortState
 
 GOOD = Machine(
+    cores=4,
+    memory=4_000_000_000,
     open_files=65_536,
     may_lock_memory=True,
     receive_buffer=212_992,
@@ -49,6 +51,7 @@ def test_a_good_machine_has_no_findings() -> None:
 @pytest.mark.parametrize(
     ("change", "check", "level"),
     [
+        ({"memory": 400_000_000}, "memory", Level.FAULT),
         ({"open_files": 256}, "open files", Level.FAULT),
         ({"may_lock_memory": False}, "locked memory", Level.WARNING),
         ({"receive_buffer": 106_496}, "receive buffer", Level.WARNING),
@@ -112,7 +115,7 @@ def test_these_are_well(change: dict[str, object]) -> None:
 
 
 def test_needs_grow_with_the_calls() -> None:
-    small = replace(GOOD, open_files=3072)
+    small = replace(GOOD, open_files=2816)
     assert unwell(small, calls=200) == []
     assert unwell(small, calls=400) == [("open files", Level.FAULT)]
     assert ("RTP ports", Level.FAULT) in unwell(GOOD, calls=2501)
@@ -126,3 +129,21 @@ def test_tokens_are_not_to_be_overheard() -> None:
     assert of(address="0.0.0.0") == ["API over TLS"]
     assert of(address="::1") == of(address="localhost") == []
     assert of(address="0.0.0.0", certificate="chain.pem", key="key.pem") == []
+
+
+def test_workers_share_what_calls_need() -> None:
+    def expected(check: str, workers: int) -> str:
+        settings = Settings.model_validate({"media": {"workers": workers}, "api": {"port": 0}})
+        (found,) = [f for f in examine(GOOD, settings, 1000) if f.check == check]
+        return found.expected
+
+    one, four, eight = (expected("open files", workers) for workers in (1, 4, 8))
+    assert one == "3,128 for 1,000 calls"  # of the worker: two sockets and a file a call
+    assert four == eight == "2,128 for 1,000 calls"  # of the control process, which has all sockets
+    assert expected("memory", 1) == "531 MB for 1,000 calls and 1 media workers"
+
+
+def test_more_workers_than_cores_are_warned_of() -> None:
+    settings = Settings.model_validate({"media": {"workers": 5}})
+    assert [f.check for f in examine(GOOD, settings, 200) if f.level is Level.WARNING] == ["media workers"]
+    assert not [f for f in examine(GOOD, Settings(), 200) if f.level is Level.WARNING]

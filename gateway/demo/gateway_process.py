@@ -82,7 +82,7 @@ class Gateway:
         return (
             f"# The demonstration's own gateway. Everything else is as by default.\n"
             f'[sip]\naddress = "{HOST}"\nport = {self.server[1]}\n\n'
-            f"[media]\nfirst_port = {first}\nlast_port = {first + MEDIA_PORTS - 1}\n\n"
+            f"[media]\nfirst_port = {first}\nlast_port = {first + MEDIA_PORTS - 1}\nworkers = 1\n\n"
             f'[storage]\ndirectory = "data"\n\n'
             f"[api]\nport = 0\n\n"
             f'[metrics]\naddress = "{HOST}"\nport = {_free_port()}\n'

@@ -150,7 +150,8 @@ class Appender:
             self._events.append(AppendFailed(*key, problem))
 
     def _sync_all(self) -> None:
-        while not self._stop.wait(SYNC_SECONDS):
+        """Flush on the second of the clock that all workers share: what they ask for at once the kernel does as one."""
+        while not self._stop.wait(SYNC_SECONDS - time.monotonic() % SYNC_SECONDS):
             self._sync()
         self._sync()
 

@@ -49,24 +49,26 @@ CAUSES = {
 
 
 class Calls:
-    """Every running call. All methods run on the event loop."""
+    """Every running call. All methods run on the event loop. `tell` gives one of the media workers a command."""
 
     def __init__(
         self,
         settings: Settings,
         store: Store,
         metrics: Metrics,
-        tell: Callable[[Command, Sequence[int]], None],
+        workers: int,
+        tell: Callable[[int, Command, Sequence[int]], None],
         settled: Callable[[CallFacts, Mapping[str, str]], None],
         listed: Callable[[str], str | None] = lambda number: None,
     ) -> None:
         self._settings = settings
         self._store = store
         self._metrics = metrics
-        self._tell = tell  # the media worker
+        self._tell_worker = tell
         self._ports = MediaPorts(settings.media)
-        self._lines = Lines(self._ports, tell)
-        self._room = Room(settings, lambda: store.vault.free_bytes(), self._ports)
+        self._lines = Lines(self._ports, self._tell)
+        self._running = Running()
+        self._room = Room(settings, lambda: store.vault.free_bytes(), self._ports, self._running, workers)
         self._silences = Silences(
             settings.media,
             lambda session: self.sip.machine.timed(session),
@@ -76,12 +78,11 @@ class Calls:
         self._groups = Groups()
         self._tasks: set[asyncio.Task[None]] = set()
         self._refusing = ""  # the kind of reason for which calls are refused
-        self._running = Running()
         self._sessions = Sessions(settings, self._lines, lambda: self.sip)
-        self._segments = Segments(store, self._running, tell)
+        self._segments = Segments(store, self._running, self._tell)
         rules = rules_of(settings)
         self.alarms = Alarms(self._running, metrics.redaction, rules)
-        self.controls = RunningControls(self._running, tell, rules, self.alarms)
+        self.controls = RunningControls(self._running, self._tell, rules, self.alarms)
         discards = Discards(store, self._segments, self._spawn, self.controls.say)
         self.controls.intend, self.controls.withheld = discards.intend, discards.withheld
         self.controls.keep = self._segments.save
@@ -90,7 +91,7 @@ class Calls:
         )
         self._setting_up = SettingUp(
             settings, store, metrics, self._ports, self._lines, self._room, self._running, self._groups,
-            self._sessions, self._segments, self._watch, tell,
+            self._sessions, self._segments, self._watch, self._tell,
             lambda live, cause: self._hang_up(live, _ending(cause)), self._spawn,
         )  # fmt: skip
         self._settling = Settling(
@@ -171,6 +172,11 @@ class Calls:
             )
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=deadline_seconds)
+
+    def _tell(self, command: Command, sockets: Sequence[int]) -> None:
+        """Give a command to the media worker that has the call; of one that is stored, nobody need hear."""
+        if live := self._running.call(command.call_id):
+            self._tell_worker(live.worker, command, sockets)
 
     def _tell_load(self) -> None:
         refusal = self._room.refusal(self.running() + 1)

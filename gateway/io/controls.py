@@ -41,7 +41,7 @@ MAX_ASKED = 64  # requests of one call that wait for an answer: a worker that ha
 
 
 class RunningControls:
-    """Controls over the calls of this gateway; `tell` reaches the media worker. All runs on the event loop."""
+    """Controls over the calls of this gateway; `tell` reaches a call's media worker. All runs on the event loop."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class RunningControls:
         self._rules = rules
         self._alarms = alarms
         self._requests = itertools.count(1)
-        self._heard_ns = time.monotonic_ns()
+        self._heard_ns: dict[int, int] = {}  # when a worker of each number last said anything
         self._wakes: WeakSet[asyncio.Event] = WeakSet()
         # Before a discard is asked for; before anybody is told what must outlast a crash; whether a status waits.
         self.intend: Callable[[Live, StopRecording], Awaitable[None]] = _nothing
@@ -127,9 +127,9 @@ class RunningControls:
         if not requested.answer.done():
             requested.answer.set_result(message)
 
-    def heard(self) -> None:
-        """The worker is alive."""
-        self._heard_ns = time.monotonic_ns()
+    def heard(self, worker: int) -> None:
+        """A worker is alive."""
+        self._heard_ns[worker] = time.monotonic_ns()
 
     def said(self, status: Status) -> None:
         """The worker says how a call stands."""
@@ -144,10 +144,10 @@ class RunningControls:
         live.call.stopped = next((each for each in status.open if each.cause in STOPS), None)
         self.wake()
 
-    def lost(self) -> None:
-        """The worker died: until another one says how its calls stand, nobody knows."""
+    def lost(self, worker: int) -> None:
+        """A worker died: until another one says how its calls stand, nobody knows."""
         now = time.monotonic_ns()
-        for live in self._running:
+        for live in (live for live in self._running if live.worker == worker):
             live.status = replace(
                 live.status, state=RecordingNow.UNKNOWN, since_ns=now, resumes_ns=None, warning=False
             )
@@ -178,7 +178,10 @@ class RunningControls:
 
     def _known(self, live: Live) -> CallStatus:
         """How a call stands; UNKNOWN while a request is overdue or its worker says nothing at all."""
-        silent = time.monotonic_ns() - self._heard_ns > SILENT_SECONDS * 1e9
+        silent = (
+            time.monotonic_ns() - self._heard_ns.get(live.worker, live.call.opening.started_ns)
+            > SILENT_SECONDS * 1e9
+        )
         status = _status(live)
         if live.overdue or silent:
             return replace(status, state=RecordingNow.UNKNOWN, cause=None, actor=None, resumes_ns=None)

@@ -27,9 +27,11 @@ from gateway.io.redaction_rules import rules_of
 from gateway.io.secrecy import refuse_dumps
 from gateway.io.sip import SipServer
 from gateway.io.store import Store
-from gateway.io.supervisor import Supervisor
+from gateway.io.supervisor import WorkerFailed
 from gateway.io.tls import TlsError
+from gateway.io.workers import Workers, count_workers
 from gateway.recording.engine import EngineSettings
+from gateway.recording.spread import calls_each
 from gateway.sip.session_timer import Policy
 from gateway.siprec.session import RecordingServer
 from gateway.siprec.wishes import wishes
@@ -72,7 +74,8 @@ async def _run(settings: Settings, store: Store) -> None:
     orders.listen(admission.reload)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(store.close)
-        metrics = Metrics()
+        count = count_workers(settings.media)
+        metrics = Metrics(count)
         analysis = Analysis(store, metrics, settings.speech.measure)
         stack.push_async_callback(analysis.stop, ANALYSIS_SECONDS)
         cutting = Cutting(store, metrics, analysis.submit)
@@ -82,14 +85,18 @@ async def _run(settings: Settings, store: Store) -> None:
             settings,
             store,
             metrics,
-            tell=lambda command, sockets: worker.send(command, sockets),
+            count,
+            tell=lambda worker, command, sockets: workers.tell(worker, command, sockets),
             settled=cutting.submit,
             listed=numbers.code,
         )
         progress = calls.progress
-        worker = Supervisor(_configure(settings), progress.heard, progress.worker_lost, progress.resume)
-        await worker.start()
-        stack.push_async_callback(worker.stop)
+        workers = Workers(_configure(settings, count), count, progress)
+        stack.push_async_callback(workers.stop)
+        try:
+            await workers.start()
+        except WorkerFailed as error:
+            raise CannotStart(str(error)) from error
         machine = RecordingServer(
             supported=supported,
             token=lambda: secrets.token_hex(8),
@@ -115,7 +122,7 @@ async def _run(settings: Settings, store: Store) -> None:
             admission.watch_forever(),
         )
         tasks = [asyncio.create_task(chore) for chore in chores]
-        log.info("ready: %s", _addresses(settings))
+        log.info("ready: %s, media workers: %d", _addresses(settings), count)
         await orders.drain.wait()
         if not orders.stop.is_set():
             await _drain(calls, orders.stop, settings.load.drain_seconds)
@@ -210,11 +217,12 @@ async def _serve_api(settings: Settings, calls: Calls, metrics: Metrics, stack: 
         raise CannotStart(str(error)) from error
 
 
-def _configure(settings: Settings) -> Configure:
+def _configure(settings: Settings, workers: int) -> Configure:
+    """What each worker is told first."""
     media = settings.media
     # A call's legs are in use until its audio has drained, so for longer than the call.
     engine = EngineSettings(
-        max_legs=2 * (media.max_calls + 64),
+        max_legs=2 * (calls_each(media.max_calls, workers) + 64),
         hold_back_ns=round(media.hold_back_seconds * NS),
         timeout_ns=round(media.timeout_seconds * NS),
         tick_ns=media.tick_milliseconds * 1_000_000,

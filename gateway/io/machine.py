@@ -49,6 +49,8 @@ class Folder:
 class Machine:
     """Facts, each as measured; None where the system does not say."""
 
+    cores: int  # that this process may use
+    memory: int | None  # bytes, of the machine or of this container
     open_files: (
         int | None
     )  # most of one process, the hard limit: the gateway raises the soft one; None: no limit
@@ -78,6 +80,8 @@ def measure(settings: Settings) -> Machine:
     rtp = list(_rtp_ports(settings))
     address = settings.sip.address
     return Machine(
+        cores=len(os.sched_getaffinity(0)),
+        memory=_memory(),
         open_files=_limit(resource.getrlimit(resource.RLIMIT_NOFILE)[1]),
         may_lock_memory=_may_lock_memory(),
         receive_buffer=_receive_buffer(),
@@ -104,6 +108,17 @@ def measure(settings: Settings) -> Machine:
 
 def _limit(value: int) -> int | None:
     return None if value == resource.RLIM_INFINITY else value
+
+
+def _memory() -> int | None:
+    """What the machine has, or less where a control group sets a limit (cgroup v2)."""
+    limit = _system_number("/sys/fs/cgroup/memory.max")
+    for line in (_system_text("/proc/meminfo") or "").splitlines():
+        name, _, value = line.partition(":")
+        if name == "MemTotal":
+            total = int(value.split()[0]) * 1024
+            return total if limit is None else min(total, limit)
+    return limit
 
 
 def _may_lock_memory() -> bool:

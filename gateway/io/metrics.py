@@ -19,9 +19,9 @@ NS = 1e9
 
 
 class Metrics:
-    """One registry, made once; its methods are called by the control process only."""
+    """One registry, made once; its methods are called by the control process only. Workers are numbered from 0."""
 
-    def __init__(self) -> None:
+    def __init__(self, workers: int = 1) -> None:
         self.registry = registry = CollectorRegistry()
 
         def counter(name: str, text: str, *labels: str) -> Counter:
@@ -30,8 +30,8 @@ class Metrics:
         def gauge(name: str, text: str, *labels: str) -> Gauge:
             return Gauge(f"hushtap_{name}", text, labels, registry=registry)
 
-        def seconds(name: str, text: str) -> Histogram:
-            return Histogram(f"hushtap_{name}_seconds", text, registry=registry, buckets=SECONDS)
+        def seconds(name: str, text: str, *labels: str) -> Histogram:
+            return Histogram(f"hushtap_{name}_seconds", text, labels, registry=registry, buckets=SECONDS)
 
         self.calls_now = gauge(
             "calls_recording", "Calls being recorded, those whose last audio waits included"
@@ -55,9 +55,12 @@ class Metrics:
             "media_refused_datagrams", "Datagrams on media ports that are no media", "kind"
         )
         self.media_stopped = counter("media_timeouts", "Calls ended because no media came")
-        self._ticks = counter("ticks", "Ticks of the media workers")
-        self._busy = counter("tick_busy_seconds", "Processor time the media workers spent in ticks")
-        self._lateness = seconds("tick_lateness", "Per second, the most a tick began after its time")
+        self._worker_calls = gauge("worker_calls", "Calls that a media worker has", "worker")
+        self._ticks = counter("ticks", "Ticks of the media workers", "worker")
+        self._busy = counter("tick_busy_seconds", "Processor time the media workers spent in ticks", "worker")
+        self._lateness = seconds(
+            "tick_lateness", "Per second, the most a tick began after its time", "worker"
+        )
         self._sealed = counter("sealed_bytes", "Sealed bytes appended to recordings")
         self._sync = seconds("sync", "Time to make the storage durable, once a second")
         self._sync_failures = counter("sync_failures", "Flushes of the storage that failed")
@@ -79,8 +82,14 @@ class Metrics:
         self.cuts = counter("cuts", "Calls that were to be cut after their end", "outcome")
         for outcome in ("done", "failed", "overload", "stopped"):
             self.cuts.labels(outcome)
-        self.worker_restarts = counter("worker_restarts", "Media workers replaced after their death")
-        self.memory_locked = gauge("memory_locked", "1 when media workers' memory can never be swapped out")
+        self.worker_restarts = counter(
+            "worker_restarts", "Media workers replaced after their death", "worker"
+        )
+        for worker in range(workers):
+            self.worker_restarts.labels(worker)
+        self.memory_locked = gauge(
+            "memory_locked", "1 when a media worker's memory can never be swapped out", "worker"
+        )
         self.redaction = RedactionMetrics(registry)
         self._free = gauge("storage_free_bytes", "Free space where recordings are stored")
 
@@ -98,10 +107,12 @@ class Metrics:
         self._late.labels(role).inc(max(0, now.late - before.late))
         self._duplicated.labels(role).inc(max(0, now.duplicated - before.duplicated))
 
-    def ticked(self, report: Ticked) -> None:
-        self._ticks.inc(report.ticks)
-        self._busy.inc(report.busy_ns / NS)
-        self._lateness.observe(report.latest_ns / NS)
+    def ticked(self, worker: int, report: Ticked, calls: int) -> None:
+        """A worker's last second, and how many calls it has."""
+        self._worker_calls.labels(worker).set(calls)
+        self._ticks.labels(worker).inc(report.ticks)
+        self._busy.labels(worker).inc(report.busy_ns / NS)
+        self._lateness.labels(worker).observe(report.latest_ns / NS)
 
     def synced(self, report: Synced) -> None:
         self._sealed.inc(report.bytes)

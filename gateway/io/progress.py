@@ -1,4 +1,4 @@
-"""What the media worker says of the calls it records, and what a worker that replaces it is told."""
+"""What the media workers say of the calls they record, and what a worker that replaces one is told."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ MAX_SAVED = 100  # records written again in one checkpoint: signing them all at 
 
 
 class Progress:
-    """Brings calls, metrics and index up to date as the worker goes on."""
+    """Brings calls, metrics and index up to date as the workers go on."""
 
     def __init__(
         self,
@@ -66,15 +66,15 @@ class Progress:
         self._controls = controls
         self._alarms = alarms
         self._hold_back_ns = hold_back_ns
-        self._lost_ns = 0  # when the last worker died
+        self._lost_ns: dict[int, int] = {}  # when a worker of each number last died
         self._silent = silent  # is told of a call on which no media comes
         self._late = late  # is told what is to be cut
         self._reported: dict[str, Live] = {}  # since the last checkpoint
         self._paused: dict[str, Live] = {}  # or otherwise changed, and not saved since
 
-    def heard(self, message: Message) -> None:
-        """Act on what the media worker says."""
-        self._controls.heard()
+    def heard(self, worker: int, message: Message) -> None:
+        """Act on what a media worker says."""
+        self._controls.heard(worker)
         match message:
             case CallReport() | Finished():
                 self._report(message)
@@ -107,37 +107,40 @@ class Progress:
             case AppendFailed(recording_id, number, problem):
                 self._append_failed(recording_id, number, problem)
             case _:
-                self._heard_of_worker(message)
+                self._heard_of_worker(worker, message)
 
-    def _heard_of_worker(self, message: Message) -> None:
+    def _heard_of_worker(self, worker: int, message: Message) -> None:
         """What it says of itself, and of no call."""
         match message:
             case Refused(kind, number):
                 self._metrics.media_refused.labels(kind).inc(number)
             case Ticked():
-                self._metrics.ticked(message)
-                self._room.ticked(message)
+                self._metrics.ticked(worker, message, self._running.of_worker(worker))
+                self._room.ticked(worker, message)
             case Synced():
                 self._metrics.synced(message)
                 if message.problem:
                     log.error("the storage could not be made durable: %s", message.problem)
             case Ready(locked):
-                self._room.ready()
-                self._metrics.memory_locked.set(locked)
+                self._room.ready(worker)
+                self._metrics.memory_locked.labels(worker).set(locked)
                 if not locked:
                     log.warning(
                         "memory cannot be locked: audio that waits could be swapped out; see hushtap doctor"
                     )
 
-    def worker_lost(self) -> None:
-        self._lost_ns = time.monotonic_ns()
-        self._metrics.worker_restarts.inc()
-        self._controls.lost()
+    def worker_lost(self, worker: int) -> None:
+        self._lost_ns[worker] = time.monotonic_ns()
+        self._metrics.worker_restarts.labels(worker).inc()
+        self._room.lost(worker)
+        self._controls.lost(worker)
 
-    def resume(self) -> Iterator[tuple[Command, Sequence[int]]]:
-        """What the next worker is told: every call that is not committed to its end, in a new part."""
+    def resume(self, worker: int) -> Iterator[tuple[Command, Sequence[int]]]:
+        """What the next worker is told: every call of the last one that is not committed to its end, in a new part."""
         now = time.monotonic_ns()
         for live in self._running:
+            if live.worker != worker:
+                continue
             call = live.call
             if call.phase not in (Phase.RECORDING, Phase.CLOSING):
                 self._settling.if_done(live, worker_lost=True)
@@ -145,7 +148,10 @@ class Progress:
             call.worker_lost(self._store.next_parts(call), now)
             plan = call.plan(live.key, str(self._store.folder(call.opening)))
             plan = replace(
-                plan, redactions=live.redactions(), ended=call.ended_pauses(), reached=self._reached(plan)
+                plan,
+                redactions=live.redactions(),
+                ended=call.ended_pauses(),
+                reached=self._reached(plan, worker),
             )
             yield plan, live.handles()
             for requested in live.asked.values():
@@ -153,9 +159,9 @@ class Progress:
             if call.phase is Phase.CLOSING:
                 yield Close(call.id, now), ()
 
-    def _reached(self, plan: Open) -> int:
+    def _reached(self, plan: Open, worker: int) -> int:
         """Up to where the worker that died may have committed: what a request covers before is to be cut."""
-        return max(0, (self._lost_ns - self._hold_back_ns - plan.started_ns) // UNIT_NS)
+        return max(0, (self._lost_ns[worker] - self._hold_back_ns - plan.started_ns) // UNIT_NS)
 
     async def checkpoint_forever(self) -> None:
         """Keep the index's counts of running calls near the truth."""

@@ -8,7 +8,9 @@ from collections.abc import Callable
 from gateway.config.settings import Settings
 from gateway.io.channel import Ticked
 from gateway.io.ports import MediaPorts
-from gateway.recording.overload import Limits, Overload, Reading
+from gateway.io.running import Running
+from gateway.recording.overload import Limits, Reading
+from gateway.recording.spread import Spread
 
 MEGABYTE = 1 << 20
 PORTS_PER_CALL = 2
@@ -25,29 +27,47 @@ class Refusal(Exception):
 
 
 class Room:
-    """Asked before each call, and once a second for those who ask by OPTIONS."""
+    """Asked before each call, and once a second for those who ask by OPTIONS; knows how each media worker does."""
 
-    def __init__(self, settings: Settings, free_bytes: Callable[[], int], ports: MediaPorts) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        free_bytes: Callable[[], int],
+        ports: MediaPorts,
+        running: Running,
+        workers: int,
+    ) -> None:
         self._max_calls = settings.media.max_calls
         self._min_free = settings.storage.min_free_megabytes * MEGABYTE
         self._free_bytes = free_bytes
         self._ports = ports
+        self._running = running
+        self._workers = range(workers)
         load = settings.load
         limits = Limits(load.busy_percent / 100, load.late_milliseconds * NS // 1000)
-        self._overload = Overload(limits, time.monotonic_ns())
-        self._ticked_ns = time.monotonic_ns()
+        now = time.monotonic_ns()
+        self._spread = Spread(limits, workers, self._max_calls, now)
+        self._ticked_ns = [now] * workers
         self.closed = ""  # why no call is taken any more
 
-    def ready(self) -> None:
+    def ready(self, worker: int) -> None:
         """A worker has begun, which takes longer than one may be silent."""
-        self._ticked_ns = time.monotonic_ns()
-        self._overload.begun(self._ticked_ns)
+        self._ticked_ns[worker] = now = time.monotonic_ns()
+        self._spread.begun(worker, now)
 
-    def ticked(self, report: Ticked) -> None:
+    def lost(self, worker: int) -> None:
+        """A worker has died; another takes its place."""
+        self._spread.lost(worker)
+
+    def ticked(self, worker: int, report: Ticked) -> None:
         """A worker's report since its last one, a second ago if all is well."""
-        before, self._ticked_ns = self._ticked_ns, time.monotonic_ns()
-        busy = report.busy_ns / max(NS, self._ticked_ns - before)
-        self._overload.hear(Reading(min(busy, 1.0), report.latest_ns), self._ticked_ns)
+        before, self._ticked_ns[worker] = self._ticked_ns[worker], (now := time.monotonic_ns())
+        busy = report.busy_ns / max(NS, now - before)
+        self._spread.hear(worker, Reading(min(busy, 1.0), report.latest_ns), now)
+
+    def worker(self) -> int:
+        """The media worker for a call that begins now."""
+        return self._spread.choose(self._calls(), time.monotonic_ns())
 
     def refusal(self, calls: int) -> Refusal | None:
         """Why the last of so many calls, those being set up included, cannot be taken."""
@@ -59,6 +79,10 @@ class Room:
             return Refusal(503, "disk_full", "the storage was nearly full")
         if self._ports.free < PORTS_PER_CALL:
             return Refusal(503, "no_port", "every media port was in use")
-        if overload := self._overload.reason(time.monotonic_ns()):
+        if overload := self._spread.reason(self._calls(), time.monotonic_ns()):
             return Refusal(503, "overload", overload)
         return None
+
+    def _calls(self) -> list[int]:
+        """How many each worker has."""
+        return [self._running.of_worker(worker) for worker in self._workers]

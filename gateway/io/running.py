@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterator
 
 from gateway.io.running_call import Live
@@ -14,6 +15,7 @@ class Running:
     def __init__(self) -> None:
         self._calls: dict[str, Live] = {}
         self._recordings: dict[str, Live] = {}
+        self._of_worker: Counter[int] = Counter()
         self.changed: Callable[[], None] = lambda: None  # is called when a call begins or ends
         self._idle = asyncio.Event()
         self._idle.set()
@@ -31,8 +33,13 @@ class Running:
         """The call that a recording belongs to."""
         return self._recordings.get(recording_id)
 
+    def of_worker(self, worker: int) -> int:
+        """How many calls a media worker has."""
+        return self._of_worker[worker]
+
     def add(self, live: Live) -> None:
         self._calls[live.call.id] = live
+        self._of_worker[live.worker] += 1
         self.add_recording(live.call.segment.recording_id, live)
         self._idle.clear()
         self.changed()
@@ -43,6 +50,7 @@ class Running:
 
     def remove(self, live: Live) -> None:
         del self._calls[live.call.id]
+        self._of_worker[live.worker] -= 1
         for segment in live.call.segments:
             self._recordings.pop(segment.recording_id, None)
         if not self._calls:

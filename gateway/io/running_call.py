@@ -72,6 +72,7 @@ class Live:
     parties: Parties
     keys: dict[str, str]  # data keys by recording
     sockets: list[socket.socket]  # of the legs, in their order
+    worker: int = 0  # the media worker that has it, from its start to its end
     branches: dict[SessionId, Branch] = field(default_factory=dict)
     pauses: dict[int, int] = field(default_factory=dict)  # since when (monotonic ns) a leg is paused
     asked: dict[str, Requested] = field(default_factory=dict)  # what is not answered, in its order

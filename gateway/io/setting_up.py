@@ -134,7 +134,7 @@ class SettingUp:
             await self._refuse(offered.session, opening, sockets, failed)
             return None
         parties = Parties(assigned, [leg.role for leg in opening.legs])
-        live = Live(call, parties, {opening.recording_id: key}, sockets, group=group)
+        live = Live(call, parties, {opening.recording_id: key}, sockets, self._room.worker(), group=group)
         if group:
             self._groups.remember(group, call.id)
         self._record(live, offered)

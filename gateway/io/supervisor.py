@@ -21,12 +21,12 @@ RESTART_SECONDS = 1.0  # least time between two starts, so that a worker that ca
 
 
 class WorkerFailed(Exception):
-    """The first media worker ended before it could record."""
+    """A media worker ended before it could record, when the gateway was started."""
 
 
 class Supervisor:
-    """One worker. `on_message` hears it, `on_lost` is told of its death, and `resume` gives the commands,
-    with their sockets, by which the next one goes on."""
+    """One worker, of that number. `on_message` hears it, `on_lost` is told of its death, and `resume` gives the
+    commands, with their sockets, by which the next one goes on."""
 
     def __init__(
         self,
@@ -34,11 +34,13 @@ class Supervisor:
         on_message: Callable[[Message], None],
         on_lost: Callable[[], None],
         resume: Callable[[], Iterable[tuple[Command, Sequence[int]]]],
+        number: int = 0,
     ) -> None:
         self._configure = configure
         self._on_message = on_message
         self._on_lost = on_lost
         self._resume = resume
+        self._number = number
         self._loop = asyncio.get_running_loop()
         self._process: asyncio.subprocess.Process | None = None
         self._channel: Channel | None = None
@@ -59,7 +61,9 @@ class Supervisor:
         ready.cancel()
         if not ended.cancel():
             self._drop_channel()
-            raise WorkerFailed(f"the media worker ended with status {ended.result()} before it could record")
+            raise WorkerFailed(
+                f"media worker {self._number} ended with status {ended.result()} before it could record"
+            )
         self._watch = asyncio.create_task(self._keep())
 
     def send(self, command: Command, sockets: Sequence[int] = ()) -> None:
@@ -108,7 +112,7 @@ class Supervisor:
             self._drop_channel()
             if self._stopping:
                 return
-            log.error("media worker ended with status %d and is replaced", code)
+            log.error("media worker %d ended with status %d and is replaced", self._number, code)
             self._on_lost()
             lived = self._loop.time() - started
             if lived < RESTART_SECONDS:

@@ -84,7 +84,7 @@ class Gateway:
         self._media_ports = range(first, first + media_ports)
         written: dict[str, dict[str, object]] = {
             "sip": {"address": HOST, "port": self.server[1]},
-            "media": {"first_port": first, "last_port": first + media_ports - 1},
+            "media": {"first_port": first, "last_port": first + media_ports - 1, "workers": 1},
             "storage": {"directory": "data", "min_free_megabytes": 16},
             "api": {"address": HOST, "port": api_port},
             "metrics": {"address": HOST, "port": self._metrics_port},
@@ -143,13 +143,17 @@ class Gateway:
         assert self.process is not None
         return self.process.pid
 
-    def worker_pid(self) -> int:
-        """The media worker: with the analyst, a child of the gateway."""
+    def worker_pids(self) -> list[int]:
+        """The media workers: with the analyst, children of the gateway."""
         children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text(encoding="ascii").split()
-        (child,) = (
-            pid for pid in children if b"gateway.io.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()
-        )
-        return int(child)
+        return [
+            int(pid) for pid in children if b"gateway.io.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        ]
+
+    def worker_pid(self) -> int:
+        """The only media worker."""
+        (child,) = self.worker_pids()
+        return child
 
     def metric(self, name: str, **labels: str) -> float:
         """The sum of a metric's samples that have these labels."""

@@ -66,7 +66,9 @@ class Bench:
         self.store = SlowStore()
         self.told: list[Command] = []
         self.sent: list[str] = []
-        self.calls = Calls(settings, cast(Store, self.store), Metrics(), self._tell, lambda facts, keys: None)
+        self.calls = Calls(
+            settings, cast(Store, self.store), Metrics(), 1, self._tell, lambda facts, keys: None
+        )
         self.calls.sip = cast(
             SipServer, SimpleNamespace(machine=self.machine, now=lambda: 0.0, act=self._act)
         )
@@ -74,7 +76,7 @@ class Bench:
     def give(self, data: bytes) -> None:
         self._act(self.machine.receive(data, CLIENT, 0.0))
 
-    def _tell(self, command: Command, sockets: Sequence[int]) -> None:
+    def _tell(self, worker: int, command: Command, sockets: Sequence[int]) -> None:
         self.told.append(command)
 
     def _act(self, effects: Iterable[object]) -> None:

@@ -58,6 +58,10 @@ PEOPLE = (
 )
 
 
+def ignored(*_: object) -> None:
+    """What the room for calls would be told."""
+
+
 class Rig:
     """One call in a real worker, and all of control that says what is asked of it."""
 
@@ -79,7 +83,7 @@ class Rig:
         self.progress = Progress(
             cast(Store, store),
             self.metrics,
-            cast(Room, SimpleNamespace(ready=lambda: None, ticked=lambda message: None)),
+            cast(Room, SimpleNamespace(ready=ignored, lost=ignored, ticked=ignored)),
             self.running,
             cast(Settling, SimpleNamespace(if_done=lambda live, worker_lost=False: None)),
             self.controls,
@@ -89,7 +93,10 @@ class Rig:
             SETTINGS.hold_back_ns,
         )
         self.worker = Supervisor(
-            Configure(SETTINGS, str(folder)), self._hear, self.progress.worker_lost, self.progress.resume
+            Configure(SETTINGS, str(folder)),
+            self._hear,
+            lambda: self.progress.worker_lost(0),
+            lambda: self.progress.resume(0),
         )
         opening = Opening(
             PLAN.call_id,
@@ -156,7 +163,7 @@ class Rig:
 
     def _hear(self, message: Message) -> None:
         self.heard.append(message)
-        self.progress.heard(message)
+        self.progress.heard(0, message)
 
     async def _checkpoint(self, reports: object, at_ns: int) -> None:
         pass
@@ -273,8 +280,8 @@ def test_the_next_worker_keeps_nothing_of_a_pause_that_had_just_ended(tmp_path: 
         await rig.controls.pause(PLAN.call_id, "t1")
         await rig.controls.resume(PLAN.call_id, "t2")
         (redaction,) = rig.live.call.facts().redactions
-        rig.progress.worker_lost()
-        ((plan, _),) = rig.progress.resume()
+        rig.progress.worker_lost(0)
+        ((plan, _),) = rig.progress.resume(0)
         assert isinstance(plan, Open)
         assert (plan.redactions, plan.ended) == ((), (redaction,))
         since = (time.monotonic_ns() - plan.started_ns) * 8 // MS
