@@ -19,6 +19,7 @@ PURE = (
     "gateway/sip/",
     "gateway/siprec/",
     "gateway/rtp/",
+    "gateway/tap/",
     "gateway/recording/",
     "gateway/redaction/",
     "gateway/codecs/",
