@@ -33,6 +33,15 @@ class SrtpKey:
 
 
 @dataclass(frozen=True, slots=True)
+class MediaFlow:
+    """Where the packets of a leg go that a tap overhears; such a leg has no socket."""
+
+    tap: int  # the number of the tap among those attached
+    address: str  # that the packets are sent to
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
 class LegPlan:
     """One leg as negotiated."""
 
@@ -42,6 +51,7 @@ class LegPlan:
     keys: tuple[SrtpKey, ...] = ()  # none: plain RTP
     event_rates: tuple[int, ...] = ()  # of each of these, Hz; where not said, as the audio's
     noise: tuple[int, ...] = ()  # payload types of comfort noise (RFC 3389), besides the static one
+    flow: MediaFlow | None = None  # where a tap overhears it; none: it comes to a socket
 
 
 @dataclass(frozen=True, slots=True)
