@@ -25,13 +25,14 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.codecs.rendering import Frames
 from gateway.demo.gateway_process import is_free
+from tests.patience import PATIENCE_SECONDS
 
 HOST = "127.0.0.1"
 ROOT = Path(__file__).parents[2]
 PROGRAM = (sys.executable, "-m", "gateway")
-START_SECONDS = 30.0
-STOP_SECONDS = 20.0
-COMMAND_SECONDS = 60.0
+START_SECONDS = 60.0
+STOP_SECONDS = 60.0
+COMMAND_SECONDS = 120.0
 POLL_SECONDS = 0.05
 
 T = TypeVar("T")
@@ -157,7 +158,9 @@ class Gateway:
 
     def metric(self, name: str, **labels: str) -> float:
         """The sum of a metric's samples that have these labels."""
-        with urllib.request.urlopen(f"http://{HOST}:{self._metrics_port}/metrics", timeout=10) as answer:
+        with urllib.request.urlopen(
+            f"http://{HOST}:{self._metrics_port}/metrics", timeout=PATIENCE_SECONDS
+        ) as answer:
             text = answer.read().decode()
         return sum(
             sample.value
@@ -170,7 +173,7 @@ class Gateway:
         """Where running calls take their media."""
         return [port for port in self._media_ports if not is_free(port)]
 
-    def wait_idle(self, seconds: float = 20.0) -> None:
+    def wait_idle(self, seconds: float = PATIENCE_SECONDS) -> None:
         """Wait until every call is stored as it ended."""
         until("all calls are stored", lambda: not self.metric("hushtap_calls_recording"), seconds)
 

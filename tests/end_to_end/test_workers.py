@@ -17,6 +17,7 @@ import pytest
 from gateway.demo.client import Client, Ending, Outcome
 from tests.end_to_end import callers, judge
 from tests.end_to_end.gateway import Gateway, Json, until
+from tests.patience import PATIENCE_SECONDS
 
 SETTINGS: dict[str, dict[str, object]] = {
     "media": {"workers": 2, "hold_back_seconds": 2.0},
@@ -50,7 +51,7 @@ class Evening:
         self.pids |= set(self.gateway.worker_pids())
         headers = {"Authorization": f"Bearer {token}"}
         async with (
-            httpx.AsyncClient(base_url=self.gateway.api, headers=headers, timeout=10) as http,
+            httpx.AsyncClient(base_url=self.gateway.api, headers=headers, timeout=PATIENCE_SECONDS) as http,
             Client(self.gateway.server, "udp") as client,
         ):
             first = [asyncio.create_task(client.place(callers.call(each, 12.0))) for each in FIRST]
@@ -100,12 +101,12 @@ class Evening:
 
     async def _gone(self, http: httpx.AsyncClient) -> None:
         """Wait until nobody knows how some calls stand."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while not self.unknown:
                 self._look(await self._states(http))
 
     async def _known_again(self, http: httpx.AsyncClient) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while len(states := await self._states(http)) < 12 or "unknown" in states.values():
                 self._look(states)
                 await asyncio.sleep(POLL_SECONDS)
