@@ -293,6 +293,11 @@ class LogSettings(Section):
     level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least severe level written."
     )
+    format: Literal["text", "json"] = Field(
+        "text",
+        description="`text`: lines for people, in the journal's form where it listens. `json`: an object a line, with "
+        "`time`, `level`, `logger`, `message`, and `call`, `recording` and `error` where there are such.",
+    )
 
 
 class Settings(Section):

@@ -83,6 +83,7 @@ class Index:
             sa.URL.create("sqlite+pysqlite", database=str(path)),
             module=pysqlite3.dbapi2,
             poolclass=StaticPool,
+            hide_parameters=True,  # in errors: they are what is stored
             connect_args={"check_same_thread": False, "isolation_level": None},
         )
         sa.event.listen(engine, "connect", _configure(readonly, sync))

@@ -19,6 +19,7 @@ import webrtcvad
 from gateway.codecs.rendering import render
 from gateway.codecs.stored import stored_blocks
 from gateway.io.jobs import Job, Measured, SealedPart
+from gateway.io.log import begin_childs_log
 from gateway.io.secrecy import lock_memory, refuse_dumps
 from gateway.recording.model import UNITS_PER_SECOND, Speech
 from gateway.recording.speech import SpeechMeter
@@ -61,6 +62,7 @@ def main() -> None:
     """Work until the control process closes standard input."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal signals all; the control process decides
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    begin_childs_log()
     os.nice(LEAST_PRIORITY)
     refuse_dumps()
     lock_memory()

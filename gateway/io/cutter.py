@@ -13,6 +13,7 @@ import sys
 from dataclasses import asdict
 
 from gateway.io.jobs import Cutter
+from gateway.io.log import begin_childs_log
 from gateway.io.secrecy import lock_memory, refuse_dumps
 from gateway.storage import canonical
 from gateway.storage.cutting import PartToCut, cut_part
@@ -24,6 +25,7 @@ def main() -> None:
     """Do it, and say so."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal signals all; the control process decides
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    begin_childs_log()
     os.nice(LEAST_PRIORITY)
     refuse_dumps()
     lock_memory()

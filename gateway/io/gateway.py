@@ -21,7 +21,6 @@ from gateway.io.calls import Calls
 from gateway.io.channel import Configure
 from gateway.io.credentials import CredentialsFault
 from gateway.io.cutting import Cutting
-from gateway.io.log import begin_log
 from gateway.io.metrics import Metrics
 from gateway.io.redaction_rules import rules_of
 from gateway.io.secrecy import refuse_dumps
@@ -55,7 +54,6 @@ class CannotStart(Exception):
 
 def serve(settings: Settings) -> int:
     """Record until SIGTERM or SIGINT. Raises CannotStart and the errors of the storage."""
-    begin_log(settings.log)
     refuse_dumps()
     vault = Vault(settings.storage.directory, sync=False)
     with vault.exclusive():

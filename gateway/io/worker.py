@@ -17,6 +17,7 @@ from pathlib import Path
 from gateway.io.append import Appender
 from gateway.io.channel import Channel, ChannelClosed, Configure, Message, Ready, Ticked
 from gateway.io.heap import keep_heap
+from gateway.io.log import begin_childs_log
 from gateway.io.receive import Receiver
 from gateway.io.secrecy import lock_memory, refuse_dumps
 from gateway.recording.engine import Engine
@@ -128,6 +129,7 @@ def main(handle: int) -> None:
     """Run on an inherited socket until the control process closes it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal signals all; the control process decides
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    begin_childs_log()
     keep_heap()
     refuse_dumps()
     locked = lock_memory()
