@@ -10,7 +10,8 @@ import json
 import os
 import signal
 import sys
-from dataclasses import asdict
+import time
+from dataclasses import asdict, replace
 
 from gateway.io.jobs import Cutter
 from gateway.io.log import begin_childs_log
@@ -29,7 +30,8 @@ def main() -> None:
     os.nice(LEAST_PRIORITY)
     refuse_dumps()
     lock_memory()
-    print(json.dumps(asdict(_cut(sys.stdin.buffer.read()))), flush=True)
+    done = _cut(sys.stdin.buffer.read())
+    print(json.dumps(asdict(replace(done, cpu_ns=time.process_time_ns()))), flush=True)
 
 
 def _cut(asked: bytes) -> Cutter:

@@ -15,7 +15,7 @@ import time
 import traceback
 from types import TracebackType
 
-from gateway.config.settings import LogSettings
+from gateway.config.watching import LogSettings
 
 PLAIN = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 JOURNAL = (

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from gateway.config.settings import LogSettings
+from gateway.config.watching import LogSettings
 from gateway.io import log as logs
 from gateway.recording.model import Personal
 
