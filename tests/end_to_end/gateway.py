@@ -79,7 +79,7 @@ class Gateway:
         self.folder = folder
         self.log = folder / "gateway.log"
         self.server = HOST, free_port()
-        self._metrics_port = free_port()
+        self.metrics_port = free_port()
         self.api = f"http://{HOST}:{(api_port := free_port())}"
         first = _free_range(media_ports)
         self._media_ports = range(first, first + media_ports)
@@ -88,7 +88,7 @@ class Gateway:
             "media": {"first_port": first, "last_port": first + media_ports - 1, "workers": 1},
             "storage": {"directory": "data", "min_free_megabytes": 16},
             "api": {"address": HOST, "port": api_port},
-            "metrics": {"address": HOST, "port": self._metrics_port},
+            "metrics": {"address": HOST, "port": self.metrics_port},
         }
         for section, values in (settings or {}).items():
             written.setdefault(section, {}).update(values)
@@ -123,7 +123,7 @@ class Gateway:
         def ready() -> bool:
             told = self.log.read_bytes()[begun:].decode()
             assert process.poll() is None, f"the gateway ended with {process.returncode}:\n{told}"
-            return " ready: " in told
+            return "ready: SIP " in told
 
         until("the gateway is ready", ready, START_SECONDS)
 
@@ -159,7 +159,7 @@ class Gateway:
     def metric(self, name: str, **labels: str) -> float:
         """The sum of a metric's samples that have these labels."""
         with urllib.request.urlopen(
-            f"http://{HOST}:{self._metrics_port}/metrics", timeout=PATIENCE_SECONDS
+            f"http://{HOST}:{self.metrics_port}/metrics", timeout=PATIENCE_SECONDS
         ) as answer:
             text = answer.read().decode()
         return sum(
