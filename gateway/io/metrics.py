@@ -40,6 +40,7 @@ class Metrics:
         self.calls_now = gauge(
             "calls_recording", "Calls being recorded, those whose last audio waits included"
         )
+        self.setting_up = gauge("calls_setting_up", "Calls and sessions that are not answered yet")
         self.taking_calls = gauge("taking_calls", "1 when a new call would be recorded, 0 when it gets 503")
         self.calls_ended = counter("calls", "Calls by the state they ended in", "state")
         for state in CallState:
