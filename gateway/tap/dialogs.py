@@ -67,6 +67,10 @@ class Dialogs:
         """How many calls are not over."""
         return len(self._calls)
 
+    def remembers(self) -> int:
+        """How many calls are known in all, those included that are over and may be repeated."""
+        return sum(len(alike) for alike in self._by_call_id.values())
+
     def heard(
         self, data: bytes, at_ns: int, number: int, source: Place, destination: Place, transport: str = "udp"
     ) -> list[TapEffect]:
