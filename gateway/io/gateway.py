@@ -21,11 +21,12 @@ from gateway.io.calls import Calls
 from gateway.io.channel import Configure
 from gateway.io.credentials import CredentialsFault
 from gateway.io.cutting import Cutting
-from gateway.io.log import begin_log
 from gateway.io.metrics import Metrics
 from gateway.io.redaction_rules import rules_of
+from gateway.io.room import MEGABYTE
 from gateway.io.secrecy import refuse_dumps
 from gateway.io.sip import SipServer
+from gateway.io.stock import watch_holdings
 from gateway.io.store import Store
 from gateway.io.supervisor import WorkerFailed
 from gateway.io.tls import TlsError
@@ -36,7 +37,7 @@ from gateway.sip.session_timer import Policy
 from gateway.siprec.session import RecordingServer
 from gateway.siprec.wishes import wishes
 from gateway.storage.index import Index
-from gateway.storage.keys import KeyPaths, load_recorder
+from gateway.storage.keys import KeyPaths, VaultPublicKey, load_recorder
 from gateway.storage.never_record import NeverRecordFault, NumberList
 from gateway.storage.recovery import recover
 from gateway.storage.vault import Vault
@@ -55,20 +56,20 @@ class CannotStart(Exception):
 
 def serve(settings: Settings) -> int:
     """Record until SIGTERM or SIGINT. Raises CannotStart and the errors of the storage."""
-    begin_log(settings.log)
     refuse_dumps()
     vault = Vault(settings.storage.directory, sync=False)
     with vault.exclusive():
         keys = load_recorder(KeyPaths.of(settings))
         with Index.open(vault.index_path) as index:
-            for found in recover(Vault(vault.directory), index, keys.node):
+            recovered = recover(Vault(vault.directory), index, keys.node)
+            for found in recovered:
                 log.warning("call %s of an earlier run: %s", found.call_id, found.what)
         with Index.open(vault.index_path, sync=False) as index:
-            asyncio.run(_run(settings, Store(vault, index, keys)))
+            asyncio.run(_run(settings, Store(vault, index, keys), keys.vault, len(recovered)))
     return 0
 
 
-async def _run(settings: Settings, store: Store) -> None:
+async def _run(settings: Settings, store: Store, key: VaultPublicKey, recovered: int) -> None:
     orders = Orders()
     admission = _admission(settings.sip)
     orders.listen(admission.reload)
@@ -76,6 +77,7 @@ async def _run(settings: Settings, store: Store) -> None:
         stack.push_async_callback(store.close)
         count = count_workers(settings.media)
         metrics = Metrics(count)
+        metrics.recovered.set(recovered)
         analysis = Analysis(store, metrics, settings.speech.measure)
         stack.push_async_callback(analysis.stop, ANALYSIS_SECONDS)
         cutting = Cutting(store, metrics, analysis.submit)
@@ -120,6 +122,7 @@ async def _run(settings: Settings, store: Store) -> None:
             calls.watch_load_forever(),
             calls.alarms.watch_forever(),
             admission.watch_forever(),
+            watch_holdings(store.vault, KeyPaths.of(settings), key, metrics.storage),
         )
         tasks = [asyncio.create_task(chore) for chore in chores]
         log.info("ready: %s, media workers: %d", _addresses(settings), count)
@@ -191,7 +194,8 @@ async def _listen(
     """Open the ports, metrics first: who sees them answer knows that calls are taken next."""
     if settings.metrics.port:
         try:
-            server = metrics.serve(settings.metrics, store.vault.free_bytes)
+            reserve = settings.storage.min_free_megabytes * MEGABYTE
+            server = metrics.serve(settings.metrics, store.vault.free_bytes, reserve)
         except OSError as error:
             place = f"{settings.metrics.address}:{settings.metrics.port}"
             raise CannotStart(f"metrics cannot be served on {place}: {error.strerror}") from error

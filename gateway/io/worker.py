@@ -17,6 +17,8 @@ from pathlib import Path
 from gateway.io.append import Appender
 from gateway.io.channel import Channel, ChannelClosed, Configure, Message, Ready, Ticked
 from gateway.io.heap import keep_heap
+from gateway.io.log import begin_childs_log
+from gateway.io.process_metrics import resident_bytes
 from gateway.io.receive import Receiver
 from gateway.io.secrecy import lock_memory, refuse_dumps
 from gateway.recording.engine import Engine
@@ -39,6 +41,7 @@ class Worker:
         self._sockets: dict[str, list[int]] = {}
         self._ticks = self._latest_ns = self._busy_ns = 0
         self._reported_ns = 0
+        self._cpu_ns = 0  # told of so far
 
     def run(self, waiting: Iterable[tuple[Message, list[int]]] = ()) -> None:
         """Tick until the channel is closed; `waiting` has been received already."""
@@ -119,7 +122,10 @@ class Worker:
         self._busy_ns += busy_ns
         now = time.monotonic_ns()
         if now - self._reported_ns >= REPORT_NS:
-            self._channel.send([Ticked(self._ticks, self._latest_ns, self._busy_ns)])
+            before, self._cpu_ns = self._cpu_ns, time.process_time_ns()
+            self._channel.send(
+                [Ticked(self._ticks, self._latest_ns, self._busy_ns, self._cpu_ns - before, resident_bytes())]
+            )
             self._reported_ns = now
             self._ticks = self._latest_ns = self._busy_ns = 0
 
@@ -128,6 +134,7 @@ def main(handle: int) -> None:
     """Run on an inherited socket until the control process closes it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal signals all; the control process decides
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    begin_childs_log()
     keep_heap()
     refuse_dumps()
     locked = lock_memory()
