@@ -61,8 +61,8 @@ def page() -> str:
 
 def _sections(name: str, field: FieldInfo) -> Iterator[str]:
     """A section and those within it."""
-    if kinds := kinds(field):
-        for kind in kinds:
+    if found := kinds(field):
+        for kind in found:
             yield _section(f"[{name}]", kind, kind.model_fields)
         return
     model = _model(field)

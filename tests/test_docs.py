@@ -25,10 +25,10 @@ def test_the_configuration_page_is_fresh() -> None:
 
 
 def test_every_setting_is_described() -> None:
-    sections = [
+    sections: list[tuple[str, object]] = [
         (name, section)
         for name, field in Settings.model_fields.items()
-        for section in reference.kinds(field) or [field.annotation]
+        for section in (*reference.kinds(field), *([] if reference.kinds(field) else [field.annotation]))
     ]
     for name, section in sections:
         assert isinstance(section, type)

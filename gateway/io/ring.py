@@ -159,7 +159,7 @@ class Ring:
         began = time.monotonic_ns()
         starts: list[int] = []
         used = taken = 0
-        words = memoryview(self._arena).cast("I")
+        words = self._arena.data.cast("B").cast("I")
         while taken < ARENA_BLOCKS and self._words[self._next, BLOCK_STATUS] & STATUS_USER:
             head = self._words[self._next, : BLOCK_USED + 1].tolist()
             size = head[BLOCK_USED]
