@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
-from gateway.rtp.packets import Ints, Octets
+import numpy as np
+
+from gateway.rtp.packets import Bools, Ints, Octets
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,28 @@ class Datagrams:
     destination_ports: Ints
     arrivals: Ints  # ns
     numbers: Ints  # of the frame; of the last one, where several were put together
+    headers: Ints  # where in the arena the UDP or TCP header begins
+
+    def take(self, which: Bools | Ints) -> Datagrams:
+        """Those that a mask or an index picks, in its order."""
+        return self._made(lambda name: getattr(self, name)[which])
+
+    def and_also(self, other: Datagrams) -> Datagrams:
+        """Both, in the order of their rows; `other` lies in the same arena."""
+        order = np.argsort(np.concatenate((self.rows, other.rows)), kind="stable")
+        return self._made(lambda name: np.concatenate((getattr(self, name), getattr(other, name)))[order])
+
+    def _made(self, column: Callable[[str], Any]) -> Datagrams:
+        """Others in the same arena, each column but that made anew."""
+        columns: dict[str, Any] = {
+            name: self.octets if name == "octets" else column(name) for name in self.__slots__
+        }
+        return Datagrams(**columns)
+
+    def payload(self, row: int) -> bytes:
+        """What one of them carries."""
+        at = int(self.offsets[row])
+        return self.octets[at : at + int(self.sizes[row])].tobytes()
 
     def __len__(self) -> int:
         return len(self.sizes)
