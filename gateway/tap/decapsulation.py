@@ -12,6 +12,7 @@ import numpy.typing as npt
 from gateway.rtp.packets import Bools, Ints, Octets
 from gateway.tap.frames import Datagrams, FrameBatch
 from gateway.tap.layers import (
+    LINK_TYPE_ETHERNET,
     LINK_TYPES,
     MORE_OR_OFFSET,
     REFUSED,
@@ -94,7 +95,7 @@ def _plain(frames: FrameBatch) -> tuple[npt.NDArray[Any], Bools]:
     length = header["length"].astype(np.int64)
     port = header["destination_port"]
     plain = (
-        (frames.link_types == 1)
+        (frames.link_types == LINK_TYPE_ETHERNET)
         & (frames.offsets <= room)
         & (header["ethertype"] == 0x0800)
         & (header["version"] == 0x45)

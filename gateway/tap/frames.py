@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
 
 import numpy as np
@@ -25,6 +27,22 @@ class FrameBatch:
 
     def __len__(self) -> int:
         return len(self.sizes)
+
+
+_MAPPED = bytes(10) + b"\xff\xff"
+
+
+@lru_cache(maxsize=4096)  # a site has some hundred addresses; each is asked for with every message
+def address_text(octets: bytes) -> str:
+    """The 16 octets of an address as it is written, those that are mapped as IPv4."""
+    return str(IPv4Address(octets[12:]) if octets.startswith(_MAPPED) else IPv6Address(octets))
+
+
+@lru_cache(maxsize=4096)
+def address_octets(text: str) -> bytes:
+    """The 16 octets of an address that is written; of IPv4, mapped into IPv6. Raises ValueError."""
+    address = ip_address(text)
+    return address.packed if isinstance(address, IPv6Address) else _MAPPED + address.packed
 
 
 @dataclass(frozen=True, slots=True)

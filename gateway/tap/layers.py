@@ -61,16 +61,17 @@ def _table(size: int, otherwise: Layer, entries: Mapping[Layer, tuple[int, ...]]
     return table
 
 
+LINK_TYPE_ETHERNET, LINK_TYPE_RAW = 1, 101
 # https://www.tcpdump.org/linktypes.html; 12 and 14 are what raw IP is called on some systems.
 LINK_TYPES = _table(
     65_536,
     Layer.LINK_TYPE,
     {
-        Layer.ETHERNET: (1,),
+        Layer.ETHERNET: (LINK_TYPE_ETHERNET,),
         Layer.COOKED: (113,),
         Layer.COOKED_2: (276,),
         Layer.LOOPBACK: (0, 108),
-        Layer.RAW: (101, 12, 14),
+        Layer.RAW: (LINK_TYPE_RAW, 12, 14),
         Layer.IPV4: (228,),
         Layer.IPV6: (229,),
     },
