@@ -160,9 +160,7 @@ def leg_plan(stream: Stream, role: Role) -> LegPlan:
         PayloadFormat(f.payload_type, f.name, f.clock_rate, f.channels, f.fmtp or "") for f in stream.formats
     )
     keys = tuple(SrtpKey(key.suite, key.secret.hex(), key.mki.hex()) for key in stream.keys)
-    return LegPlan(
-        role, formats, stream.events, keys, stream.event_rates, stream.noise, stream.flow
-    )
+    return LegPlan(role, formats, stream.events, keys, stream.event_rates, stream.noise, stream.flow)
 
 
 def voices(streams: Sequence[Stream]) -> list[Stream]:

@@ -36,7 +36,7 @@ def datagrams(packets: Sequence[Packet], protocol: int = 17) -> Datagrams:
     count = len(packets)
 
     def addresses(which: int) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:
-        octets = b"".join(mapped(packet[which][0]) for packet in packets)  # type: ignore[index]
+        octets = b"".join(mapped(packet[:2][which][0]) for packet in packets)
         return np.frombuffer(octets, np.uint8).reshape(count, 16)
 
     return Datagrams(
@@ -72,7 +72,12 @@ def test_packets_go_to_the_leg_whose_place_they_are_sent_to_whoever_sends_them()
     flows = Flows()
     flows.set(3, flow(ALICE))
     flows.set(1, flow(BOB))
-    sent = [(BOB, ALICE, rtp(1), 0), (ALICE, BOB, rtp(2, 80), 1), (NAT, ALICE, rtp(3), 2), (ALICE, NAT, rtp(4), 3)]
+    sent = [
+        (BOB, ALICE, rtp(1), 0),
+        (ALICE, BOB, rtp(2, 80), 1),
+        (NAT, ALICE, rtp(3), 2),
+        (ALICE, NAT, rtp(4), 3),
+    ]
     assert found(flows.take(datagrams(sent), 5)) == [(1, rtp(2, 80)), (3, rtp(1)), (3, rtp(3))]
 
 
@@ -104,7 +109,9 @@ def test_where_only_the_source_is_known_it_is_enough() -> None:
 def test_packets_before_their_call_wait_for_it() -> None:
     flows = Flows()
     for at in range(3):
-        flows.take(datagrams([(BOB, ALICE, rtp(at), at * SECOND), (ALICE, BOB, b"no RTP here", 0)]), at * SECOND)
+        flows.take(
+            datagrams([(BOB, ALICE, rtp(at), at * SECOND), (ALICE, BOB, b"no RTP here", 0)]), at * SECOND
+        )
     flows.set(1, flow(ALICE))
     flows.set(2, flow(BOB))
     assert [found(batch) for batch in flows.early()] == [[(1, rtp(0))], [(1, rtp(1))], [(1, rtp(2))]]
