@@ -46,7 +46,7 @@ class Metrics:
         for state in CallState:
             if state is not CallState.RECORDING:
                 self.calls_ended.labels(state.value)
-        self.signalled = counter("calls_signalled", "Calls that recording clients asked to have recorded")
+        self.signalled = counter("calls_signalled", "Calls that recording clients asked to have recorded, or that taps saw")
         self.explained = counter(
             "calls_explained", "Calls that ended other than recorded, by the class of the reason", "why"
         )
@@ -111,7 +111,6 @@ class Metrics:
         )
         self.redaction = RedactionMetrics(registry)
         self.tap = TapMetrics(registry)
-        self._free = gauge("storage_free_bytes", "Free space where recordings are stored")
         self.storage = StorageMetrics(registry)
         self.processes = ProcessMetrics()
         registry.register(self.processes)
