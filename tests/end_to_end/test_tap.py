@@ -14,6 +14,7 @@ from tests.end_to_end.wire import TappingGateway, Telephones, Wire, talk
 
 SECONDS = 1.0
 INFO = "Content-Type: application/dtmf-relay\r\n"
+LATER = [("early", "204"), ("held", "205"), ("busy", "206"), ("cancelled", "207"), ("keyless", "208")]
 TALKED = ("plain", "outbound", "never recorded", "hidden", "keys")
 REASONS = {
     "busy": "the call was refused with 486",
@@ -50,10 +51,11 @@ def evening(wire: Wire, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ev
     with ExitStack() as stack:
         gateway = stack.enter_context(TappingGateway(folder, wire, settings=settings))
         calls = {
-            name: stack.enter_context(Telephones(wire, f"+155501000{seed:02d}", callee, seed, hidden=name == "hidden"))
+            name: stack.enter_context(
+                Telephones(wire, f"+155501000{seed:02d}", callee, seed, hidden=name == "hidden")
+            )
             for seed, (name, callee) in enumerate(
-                [("plain", "201"), ("never recorded", "299"), ("hidden", "202"), ("keys", "203")]
-                + [("early", "204"), ("held", "205"), ("busy", "206"), ("cancelled", "207"), ("keyless", "208")],
+                [("plain", "201"), ("never recorded", "299"), ("hidden", "202"), ("keys", "203"), *LATER],
                 start=1,
             )
         }
@@ -72,7 +74,11 @@ def _place(calls: dict[str, Telephones]) -> None:
     calls["keyless"].invite(calls["keyless"].description(0, profile="RTP/SAVP"))
     calls["keyless"].answer(body=calls["keyless"].description(1, profile="RTP/SAVP"))
     calls["keyless"].send(0, "ACK")
-    for name, status in (("busy", "486 Busy Here"), ("cancelled", "180 Ringing"), ("early", "183 Session Progress")):
+    for name, status in (
+        ("busy", "486 Busy Here"),
+        ("cancelled", "180 Ringing"),
+        ("early", "183 Session Progress"),
+    ):
         calls[name].invite()
         calls[name].answer(status)
     calls["busy"].send(0, "ACK")
@@ -115,7 +121,9 @@ def test_parties_have_the_roles_that_their_numbers_say(evening: Evening) -> None
         assert call["direction"] == direction
         people = {party["role"]: party["number"] for party in call["participants"]}
         numbers = evening.calls[name].numbers
-        assert people == dict(zip(("external", "agent"), numbers if direction == "inbound" else numbers[::-1], strict=True))
+        assert people == dict(
+            zip(("external", "agent"), numbers if direction == "inbound" else numbers[::-1], strict=True)
+        )
 
 
 def test_nothing_is_kept_while_a_call_is_on_hold(evening: Evening) -> None:

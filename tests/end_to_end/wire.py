@@ -143,7 +143,12 @@ class Telephones:
     def answer(self, status: str = "200 OK", body: str | None = None, method: str = "INVITE") -> None:
         """The callee's response to the last request of the caller."""
         described = status.startswith(("200", "183")) and method == "INVITE"
-        self.send(1, f"SIP/2.0 {status}", (self.description(1) if described else "") if body is None else body, method)
+        self.send(
+            1,
+            f"SIP/2.0 {status}",
+            (self.description(1) if described else "") if body is None else body,
+            method,
+        )
 
     def establish(self) -> None:
         """INVITE to ACK."""
