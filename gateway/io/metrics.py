@@ -14,6 +14,7 @@ from gateway.io.channel import Ticked
 from gateway.io.process_metrics import ProcessMetrics
 from gateway.io.redaction_metrics import RedactionMetrics
 from gateway.io.storage_metrics import StorageMetrics
+from gateway.io.tap_metrics import TapMetrics
 from gateway.recording.assurance import Why
 from gateway.recording.model import CallState, LegReport
 from gateway.recording.policy import Ground
@@ -46,7 +47,9 @@ class Metrics:
         for state in CallState:
             if state is not CallState.RECORDING:
                 self.calls_ended.labels(state.value)
-        self.signalled = counter("calls_signalled", "Calls that recording clients asked to have recorded")
+        self.signalled = counter(
+            "calls_signalled", "Calls that recording clients asked to have recorded, or that taps saw"
+        )
         self.explained = counter(
             "calls_explained", "Calls that ended other than recorded, by the class of the reason", "why"
         )
@@ -110,6 +113,7 @@ class Metrics:
             "memory_locked", "1 when a media worker's memory can never be swapped out", "worker"
         )
         self.redaction = RedactionMetrics(registry)
+        self.tap = TapMetrics(registry)
         self.storage = StorageMetrics(registry)
         self.processes = ProcessMetrics()
         registry.register(self.processes)
