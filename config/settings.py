@@ -14,6 +14,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
 from gateway.config.api import ApiSettings
+from gateway.config.notice import NoticeSettings
 from gateway.config.redaction import OptOutSettings, RedactionSettings
 from gateway.config.section import Patterns, Section
 
@@ -308,6 +309,7 @@ class Settings(Section):
     optout: OptOutSettings = OptOutSettings()
     api: ApiSettings = ApiSettings()
     speech: SpeechSettings = SpeechSettings()
+    notice: NoticeSettings = NoticeSettings()
     metrics: MetricsSettings = MetricsSettings()
     log: LogSettings = LogSettings()
 
@@ -383,7 +385,11 @@ def _rooted(settings: Settings, folder: Path) -> Settings:
     )
     keys = _paths_in(settings.keys, folder)
     api = _paths_in(settings.api, folder)
-    return settings.model_copy(update={"storage": storage, "keys": keys, "sip": sip, "api": api})
+    references = {name: folder / path for name, path in settings.notice.references.items()}
+    notice = settings.notice.model_copy(update={"references": references})
+    return settings.model_copy(
+        update={"storage": storage, "keys": keys, "sip": sip, "api": api, "notice": notice}
+    )
 
 
 def _paths_in(section: Section, folder: Path) -> Section:

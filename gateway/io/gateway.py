@@ -21,9 +21,11 @@ from gateway.io.calls import Calls
 from gateway.io.channel import Configure
 from gateway.io.credentials import CredentialsFault
 from gateway.io.cutting import Cutting
+from gateway.io.jobs import Notices
 from gateway.io.log import begin_log
 from gateway.io.metrics import Metrics
 from gateway.io.redaction_rules import rules_of
+from gateway.io.references import ReferenceFault, read_notices
 from gateway.io.secrecy import refuse_dumps
 from gateway.io.sip import SipServer
 from gateway.io.store import Store
@@ -76,7 +78,7 @@ async def _run(settings: Settings, store: Store) -> None:
         stack.push_async_callback(store.close)
         count = count_workers(settings.media)
         metrics = Metrics(count)
-        analysis = Analysis(store, metrics, settings.speech.measure)
+        analysis = Analysis(store, metrics, settings.speech.measure, _notices(settings))
         stack.push_async_callback(analysis.stop, ANALYSIS_SECONDS)
         cutting = Cutting(store, metrics, analysis.submit)
         stack.push_async_callback(cutting.stop, CUTTING_SECONDS)
@@ -161,6 +163,13 @@ async def _drain(calls: Calls, stop: asyncio.Event, seconds: float) -> None:
     for wait in waits:
         wait.cancel()
     await asyncio.gather(*waits, return_exceptions=True)
+
+
+def _notices(settings: Settings) -> Notices:
+    try:
+        return read_notices(settings.notice)
+    except ReferenceFault as fault:
+        raise CannotStart(str(fault)) from fault
 
 
 def _numbers(settings: Settings, store: Store, metrics: Metrics) -> NumberList:
