@@ -199,7 +199,8 @@ def _centred(roots: Floats, known: Flags) -> Floats:
     """The roots less the mean of what is known around each frame, then less that of all bands; 0 where it is lost."""
     means = _sums(roots * known) / np.maximum(_sums(known[None].astype(np.float64)), 1)
     centred = roots - means
-    return ((centred - centred.mean(axis=0)) * known).astype(np.float32)
+    features: Floats = ((centred - centred.mean(axis=0)) * known).astype(np.float32)
+    return features
 
 
 def _sums(rows: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:

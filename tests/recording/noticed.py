@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, reduce
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -59,15 +60,24 @@ def music(seconds: float, seed: int = 1) -> Pcm:
     return np.concatenate(notes).astype(np.int16)
 
 
+def through(*steps: Callable[[Pcm], Pcm]) -> Callable[[Pcm], Pcm]:
+    return lambda samples: reduce(lambda done, step: step(done), steps, samples)
+
+
 def louder(samples: Pcm, decibels: float) -> Pcm:
-    return np.clip(samples * 10 ** (decibels / 20), -FULL, FULL).astype(np.int16)
+    return _pcm(samples * 10 ** (decibels / 20))
 
 
-def mixed(samples: Pcm, other: Pcm, decibels: float) -> Pcm:
+def _pcm(wave: npt.NDArray[np.floating]) -> Pcm:
+    samples: Pcm = np.clip(wave, -FULL, FULL).astype(np.int16)
+    return samples
+
+
+def mixed(samples: Pcm, other: npt.NDArray[Any], decibels: float) -> Pcm:
     """With something else so many decibels above it, as their mean powers go."""
     over = np.resize(other, len(samples)).astype(np.float64)
     factor = np.sqrt((samples.astype(np.float64) ** 2).mean() / (over**2).mean()) * 10 ** (decibels / 20)
-    return np.clip(samples + factor * over, -FULL, FULL).astype(np.int16)
+    return _pcm(samples + factor * over)
 
 
 def noise(samples: Pcm, decibels: float) -> Pcm:

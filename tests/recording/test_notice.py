@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 import pytest
@@ -44,7 +45,7 @@ CONDITIONS: dict[str, Callable[[Pcm], Pcm]] = {
     "AMR 4.75": noticed.amr(4_750),
     "AMR 4.75 after GSM": lambda samples: noticed.amr(4_750)(noticed.gsm(samples)),
     **{
-        f"{level:+} dB": lambda samples, level=level: noticed.a_law(noticed.louder(samples, level))
+        f"{level:+} dB": noticed.through(partial(noticed.louder, decibels=level), noticed.a_law)
         for level in (-20, -10, 6)
     },
     "5 % loss": lambda samples: noticed.lossy(noticed.a_law(samples), 0.05, 1),
@@ -66,7 +67,8 @@ def test_a_notice_is_heard_whole(reference: Reference, talk: Pcm, condition: str
         assert found
         assert found.share >= 0.9
         assert abs(found.start - len(before)) < NEAR
-        assert (found.first, found.last) == (pytest.approx(0, abs=0.1), pytest.approx(1, abs=0.1))
+        assert found.first < 0.1
+        assert found.last > 0.9
 
 
 def test_no_other_words_are_taken_for_it() -> None:
