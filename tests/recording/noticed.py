@@ -98,9 +98,9 @@ def skewed(samples: Pcm, ppm: float) -> Pcm:
     return np.interp(np.arange(count) / (1 + ppm * 1e-6), np.arange(len(samples)), samples).astype(np.int16)
 
 
-def _decoded(name: str, rate: int, payloads: list[bytes], parameters: str = "") -> Pcm:
+def _decoded(name: str, rate: int, packets: list[bytes], parameters: str = "") -> Pcm:
     decoder = by_name(name, rate, 1, parameters).decoder()
-    return np.concatenate([decoder.decode(payload) for payload in payloads])
+    return np.concatenate([decoder.decode(packet) for packet in packets])
 
 
 def _raw(samples: Pcm, *output: str) -> bytes:
@@ -116,33 +116,33 @@ def mu_law(samples: Pcm) -> Pcm:
 
 
 def gsm(samples: Pcm) -> Pcm:
-    return _decoded("GSM", 8000, cut(_raw(samples, "-f", "gsm"), 33))
+    return _decoded("GSM", 8000, payloads("GSM", samples))
 
 
 def g722(samples: Pcm) -> Pcm:
-    wide = _decoded("G722", 8000, [_raw(samples, "-ar", "16000", "-f", "g722")])
-    return np.frombuffer(
-        ffmpeg(wide.tobytes(), "-f", "s16le", "-ar", "16000", "-i", "-", "-ar", "8000", "-f", "s16le"),
-        np.int16,
-    )
+    return _narrow(_decoded("G722", 8000, payloads("G722", samples)), 16_000)
 
 
 def opus(bits: int) -> Callable[[Pcm], Pcm]:
-    def through(samples: Pcm) -> Pcm:
-        wide = np.frombuffer(_raw(samples, "-ar", "48000", "-f", "s16le"), np.int16)
-        packets = encoded("libopus", wide, 48_000, 960, b=str(bits), application="voip")
-        full = _opus(packets)
-        return np.frombuffer(
-            ffmpeg(full.tobytes(), "-f", "s16le", "-ar", "48000", "-i", "-", "-ar", "8000", "-f", "s16le"),
-            np.int16,
-        )
-
-    return through
+    return lambda samples: _narrow(_decoded("OPUS", 48_000, payloads("OPUS", samples, bits)), 48_000)
 
 
-def _opus(packets: list[bytes]) -> Pcm:
-    decoder = by_name("OPUS", 48_000, 2).decoder()
-    return np.concatenate([decoder.decode(packet) for packet in packets])
+def payloads(codec: str, samples: Pcm, bits: int = 24_000) -> list[bytes]:
+    """Packets of 20 ms of GSM, G722 or OPUS."""
+    match codec:
+        case "GSM":
+            return cut(_raw(samples, "-f", "gsm"), 33)
+        case "G722":
+            return cut(_raw(samples, "-ar", "16000", "-f", "g722"), PACKET)
+        case _:
+            wide = np.frombuffer(_raw(samples, "-ar", "48000", "-f", "s16le"), np.int16)
+            return encoded("libopus", wide, 48_000, 960, b=str(bits), application="voip")
+
+
+def _narrow(samples: Pcm, rate: int) -> Pcm:
+    raw = "-f", "s16le"
+    data = ffmpeg(samples.tobytes(), *raw, "-ar", str(rate), "-i", "-", "-ar", "8000", *raw)
+    return np.frombuffer(data, np.int16)
 
 
 def amr(bits: int) -> Callable[[Pcm], Pcm]:
