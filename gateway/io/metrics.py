@@ -92,6 +92,11 @@ class Metrics:
         )
         for outcome in ("measured", "failed", "overload", "stopped"):
             self.speech.labels(outcome)
+        self._announced = counter(
+            "announced_calls", "Ended calls that were to be searched for the notice, by outcome", "outcome"
+        )
+        for outcome in ("announced", "unannounced", "cut_off", "not_measured"):
+            self._announced.labels(outcome)
         self.unrecorded = counter(
             "unrecorded_calls", "Calls that came to be not recorded, by ground", "ground"
         )
@@ -132,6 +137,11 @@ class Metrics:
         self._lost.labels(role).inc(max(0, now.lost - before.lost))
         self._late.labels(role).inc(max(0, now.late - before.late))
         self._duplicated.labels(role).inc(max(0, now.duplicated - before.duplicated))
+
+    def announced(self, outcome: str, searched: bool) -> None:
+        """What was found of the notice in a call; calls that needed none are not counted."""
+        if searched:
+            self._announced.labels(outcome).inc()
 
     def ticked(self, worker: int, report: Ticked, calls: int) -> None:
         """A worker's last second, and how many calls it has."""
