@@ -20,7 +20,7 @@ from gateway.io.heap import keep_heap
 from gateway.io.receive import Receiver
 from gateway.io.secrecy import lock_memory, refuse_dumps
 from gateway.recording.engine import Engine
-from gateway.recording.messages import CallReport, Close, Command, Finished, Join, Open
+from gateway.recording.messages import Close, Command, Counted, Finished, Join, Open
 from gateway.rtp.packets import PacketBatch
 
 REPORT_NS = 1_000_000_000
@@ -98,7 +98,7 @@ class Worker:
 
     def _send(self, events: Sequence[Message]) -> None:
         if self._channel.pending:  # a slow reader is spared what the next report says again
-            events = [event for event in events if not isinstance(event, CallReport)]
+            events = [event for event in events if not isinstance(event, Counted)]
         self._channel.send(events)
 
     def _listen(self) -> None:

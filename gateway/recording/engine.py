@@ -20,6 +20,7 @@ from gateway.recording.messages import (
     Answered,
     Close,
     Command,
+    Counted,
     Event,
     Join,
     Keyed,
@@ -239,8 +240,23 @@ class Engine:
         if self._reported_ns is not None and now - self._reported_ns < REPORT_NS:
             return
         self._reported_ns = now
-        yield from (call.report(now) for call in self._calls.values())
+        steady: list[LiveCall] = []
+        for call in self._calls.values():
+            if report := call.news(now):
+                yield report
+            else:
+                steady.append(call)
+        if steady:
+            yield self._counted(steady)
         yield from (Refused(kind, count) for kind, count in self._faults.items())
         yield from (Keyed(call_id, way, count) for (call_id, way), count in self._keyed.items())
         self._faults.clear()
         self._keyed.clear()
+
+    def _counted(self, calls: Sequence[LiveCall]) -> Counted:
+        legs = [leg.number for call in calls for leg in call.legs]
+        return Counted(
+            tuple(call.plan.call_id for call in calls),
+            tuple(len(call.legs) for call in calls),
+            tuple(self._table.counts[legs].ravel().tolist()),
+        )
