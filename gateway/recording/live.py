@@ -236,13 +236,14 @@ class LiveCall:
         return CallReport(self.plan.call_id, legs, redactions, markers)
 
     def news(self, now: int) -> CallReport | None:
-        """The report, where it would tell more than other counts, or the present end of what lasts."""
-        return None if self._told == self._besides_counts() else self.report(now)
+        """The report, where it would tell more than other counts: of a pause that lasts, how far it goes."""
+        alike = self._told == self._besides_counts() and not self.redacting.pauses.open
+        return None if alike else self.report(now)
 
     def _besides_counts(self) -> tuple[object, ...]:
         pauses = self.redacting.pauses
         codecs = tuple(leg.codec.name for leg in self.legs)
-        return codecs, self._masked(), pauses.open, pauses.ended, len(self.redacting.markers)
+        return codecs, self._masked(), pauses.ended, len(self.redacting.markers)
 
     def finished(self, now: int) -> Finished:
         last = self._outputs[-1]
