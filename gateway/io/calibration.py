@@ -104,11 +104,11 @@ class _Trial:
         found = np.array(told)
         return found[:, :2], time.process_time_ns() - began - int(found[:, 1:].sum())
 
-    def flush_ns(self) -> int:
-        """The longest that a flush took."""
-        return max(
-            (event.nanoseconds for event in self._appender.events() if isinstance(event, Synced)), default=0
-        )
+    def flush_ns(self) -> float:
+        """What all flushes took, of each byte that was written; then nothing more can be."""
+        self._appending.close()
+        flushes = [event for event in self._appender.events() if isinstance(event, Synced)]
+        return sum(each.nanoseconds for each in flushes) / max(1, sum(each.bytes for each in flushes))
 
     def _tick(self) -> tuple[int, int, int]:
         """Processor time (ns) of a tick, of who reads its reports, and of those who send."""
