@@ -86,6 +86,9 @@ def _add_running(command: Command) -> None:
     doctor.add_argument(
         "--calls", type=_positive, default=200, metavar="N", help="calls at the same time (%(default)s)"
     )
+    doctor.add_argument(
+        "--quick", action="store_true", help="do not try for some seconds what calls cost on this machine"
+    )
     _json_option(doctor)
 
 
