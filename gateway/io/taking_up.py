@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
+from gateway.io import clock
 from gateway.io.ids import new_id
 from gateway.io.lines import Lines
 from gateway.io.metrics import Metrics
@@ -28,6 +28,7 @@ from gateway.tap.effects import MediaAgreed, Seen, Side, TapEffect
 
 log = logging.getLogger(__name__)
 
+MINUTE_NS = 60_000_000_000
 MAX_EXPLAINED = 600  # records of calls that were not recorded, a minute: a flood of INVITEs fills no disk
 NOBODY = Assignment(Direction.UNKNOWN, (), {})
 
@@ -76,7 +77,7 @@ class TakingUp:
         self._worker_of = worker_of
         self._assign = assign
         self._tell = tell
-        self._explained: deque[float] = deque()  # when the last records of this kind were written
+        self._explained: deque[int] = deque()  # when the last records of this kind were written
         self.count = 0  # of calls that are being set up
 
     def assign(self, call: TappedCall, labels: Sequence[str | None]) -> Assignment:
@@ -142,8 +143,8 @@ class TakingUp:
     async def _write(self, opening: Opening, why: str, ended_ns: int) -> None:
         self._metrics.calls_ended.labels("not_recorded").inc()
         log.info("call %s ended not_recorded: %s", opening.call_id, why)
-        now = time.monotonic()
-        while self._explained and self._explained[0] < now - 60:
+        now = clock.monotonic_ns()
+        while self._explained and self._explained[0] < now - MINUTE_NS:
             self._explained.popleft()
         if len(self._explained) >= MAX_EXPLAINED:
             self._metrics.tap.unexplained.inc()
@@ -175,4 +176,4 @@ def _opening(
 
 def utc(at_ns: int) -> int:
     """A monotonic time as UTC, ns since 1970."""
-    return time.time_ns() - time.monotonic_ns() + at_ns
+    return clock.time_ns() - clock.monotonic_ns() + at_ns

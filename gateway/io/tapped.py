@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 
+from gateway.io import clock
 from gateway.io.lines import Lines
 from gateway.io.metrics import Metrics
 from gateway.io.running_call import Ending, Live
@@ -97,7 +97,7 @@ class Tapped:
     def silent(self, live: Live) -> None:
         """No packet of a call has come for the media timeout: where it is not on hold, its end was missed."""
         if call := self._recorded.get(live.call.id):
-            self._act(call.tap, self._dialogs[call.tap].silent(call.seen.call, time.monotonic_ns()))
+            self._act(call.tap, self._dialogs[call.tap].silent(call.seen.call, clock.monotonic_ns()))
 
     def setting_up(self) -> int:
         """How many calls are not yet among those that run."""
@@ -108,11 +108,11 @@ class Tapped:
         while True:
             await asyncio.sleep(EXPIRE_SECONDS)
             for tap, dialogs in enumerate(self._dialogs):
-                self._act(tap, dialogs.expire(time.monotonic_ns()))
+                self._act(tap, dialogs.expire(clock.monotonic_ns()))
 
     def stop(self) -> None:
         """The gateway stops: every call ends now."""
-        now = time.monotonic_ns()
+        now = clock.monotonic_ns()
         for call in list(self._calls.values()):
             if call.live:
                 self._hang_up(call.live, Ending(STOPPED, utc(now), now))
