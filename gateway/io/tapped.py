@@ -15,6 +15,7 @@ from gateway.io.segments import Segments
 from gateway.io.taking_up import TakingUp, TappedCall, utc
 from gateway.io.tap_messages import AudioAlone, Passed, TapMessage, TapReport, Unfollowed
 from gateway.io.unrecorded import Watch
+from gateway.recording.assurance import Why
 from gateway.recording.messages import Command, Press
 from gateway.recording.model import Role
 from gateway.siprec.effects import Changed, SessionId
@@ -22,7 +23,10 @@ from gateway.tap.calling import (
     AUDIO_ALONE,
     AUDIO_OF_TLS,
     KEYLESS,
+    NO_MEDIA,
     SIDES,
+    STOPPED,
+    Reason,
     ending,
     participant,
     streams_of,
@@ -46,7 +50,6 @@ from gateway.tap.effects import (
 log = logging.getLogger(__name__)
 
 EXPIRE_SECONDS = 1.0  # between two looks for calls of which nothing is heard any more
-STOPPED = "the gateway was stopped"
 
 
 class Tapped:
@@ -115,7 +118,7 @@ class Tapped:
         now = clock.monotonic_ns()
         for call in list(self._calls.values()):
             if call.live:
-                self._hang_up(call.live, Ending(STOPPED, utc(now), now))
+                self._hang_up(call.live, Ending(STOPPED.text, utc(now), now))
             elif not call.setting_up:
                 self._spawn(self._taking_up.explain(call, call.why or STOPPED, now))
         self._calls.clear()
@@ -182,7 +185,7 @@ class Tapped:
         """At first the call is set up; later its lines are fitted to what is agreed."""
         if call.live is None:
             call.why = call.why if call.refused else why_silent(agreed.streams)
-            if not call.why:
+            if call.why is None:
                 call.setting_up = True
                 self._spawn(self._set_up(call, agreed))
             return
@@ -230,14 +233,15 @@ class Tapped:
             self._recorded.pop(call.live.call.id, None)
             self._hang_up(call.live, Ending(why, utc(over.at_ns), over.at_ns))
         else:
-            why = (call.why or why_silent(())) if over.answered or call.refused else why
-            self._spawn(self._taking_up.explain(call, why, over.at_ns))
+            unanswered = Reason(why, Why.UNANSWERED)
+            reason = (call.why or NO_MEDIA) if over.answered or call.refused else unanswered
+            self._spawn(self._taking_up.explain(call, reason, over.at_ns))
 
 
 def _tell_secret(live: Live, agreed: MediaAgreed) -> None:
     """One side alone may be secret: the other is recorded."""
     if any(each.secret for each in agreed.streams):
-        live.call.problem(KEYLESS)
+        live.call.problem(KEYLESS.text, KEYLESS.why)
 
 
 def _role(live: Live, call: TappedCall, side: Side) -> Role | None:
