@@ -111,7 +111,6 @@ class Metrics:
         )
         self.redaction = RedactionMetrics(registry)
         self.tap = TapMetrics(registry)
-        self._free = gauge("storage_free_bytes", "Free space where recordings are stored")
         self.storage = StorageMetrics(registry)
         self.processes = ProcessMetrics()
         registry.register(self.processes)
