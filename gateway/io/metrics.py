@@ -46,7 +46,9 @@ class Metrics:
         for state in CallState:
             if state is not CallState.RECORDING:
                 self.calls_ended.labels(state.value)
-        self.signalled = counter("calls_signalled", "Calls that recording clients asked to have recorded")
+        self.signalled = counter(
+            "calls_signalled", "Calls that recording clients asked to have recorded, or that taps saw"
+        )
         self.explained = counter(
             "calls_explained", "Calls that ended other than recorded, by the class of the reason", "why"
         )

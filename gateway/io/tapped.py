@@ -72,7 +72,7 @@ class Tapped:
         self._names = names
         self._dialogs = [dialogs() for _ in names]
         self._taking_up = taking_up
-        self._metrics = metrics.tap
+        self._metrics, self._signalled = metrics.tap, metrics.signalled
         self._lines = lines
         self._segments = segments
         self._watch = watch
@@ -92,6 +92,7 @@ class Tapped:
             case Unfollowed(tap, kind):
                 self._unfollowed(tap, kind)
             case AudioAlone(tap, began_ns, ended_ns):
+                self._signalled.inc()
                 why = AUDIO_OF_TLS if tap in self._secret_sip else AUDIO_ALONE
                 self._spawn(self._taking_up.explain_audio(began_ns, ended_ns, why))
             case TapReport():
@@ -156,6 +157,7 @@ class Tapped:
         session = SessionId(-self._sessions)
         self._calls[tap, seen.call] = TappedCall(tap, seen, session, people, wish=seen.wish)
         self._metrics.calls.labels(self._names[tap]).inc()
+        self._signalled.inc()
 
     def _go_on(self, call: TappedCall) -> None:
         """Act on what was told of a call, in order; while it is being set up, later."""
