@@ -164,6 +164,11 @@ class Calls:
         """Calls that are not stored yet, those being set up included."""
         return self._setting_up.running() + self.tapped.setting_up()
 
+    async def quiet(self) -> None:
+        """Wait until all that was begun for calls is done, as far as it waits for nobody outside."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
     async def drain(self) -> None:
         """Take no call any more; return when the last one is stored."""
         self._room.closed = "the gateway was draining: it takes no calls before it stops"
