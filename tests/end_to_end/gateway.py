@@ -79,7 +79,7 @@ class Gateway:
         self.folder = folder
         self.log = folder / "gateway.log"
         self.server = HOST, free_port()
-        self._metrics_port = free_port()
+        self.metrics_port = free_port()
         self.api = f"http://{HOST}:{(api_port := free_port())}"
         first = _free_range(media_ports)
         self._media_ports = range(first, first + media_ports)
@@ -88,7 +88,7 @@ class Gateway:
             "media": {"first_port": first, "last_port": first + media_ports - 1, "workers": 1},
             "storage": {"directory": "data", "min_free_megabytes": 16},
             "api": {"address": HOST, "port": api_port},
-            "metrics": {"address": HOST, "port": self._metrics_port},
+            "metrics": {"address": HOST, "port": self.metrics_port},
         }
         for section, values in (settings or {}).items():
             written.setdefault(section, {}).update(values)
