@@ -5,6 +5,8 @@ It is told every message of its own and holds what follows from them; whoever re
 
 from __future__ import annotations
 
+import re
+
 from gateway.recording.model import Wish
 from gateway.sip import session_timer
 from gateway.sip.message import Headers, Request, Response
@@ -14,11 +16,12 @@ from gateway.tap import parties
 from gateway.tap.agreeing import Agreement
 from gateway.tap.effects import End, Party, Place, Side
 from gateway.tap.exchange import Exchange, Key, other
-from gateway.tap.hearing import DialogName, Heard, referred_dialog
+from gateway.tap.hearing import DialogName, Heard
 from gateway.tap.lanes import MAX_TAGS, Lane, Lanes, Transaction, asker, callee_tag
 from gateway.tap.progress import (
     CANCEL_NS,
     EXPIRY_GRACE_NS,
+    FOLLOWED_NS,
     FORK_NS,
     GONE,
     LONGEST_NS,
@@ -28,11 +31,15 @@ from gateway.tap.progress import (
     RINGING_NS,
     SECOND,
     TAKEN_NS,
+    TRANSFER_NS,
     UNANSWERED_NS,
     Ending,
     Pressed,
     State,
 )
+
+# RFC 3515 section 2.4.5: how a reference fared, as the first line of a response.
+_REFUSED = re.compile(rb"\s*SIP/2\.0\s+[3-6]\d\d")
 
 
 class Invitation:
@@ -55,7 +62,8 @@ class Invitation:
         self.notes: tuple[str, ...] = ()
         self.pressed: list[Pressed] = []
         self.faults: list[str] = []
-        self.referred: tuple[Side, DialogName] | None = None  # who was told to replace which dialog
+        self.referred: Side | None = None  # who asks the other one to call somebody else
+        self.followed = False  # and that call rings: this one may go on in it
         self.taken_ns: int | None = None  # when a newer call took its place for media
         self._wish = wish
         self._lanes = Lanes()
@@ -74,7 +82,7 @@ class Invitation:
     def due_ns(self) -> int:
         """When it ends if nothing more is heard."""
         if self.ending:
-            return self.ending.due_ns
+            return self.ending.at_ns + TRANSFER_NS if self.followed else self.ending.due_ns
         if self.state is State.ANSWERED:
             limits = [self.heard_ns + LONGEST_NS]
             limits += [self.heard_ns + self._timer_ns + EXPIRY_GRACE_NS] if self._timer_ns else []
@@ -137,6 +145,12 @@ class Invitation:
         """It is over, whatever comes."""
         self.ending = Ending(how, status, at_ns, at_ns)
         self._move(State.ENDED)
+
+    def unfollow(self, now_ns: int) -> None:
+        """The call that was to take its place comes to nothing."""
+        self.referred, self.followed = None, False
+        if self.ending and self.answered:
+            self.end(self.ending.how, self.ending.at_ns)
 
     def expire(self, now_ns: int) -> None:
         """End it where its time has come."""
@@ -248,8 +262,9 @@ class Invitation:
                 if told:
                     self.pressed.append(Pressed(side, *told))
             case "REFER":
-                name = referred_dialog(request.headers)
-                self.referred = (side, name) if name else self.referred
+                self.referred = side
+            case "NOTIFY" if _REFUSED.match(request.body):  # RFC 3515 section 2.4.5
+                self.unfollow(heard.at_ns)
             case _:
                 pass
 
@@ -292,7 +307,9 @@ class Invitation:
             self._tags.pop(tag, None)
         elif tag and others:
             return  # a branch that was never heard of
-        if not others:
+        if not others and self.referred and self.answered:
+            self.ending = self.ending or Ending(End.BYE, 0, heard.at_ns, heard.at_ns + FOLLOWED_NS)
+        elif not others:
             self.end(End.BYE, heard.at_ns)
         elif self._active == tag:
             self._active = others[-1]
@@ -302,6 +319,8 @@ class Invitation:
     def _response(self, heard: Heard, response: Response) -> None:
         side = asker(heard, self.caller_tag)
         key: Key = (side, heard.cseq.method, heard.cseq.number)
+        if heard.cseq.method == "REFER" and response.status >= 300:
+            self.referred = None
         if response.status == 100 or heard.cseq.method not in ("INVITE", "UPDATE", "PRACK", "BYE"):
             return
         if heard.cseq.method == "BYE":

@@ -691,6 +691,7 @@ def test_an_attended_transfer_goes_on_as_the_call_that_was_transferred() -> None
     assert trace.ways() == [("caller", C, 6010), ("callee", A, 4010)]
     trace("C>B", "BYE", call="two", tags="c bb")
     trace("B>A", "BYE", tags="b a", cseq=3)
+    trace.later(10)
     assert trace.ends() == ["replaced"]
     trace("C>A", "BYE", call="three", tags="cc aa")
     assert [(over.call, over.how) for over in trace.of(Over)][1:] == [(first.call, End.BYE)]
@@ -733,14 +734,75 @@ def test_a_replacement_that_is_refused_is_a_call_of_its_own() -> None:
     assert trace.of(Over)[0].call == trace.calls()[1].call
 
 
-def test_a_blind_transfer_makes_two_calls() -> None:
-    trace = answered()
+def referred(trace: Trace) -> None:
+    """B tells A to call C, and hangs up at once."""
     trace("B>A", "REFER", tags="b a", cseq=2, fields=["Refer-To: <sip:303@example.org>"])
+    trace("A>B", "202 REFER", tags="b a", cseq=2)
     trace("A>B", "NOTIFY", "SIP/2.0 100 Trying", tags="a b", fields=["Content-Type: message/sipfrag"])
     trace("B>A", "BYE", tags="b a", cseq=3)
-    by = ["Referred-By: <sip:202@example.org>"]
-    trace("A>C", "INVITE", sdp("A", 4002), call="two", tags="aa", fields=by)
+    trace("A>B", "200 BYE", tags="b a", cseq=3)
+
+
+def test_a_blind_transfer_goes_on_as_the_call_that_was_transferred() -> None:
+    trace = answered()
+    referred(trace)
+    trace("A>C", "INVITE", sdp("A", 4002), call="two", tags="aa", people="101 303")
+    trace("C>A", "180 INVITE", call="two", tags="aa c", people="101 303")
+    trace.later(60)
+    assert trace.ends() == []
+    trace("C>A", "200 INVITE", sdp("C", 6000), call="two", tags="aa c", people="101 303")
+    assert trace.told() == ["Seen", "MediaAgreed", "Answered", "PartiesChanged", "MediaAgreed"]
+    [changed] = trace.of(PartiesChanged)
+    assert (changed.caller.user, changed.callee.user, changed.transfer) == ("101", "303", True)
+    assert trace.ways() == [("caller", C, 6000), ("callee", A, 4002)]
+    trace("C>A", "BYE", call="two", tags="c aa")
     assert trace.ends() == ["bye"]
+
+
+def test_the_called_side_may_be_referred_too() -> None:
+    """A, who called, tells B to call C: B stays the callee."""
+    trace = answered()
+    trace("A>B", "REFER", tags="a b", cseq=2, fields=["Refer-To: <sip:303@example.org>"])
+    trace("B>C", "INVITE", sdp("B", 5002), call="two", tags="bb", people="202 303")
+    trace("C>B", "200 INVITE", sdp("C", 6000), call="two", tags="bb c", people="202 303")
+    trace("A>B", "BYE", tags="a b", cseq=3)
+    [changed] = trace.of(PartiesChanged)
+    assert (changed.caller.user, changed.callee.user) == ("303", "202")
+    assert trace.ways() == [("callee", C, 6000), ("caller", B, 5002)]
+    assert trace.ends() == []
+
+
+def test_a_transfer_that_nobody_answers_leaves_two_calls() -> None:
+    trace = answered()
+    referred(trace)
+    hung_up = trace.now - SECOND // 10
+    trace("A>C", "INVITE", sdp("A", 4002), call="two", tags="aa", people="101 303")
+    trace("C>A", "486 INVITE", call="two", tags="aa c", people="101 303")
+    assert [(over.how, over.status) for over in trace.of(Over)] == [(End.REFUSED, 486), (End.BYE, 0)]
+    assert trace.of(Over)[1].at_ns == hung_up
+
+
+@pytest.mark.parametrize("refusal", ["603 REFER", "NOTIFY"])
+def test_a_transfer_that_is_refused_is_none(refusal: str) -> None:
+    trace = answered()
+    trace("B>A", "REFER", tags="b a", cseq=2, fields=["Refer-To: <sip:303@example.org>"])
+    if refusal == "NOTIFY":
+        trace("A>B", refusal, "SIP/2.0 486 Busy", tags="a b", fields=["Content-Type: message/sipfrag"])
+    else:
+        trace("A>B", refusal, tags="b a", cseq=2)
+    trace("B>A", "BYE", tags="b a", cseq=3)
+    assert trace.ends() == ["bye"]
+
+
+def test_a_transfer_whose_call_is_not_overheard_ends_the_call() -> None:
+    trace = answered()
+    referred(trace)
+    hung_up = trace.now - SECOND // 10
+    assert trace.ends() == []
+    trace.later(6)
+    assert [(over.how, over.at_ns) for over in trace.of(Over)] == [(End.BYE, hung_up)]
+    by = ["Referred-By: <sip:202@example.org>"]
+    trace("A>C", "INVITE", sdp("A", 4002), call="two", tags="aa", people="101 303", fields=by)
     assert trace.calls()[1].notes == ("the call was placed because another one was transferred",)
 
 
