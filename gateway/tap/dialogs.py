@@ -128,10 +128,7 @@ class Dialogs:
             if not _begins(heard):
                 return out
             out += self._room(heard)
-            if (
-                len(self._by_call_id) >= self._max_calls + MAX_REMEMBERED
-                or len(self._calls) >= self._max_calls
-            ):
+            if self._full(heard.call_id):
                 return [*out, Unheard("too_many_calls", heard.at_ns, heard.number)]
             invitation = self._begin(heard)
         self._heard_again(invitation)
@@ -182,18 +179,25 @@ class Dialogs:
         """Room for one more call: a flood of INVITEs takes the place of its own kind, never of calls that ring or run."""
         out: list[TapEffect] = []
         alike = self._by_call_id.get(heard.call_id, [])
-        while len(alike) >= MAX_OF_CALL_ID:
-            first = alike[0]
-            if first.state is not State.ENDED:
-                first.end(End.LOST, heard.at_ns)
-                out += self._follow(first, heard.at_ns)
-            self._over.pop(first, None)
-            self._forget(first)
+        idle = [each for each in alike if each.state in (State.CALLING, State.ENDED)]
+        if len(alike) >= MAX_OF_CALL_ID and idle:
+            if idle[0].state is not State.ENDED:
+                idle[0].end(End.LOST, heard.at_ns)
+                out += self._follow(idle[0], heard.at_ns)
+            self._over.pop(idle[0], None)
+            self._forget(idle[0])
         if len(self._calls) >= self._max_calls and self._calling:
             first = next(iter(self._calling))
             first.end(End.LOST, heard.at_ns)
             out += self._follow(first, heard.at_ns)
         return out
+
+    def _full(self, call_id: str) -> bool:
+        return (
+            len(self._calls) >= self._max_calls
+            or len(self._by_call_id) >= self._max_calls + MAX_REMEMBERED
+            or len(self._by_call_id.get(call_id, ())) >= MAX_OF_CALL_ID
+        )
 
     def _arm(self, invitation: Invitation, now_ns: int) -> None:
         at_ns = min(invitation.due_ns, now_ns + TIMER_NS)

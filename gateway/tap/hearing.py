@@ -10,7 +10,7 @@ from gateway.sip import sdp
 from gateway.sip.errors import BadMessage
 from gateway.sip.headers import CSeq, NameAddr, Via
 from gateway.sip.message import Headers, Message, Request, parse, parse_head
-from gateway.siprec.body import METADATA_TYPES, SDP_TYPE
+from gateway.siprec.body import CISCO_PARTICIPANT, METADATA_TYPES, SDP_TYPE
 from gateway.siprec.bridge import pair_of
 from gateway.siprec.multipart import MultipartError, split
 from gateway.tap.effects import Place
@@ -108,7 +108,8 @@ def _records(message: Message) -> bool:
         return False
     required = any(option.lower() == "siprec" for option in message.headers.all("Require"))
     contact = (message.headers.get("Contact") or "").lower()
-    return required or "+sip.src" in contact or pair_of(message) is not None
+    network_based = message.headers.get(CISCO_PARTICIPANT) is not None
+    return required or "+sip.src" in contact or network_based or pair_of(message) is not None
 
 
 def replaced(headers: Headers) -> DialogName | None:

@@ -72,6 +72,7 @@ class Invitation:
         self._active: str | None = None
         self._timer_ns: int | None = None  # the session timer's interval
         self._stated: dict[Side, Party] = {}  # what From and To said first
+        self._asserted: set[Side] = set()  # who is known by more than that
         self._told_midway(heard)
 
     @property
@@ -228,6 +229,7 @@ class Invitation:
             for side, name in ((Side.CALLER, "From"), (Side.CALLEE, "To"))
         }
         self.parties = {Side.CALLER: parties.caller_of(request), Side.CALLEE: parties.callee_of(request)}
+        self._asserted = {Side.CALLER} if parties.asserted(request.headers) else set()
         self.notes = tuple(dict.fromkeys((*self.notes, *parties.notes_of(request))))
         self.wished = self._wish(request) or self.wished
 
@@ -374,16 +376,16 @@ class Invitation:
         """The description of a response, which answers or offers."""
         if heard.description is None:
             return
-        exchange = self._with_offer(lane, tag)
+        exchange = self._with_offer(lane, known.key, tag)
         exchange.response(known.key, heard.description, asked=known.offered is not False)
         self._settle(lane, known.key, tag)
 
-    def _with_offer(self, lane: Lane, tag: str) -> Exchange:
+    def _with_offer(self, lane: Lane, key: Key, tag: str) -> Exchange:
         """The dialog's exchange; in a new branch the INVITE's offer waits for its answer too."""
         exchange = lane.exchanges.get(tag)
         if exchange is None:
             exchange = lane.exchange(tag, self._lanes.exchange_of(tag))
-            for offer_key, description in lane.offers.waiting():
+            for offer_key, description in self._lanes.waiting(lane, key):
                 exchange.request(offer_key, description)
         return exchange
 
@@ -451,6 +453,10 @@ class Invitation:
     def _identity(self, side: Side, headers: Headers, own: str | None) -> None:
         """Who a side is by now: asserted (RFC 3325), or another From than before (RFC 4916)."""
         found = parties.asserted(headers)
+        # What was only stated before is better known now; that is nobody else's taking over.
+        known = side in self._asserted or found is None
+        if found:
+            self._asserted.add(side)
         if found is None and own:
             stated = parties.party(headers.get(own))
             if parties.same(stated, self._stated.get(side, stated)) or not stated.user:
@@ -462,7 +468,7 @@ class Invitation:
         if before.user and parties.same(found, before):
             return
         self.parties[side] = found
-        self.handed += self.answered and before.user is not None
+        self.handed += self.answered and known and before.user is not None
 
 
 def _acknowledges(headers: Headers) -> int:

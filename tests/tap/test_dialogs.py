@@ -208,6 +208,15 @@ def test_several_lines_and_those_that_are_refused() -> None:
     ]
 
 
+def test_a_change_without_an_offer_asks_the_other_side_for_one() -> None:
+    trace = answered()
+    trace("B>A", "INVITE", tags="b a", cseq=2)
+    trace("A>B", "200 INVITE", sdp("A", 4002), tags="b a", cseq=2)
+    assert trace.ways() == TALK
+    trace("B>A", "ACK", sdp("B", 5002), tags="b a", cseq=2, via="another")
+    assert trace.ways() == [("caller", B, 5002), ("callee", A, 4002)]
+
+
 # Forks, retries, refusals
 
 
@@ -326,6 +335,18 @@ def test_an_invite_is_tried_again_as_the_same_call(status: int) -> None:
     trace.later(60)
     assert trace.told() == ["Seen", "MediaAgreed", "Answered"]
     assert trace.ways() == [("caller", B, 5000), ("callee", A, 4002)]
+
+
+def test_a_proxy_of_which_one_side_is_heard_in_one_direction_only() -> None:
+    trace = Trace()
+    trace("A>P", "INVITE", sdp("A", 4000), via="1")
+    trace("B>P", "200 INVITE", sdp("B", 5000), tags="a b", via="2 1")
+    trace("P>A", "200 INVITE", sdp("B", 5000), tags="a b", via="1")
+    assert trace.ways() == TALK
+    trace("B>P", "BYE", tags="b a", via="3")
+    assert trace.told()[0] == "Seen"
+    assert trace.told()[-1] == "Over"
+    assert len(trace.calls()) == 1
 
 
 def test_an_invite_that_is_tried_again_under_another_tag_is_the_same_call() -> None:
@@ -622,11 +643,28 @@ def test_somebody_else_takes_the_call() -> None:
 
 @pytest.mark.parametrize("method", ["UPDATE", "INVITE"])
 def test_a_telephone_system_tells_that_it_handed_the_call_on(method: str) -> None:
-    trace = answered()
-    handed = ["P-Asserted-Identity: <sip:207@example.org>"]
-    trace("B>A", method, sdp("B", 5000), tags="b a", cseq=2, fields=handed)
+    trace = Trace()
+    trace("A>B", "INVITE", sdp("A", 4000))
+    asserted = "P-Asserted-Identity: <sip:{}@example.org>".format
+    trace("B>A", "200 INVITE", sdp("B", 5000), tags="a b", fields=[asserted("202")])
+    trace("B>A", method, sdp("B", 5000), tags="b a", cseq=2, fields=[asserted("207")])
     [changed] = trace.of(PartiesChanged)
     assert (changed.callee.user, changed.transfer) == ("207", True)
+
+
+def test_another_from_in_mid_call_is_another_person() -> None:
+    """RFC 4916."""
+    trace = answered()
+    trace("B>A", "UPDATE", tags="b a", cseq=2, people="207 101")
+    [changed] = trace.of(PartiesChanged)
+    assert (changed.caller.user, changed.callee.user, changed.transfer) == ("101", "207", True)
+
+
+def test_who_is_asserted_for_the_first_time_in_mid_call_is_better_known() -> None:
+    trace = answered()
+    trace("B>A", "UPDATE", tags="b a", cseq=2, people="202 101", fields=["P-Asserted-Identity: <sip:300@h>"])
+    [changed] = trace.of(PartiesChanged)
+    assert (changed.callee.user, changed.transfer) == ("300", False)
 
 
 def test_a_number_written_otherwise_is_nobody_else() -> None:
@@ -885,6 +923,14 @@ def test_more_calls_than_there_is_room_for() -> None:
     assert len(trace.tap) == 3
     assert {unheard.kind for unheard in trace.of(Unheard)} == {"too_many_calls"}
     assert trace.ends() == []
+
+
+def test_one_call_id_for_many_calls_ends_none_that_runs() -> None:
+    trace = answered()
+    for number in range(50):
+        trace("C>D", "INVITE", sdp("C", 6000), tags=f"x{number}")
+    assert trace.calls()[0].call not in {over.call for over in trace.of(Over)}
+    assert trace.tap.remembers() <= 4
 
 
 def test_branches_without_end_are_bounded() -> None:
