@@ -5,18 +5,16 @@ It is told every message of its own and holds what follows from them; whoever re
 
 from __future__ import annotations
 
-import re
-
 from gateway.recording.model import Wish
 from gateway.sip import session_timer
-from gateway.sip.message import Headers, Request, Response
+from gateway.sip.message import Request, Response
 from gateway.siprec.dtmf import DtmfError, key_of
 from gateway.siprec.wishes import Wishes
-from gateway.tap import parties
 from gateway.tap.agreeing import Agreement
-from gateway.tap.effects import End, Party, Place, Side
+from gateway.tap.effects import End, Place, Side
 from gateway.tap.exchange import Exchange, Key, other
-from gateway.tap.hearing import DialogName, Heard
+from gateway.tap.hearing import DialogName, Heard, acknowledged_number, fared_badly
+from gateway.tap.identities import Identities
 from gateway.tap.lanes import MAX_TAGS, Lane, Lanes, Transaction, asker, callee_tag
 from gateway.tap.progress import (
     CANCEL_NS,
@@ -38,9 +36,6 @@ from gateway.tap.progress import (
     State,
 )
 
-# RFC 3515 section 2.4.5: how a reference fared, as the first line of a response.
-_REFUSED = re.compile(rb"\s*SIP/2\.0\s+[3-6]\d\d")
-
 
 class Invitation:
     """`caller_tag` is the tag of whoever placed the call; of one that was running, of whoever was heard first."""
@@ -56,10 +51,8 @@ class Invitation:
         self.state = State.CALLING
         self.answered_ns = 0
         self.ending: Ending | None = None
-        self.parties = {side: Party() for side in Side}
-        self.handed = 0  # how often somebody took another's place in a running call
+        self.people = Identities(heard.headers)
         self.wished: Wish | None = None
-        self.notes: tuple[str, ...] = ()
         self.pressed: list[Pressed] = []
         self.faults: list[str] = []
         self.referred: Side | None = None  # who asks the other one to call somebody else
@@ -71,9 +64,6 @@ class Invitation:
         self._tags: dict[str, bool] = {}  # of the callee's side, and whether it has answered, the latest last
         self._active: str | None = None
         self._timer_ns: int | None = None  # the session timer's interval
-        self._stated: dict[Side, Party] = {}  # what From and To said first
-        self._asserted: set[Side] = set()  # who is known by more than that
-        self._told_midway(heard)
 
     @property
     def answered(self) -> bool:
@@ -167,18 +157,12 @@ class Invitation:
             raise AssertionError(f"a call cannot go from {self.state} to {to}")
         self.state = to
 
-    def _told_midway(self, heard: Heard) -> None:
-        headers = heard.headers
-        caller, callee = (parties.party(headers.get(name)) for name in ("From", "To"))
-        self.parties = {Side.CALLER: caller, Side.CALLEE: callee}
-        self._stated = dict(self.parties)
-
     # Requests
 
     def _request(self, heard: Heard, request: Request) -> None:
         side = asker(heard, self.caller_tag)
         key: Key = (side, heard.cseq.method, heard.cseq.number)
-        lane = self._lanes.of_request(heard, key)
+        lane = self._lanes.of(heard, key)
         match heard.cseq.method:
             case "ACK":
                 self._acknowledged(heard, side, lane)
@@ -214,7 +198,8 @@ class Invitation:
             again, self._number = self._number > 0, heard.cseq.number
             if again:
                 self._tags, self._active = {}, None
-            self._identify(request)
+            self.people.begin(request)
+            self.wished = self._wish(request) or self.wished
         if not self.answered and self.ending and (newer or self.ending.how is not End.CANCELLED):
             self.ending = None  # the next attempt; without a new CSeq a proxy's
         if heard.description:
@@ -223,23 +208,13 @@ class Invitation:
                 exchange.request(key, heard.description)
                 self._settle(lane, key, tag)
 
-    def _identify(self, request: Request) -> None:
-        self._stated = {
-            side: parties.party(request.headers.get(name))
-            for side, name in ((Side.CALLER, "From"), (Side.CALLEE, "To"))
-        }
-        self.parties = {Side.CALLER: parties.caller_of(request), Side.CALLEE: parties.callee_of(request)}
-        self._asserted = {Side.CALLER} if parties.asserted(request.headers) else set()
-        self.notes = tuple(dict.fromkeys((*self.notes, *parties.notes_of(request))))
-        self.wished = self._wish(request) or self.wished
-
     def _described(self, heard: Heard, key: Key, lane: Lane) -> None:
         """An offer within a dialog, or in PRACK the answer to one."""
         assert heard.description is not None
         tag = self._heard_of(heard)
         exchange = lane.exchange(tag, self._lanes.exchange_of(tag))
         if heard.cseq.method == "PRACK":
-            asked: Key = (key[0], "INVITE", _acknowledges(heard.headers))
+            asked: Key = (key[0], "INVITE", acknowledged_number(heard.headers))
             if exchange.acknowledged(asked, heard.description):
                 self._settle(lane, asked, tag)
                 return
@@ -252,7 +227,7 @@ class Invitation:
         self._heard_of(heard)
         match heard.cseq.method:
             case "INVITE" | "UPDATE":
-                self._identity(side, request.headers, "From")
+                self.people.request(side, request.headers, self.answered)
                 self.wished = self._wish(request) or self.wished
             case "INFO":
                 self.wished = self._wish(request) or self.wished
@@ -265,7 +240,7 @@ class Invitation:
                     self.pressed.append(Pressed(side, *told))
             case "REFER":
                 self.referred = side
-            case "NOTIFY" if _REFUSED.match(request.body):  # RFC 3515 section 2.4.5
+            case "NOTIFY" if fared_badly(request):
                 self.unfollow(heard.at_ns)
             case _:
                 pass
@@ -329,7 +304,7 @@ class Invitation:
             if response.status < 300:
                 self._hung_up(heard)  # the request itself was not heard, or has ended it already
             return
-        lane = self._lanes.of_response(heard, key)
+        lane = self._lanes.of(heard, key)
         known = lane.transactions.get(key) or lane.remember(
             Transaction(key, heard.branch, initial=not self.answered and side is Side.CALLER)
         )
@@ -347,7 +322,7 @@ class Invitation:
         tag = self._heard_of(heard)
         self._progress(invite)
         if invite.initial:
-            self._identity(other(invite.key[0]), heard.headers, None)
+            self.people.response(other(invite.key[0]), heard.headers, self.answered)
         self._answer(heard, invite, lane, tag)
         if not self.answered and heard.description:
             self._active = tag
@@ -365,7 +340,7 @@ class Invitation:
             self._answer(heard, known, lane, tag)
         if repeated and self._tags.get(tag):
             return
-        self._identity(other(known.key[0]), heard.headers, None)
+        self.people.response(other(known.key[0]), heard.headers, self.answered)
         if heard.cseq.method in ("INVITE", "UPDATE"):
             timer = session_timer.asked(heard.headers)
             self._timer_ns = timer.seconds * SECOND if timer and timer.seconds else None
@@ -449,33 +424,3 @@ class Invitation:
     def _settle(self, lane: Lane, key: Key, tag: str) -> None:
         if tag and lane.exchanges[tag].news():
             self._lanes.settle(lane, key, tag)
-
-    def _identity(self, side: Side, headers: Headers, own: str | None) -> None:
-        """Who a side is by now: asserted (RFC 3325), or another From than before (RFC 4916)."""
-        found = parties.asserted(headers)
-        # What was only stated before is better known now; that is nobody else's taking over.
-        known = side in self._asserted or found is None
-        if found:
-            self._asserted.add(side)
-        if found is None and own:
-            stated = parties.party(headers.get(own))
-            if parties.same(stated, self._stated.get(side, stated)) or not stated.user:
-                return
-            found = self._stated[side] = stated
-        if found is None:
-            return
-        before = self.parties[side]
-        if before.user and parties.same(found, before):
-            return
-        self.parties[side] = found
-        self.handed += self.answered and known and before.user is not None
-
-
-def _acknowledges(headers: Headers) -> int:
-    """The CSeq number of the INVITE whose response a PRACK acknowledges (RFC 3262 section 7.2)."""
-    parts = (headers.get("RAck") or "").split()
-    return (
-        int(parts[1])
-        if len(parts) == 3 and parts[1].isascii() and parts[1].isdigit() and len(parts[1]) < 11
-        else -1
-    )

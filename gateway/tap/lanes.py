@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from gateway.sip.message import Request
 from gateway.sip.sdp import SessionDescription
 from gateway.tap.effects import Place, Side
 from gateway.tap.exchange import Exchange, Key
@@ -62,23 +63,16 @@ class Lanes:
         self.all: list[Lane] = []
         self.main: Lane | None = None
 
-    def of_request(self, heard: Heard, key: Key) -> Lane:
-        """The lane with this very transaction, else the one between the same places, else a new one."""
-        lane = self._with_branch(key, heard.branch) or self._between(heard, key)
+    def of(self, heard: Heard, key: Key) -> Lane:
+        """The lane that has this very transaction, else the one between the same places, else a new one."""
+        asked = key if isinstance(heard.message, Request) else None
+        lane = self._with_branch(key, heard.branch) or self._between(heard, asked)
         if lane is None:
             lane = Lane(heard.hops)
             if len(self.all) < MAX_LANES:
                 self.all.append(lane)
-        self._know(lane, heard)
-        return lane
-
-    def of_response(self, heard: Heard, key: Key) -> Lane:
-        lane = self._with_branch(key, heard.branch) or self._between(heard, None)
-        if lane is None:
-            lane = Lane(heard.hops)
-            if len(self.all) < MAX_LANES:
-                self.all.append(lane)
-        self._know(lane, heard)
+        if len(lane.places) < MAX_PLACES:
+            lane.places |= {heard.source, heard.destination}
         return lane
 
     def knows(self, key: Key) -> bool:
@@ -142,10 +136,6 @@ class Lanes:
             if best is None or common > best[0]:
                 best = common, lane
         return best[1] if best else None
-
-    def _know(self, lane: Lane, heard: Heard) -> None:
-        if len(lane.places) < MAX_PLACES:
-            lane.places |= {heard.source, heard.destination}
 
 
 def asker(heard: Heard, caller_tag: str) -> Side:
