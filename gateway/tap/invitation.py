@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from gateway.recording.model import Wish
 from gateway.sip import session_timer
-from gateway.sip.message import Request, Response
+from gateway.sip.message import Headers, Request, Response
 from gateway.siprec.dtmf import DtmfError, key_of
 from gateway.siprec.wishes import Wishes
 from gateway.tap.agreeing import Agreement
@@ -62,6 +62,8 @@ class Invitation:
         self._lanes = Lanes()
         self._number = 0  # CSeq of the latest INVITE that begins it
         self._tags: dict[str, bool] = {}  # of the callee's side, and whether it has answered, the latest last
+        self._gone: set[str] = set()  # those of them that were hung up
+        self._rung: dict[str, Headers] = {}  # what they said of themselves while they rang
         self._active: str | None = None
         self._timer_ns: int | None = None  # the session timer's interval
 
@@ -282,6 +284,8 @@ class Invitation:
         others = accepted or [each for each in self._tags if each != tag and not self.answered]
         if tag in self._tags or not self.answered:
             self._tags.pop(tag, None)
+            if len(self._gone) < MAX_TAGS:
+                self._gone.add(tag)
         elif tag and others:
             return  # a branch that was never heard of
         if not others and self.referred and self.answered:
@@ -323,9 +327,10 @@ class Invitation:
         self._progress(invite)
         if invite.initial:
             self.people.response(other(invite.key[0]), heard.headers, self.answered)
+            self._rung[tag] = heard.headers
+            if len(self._rung) > MAX_TAGS:
+                del self._rung[next(iter(self._rung))]
         self._answer(heard, invite, lane, tag)
-        if not self.answered and heard.description:
-            self._active = tag
 
     def _progress(self, invite: Transaction) -> None:
         if invite.initial and self.state is State.CALLING:
@@ -340,6 +345,8 @@ class Invitation:
             self._answer(heard, known, lane, tag)
         if repeated and self._tags.get(tag):
             return
+        if known.initial and tag in self._rung:
+            self.people.response(Side.CALLEE, self._rung.pop(tag), self.answered)
         self.people.response(other(known.key[0]), heard.headers, self.answered)
         if heard.cseq.method in ("INVITE", "UPDATE"):
             timer = session_timer.asked(heard.headers)
@@ -401,6 +408,8 @@ class Invitation:
 
     def _accepted(self, tag: str, at_ns: int) -> None:
         """A branch answers; the first one is the call."""
+        if tag in self._gone:
+            return
         if tag in self._tags or len(self._tags) < MAX_TAGS:
             self._tags[tag] = True
         if not self.answered:
@@ -412,7 +421,7 @@ class Invitation:
     def _heard_of(self, heard: Heard) -> str:
         """Remember a branch; of too many, the first that has not answered is forgotten."""
         tag = callee_tag(heard, self.caller_tag)
-        if tag not in self._tags and tag:
+        if tag and tag not in self._tags and tag not in self._gone:
             if len(self._tags) >= MAX_TAGS:
                 gone = next((each for each, answered in self._tags.items() if not answered), None)
                 if gone is None:
@@ -422,5 +431,9 @@ class Invitation:
         return tag
 
     def _settle(self, lane: Lane, key: Key, tag: str) -> None:
-        if tag and lane.exchanges[tag].news():
+        """Where something was agreed on, it holds; before the answer in the early dialog that was heard of last."""
+        exchange = lane.exchanges.get(tag)
+        if exchange and exchange.news():
             self._lanes.settle(lane, key, tag)
+            if not self.answered:
+                self._active = tag

@@ -239,6 +239,7 @@ def test_of_two_answers_the_caller_hangs_one_up() -> None:
     trace("P>A", "200 INVITE", sdp("B", 5000), tags="a b")
     trace("P>A", "200 INVITE", sdp("C", 6000), tags="a c")
     trace("A>P", "BYE", tags="a c", cseq=2)
+    trace("P>A", "200 INVITE", sdp("C", 6000), tags="a c")  # once more
     assert trace.ends() == []
     assert trace.ways() == TALK
     trace("A>P", "BYE", tags="a b", cseq=2)
@@ -639,6 +640,16 @@ def test_somebody_else_takes_the_call() -> None:
     trace("B>A", "200 INVITE", sdp("B", 5000), tags="a b", fields=picked_up)
     [changed] = trace.of(PartiesChanged)
     assert (changed.caller.user, changed.callee.user, changed.transfer) == ("101", "205", False)
+
+
+def test_of_several_that_ring_the_one_that_answers_is_the_callee() -> None:
+    trace = Trace()
+    trace("A>P", "INVITE", sdp("A", 4000))
+    trace("P>A", "180 INVITE", tags="a b", fields=["P-Asserted-Identity: <sip:205@h>"])
+    trace("P>A", "180 INVITE", tags="a c", fields=["P-Asserted-Identity: <sip:207@h>"])
+    trace("P>A", "200 INVITE", sdp("B", 5000), tags="a b")
+    last = trace.of(PartiesChanged)[-1]
+    assert (last.callee.user, last.transfer) == ("205", False)
 
 
 @pytest.mark.parametrize("method", ["UPDATE", "INVITE"])
