@@ -1,4 +1,4 @@
-"""`hushtap doctor`: can this machine record."""
+"""`hushtap doctor`: can this machine record; with --attach, what its taps hear."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from rich.text import Text
 
 from gateway.cli.configuration import settings_of
 from gateway.doctor import Finding, Level, examine
+from gateway.doctor_taps import examine_taps
+from gateway.io.listening_in import listen
 from gateway.io.machine import measure
 
 COLOURS = {Level.OK: "green", Level.WARNING: "yellow", Level.FAULT: "red"}
@@ -19,7 +21,10 @@ COLOURS = {Level.OK: "green", Level.WARNING: "yellow", Level.FAULT: "red"}
 def run(arguments: argparse.Namespace) -> int:
     """1 when a fault was found; warnings are none."""
     settings = settings_of(arguments)
-    findings = examine(measure(settings), settings, arguments.calls or settings.media.max_calls)
+    if arguments.attach:
+        findings = examine_taps(listen(settings.taps(), arguments.seconds), arguments.seconds)
+    else:
+        findings = examine(measure(settings), settings, arguments.calls or settings.media.max_calls)
     if arguments.json:
         print(json.dumps([asdict(finding) for finding in findings], indent=2))
     else:
