@@ -16,6 +16,7 @@ from pydantic_core import ErrorDetails
 from gateway.config.api import ApiSettings
 from gateway.config.attach import Attachment, TapSettings
 from gateway.config.redaction import OptOutSettings, RedactionSettings
+from gateway.config.scope import ScopeSettings
 from gateway.config.section import Patterns, Section
 from gateway.config.watching import LogSettings, MetricsSettings
 
@@ -294,6 +295,7 @@ class Settings(Section):
     roles: RoleSettings = RoleSettings()
     redaction: RedactionSettings = RedactionSettings()
     optout: OptOutSettings = OptOutSettings()
+    scope: ScopeSettings = ScopeSettings()
     api: ApiSettings = ApiSettings()
     speech: SpeechSettings = SpeechSettings()
     metrics: MetricsSettings = MetricsSettings()

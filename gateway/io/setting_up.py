@@ -139,6 +139,7 @@ class SettingUp:
             return None
         parties = Parties(assigned, [leg.role for leg in opening.legs])
         live = Live(call, parties, {opening.recording_id: key}, sockets, self._room.worker(), group=group)
+        live.peers = (offered.flow.peer[0],)
         if group:
             self._groups.remember(group, call.id)
         self._record(live, offered)

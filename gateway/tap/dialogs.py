@@ -59,6 +59,7 @@ class Dialogs:
         self._over: OrderedDict[Invitation, int] = OrderedDict()  # until when they are remembered
         self._ignored: OrderedDict[str, None] = OrderedDict()  # Call-IDs of recording sessions
         self._places: dict[Place, Invitation] = {}  # who listens there
+        self._shared: OrderedDict[Place, None] = OrderedDict()  # where several calls listen at once
         self._timers: list[tuple[int, int, Invitation]] = []
         self._armed: dict[Invitation, int] = {}  # when each is looked at again
         self._order = count()
@@ -100,6 +101,7 @@ class Dialogs:
             if self._armed.get(invitation) != at_ns:
                 continue
             del self._armed[invitation]
+            self._spare(invitation)
             invitation.expire(now_ns)
             out += self._follow(invitation, now_ns)
         while self._over and next(iter(self._over.values())) <= now_ns:
@@ -136,6 +138,7 @@ class Dialogs:
             ):
                 return [*out, Unheard("too_many_calls", heard.at_ns, heard.number)]
             invitation = self._begin(heard)
+        self._heard_again(invitation)
         invitation.hear(heard)
         self._refer(invitation)
         out += [Unheard(kind, heard.at_ns, heard.number) for kind in invitation.faults]
@@ -229,7 +232,8 @@ class Dialogs:
 
     def _listen(self, call: TappedCall, before: tuple[TappedStream, ...], at_ns: int) -> None:
         """Remember where a call is heard. A call whose place a newer one has from its start is over, unless it is
-        heard of again: a telephone system that lets two calls speak directly gives them one place, but it tells both.
+        heard of again, or others are that have one place: a telephone system that lets two calls speak directly gives
+        them one, and so do some that make calls by the hundred.
         """
         invitation = call.invitation
         for place in {stream.to for stream in before if stream.to} - call.places:
@@ -239,10 +243,26 @@ class Dialogs:
             owner = self._places.get(place)
             old = self._calls.get(owner) if owner and owner is not invitation else None
             quiet = owner is not None and owner.heard_ns + REUSED_NS < invitation.begun_ns
-            if old and owner and quiet and owner.answered and not old.held and call.agreements == 1:
+            taken = old and quiet and not old.held and call.agreements == 1 and place not in self._shared
+            if taken and owner and owner.answered:
                 owner.taken_ns = at_ns
                 self._arm(owner, at_ns)
             self._places[place] = invitation
+
+    def _heard_again(self, invitation: Invitation) -> None:
+        """A call was thought to be over because its place was taken, and is not."""
+        call = self._calls.get(invitation)
+        if call is None or invitation.taken_ns is None:
+            return
+        for place in call.places:
+            self._shared[place] = None
+            if len(self._shared) > MAX_REMEMBERED:
+                self._shared.popitem(last=False)
+
+    def _spare(self, invitation: Invitation) -> None:
+        call = self._calls.get(invitation)
+        if call and any(place in self._shared for place in call.places):
+            invitation.taken_ns = None
 
     def _unlisten(self, call: TappedCall) -> None:
         for place in call.places:

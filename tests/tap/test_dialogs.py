@@ -537,7 +537,9 @@ def test_a_newer_call_at_the_same_place_ends_the_older() -> None:
     trace.later(30)
     trace("A>C", "INVITE", sdp("A", 4000), call="two")
     trace("C>A", "200 INVITE", sdp("C", 6000), call="two", tags="a c")
-    trace.later(11)
+    trace.later(59)
+    assert trace.ends() == []
+    trace.later(2)
     [over] = trace.of(Over)
     assert (over.how, over.call) == (End.LOST, trace.calls()[0].call)
 
@@ -552,6 +554,17 @@ def test_two_calls_of_a_telephone_system_may_share_their_places() -> None:
     trace.later(60)
     assert trace.ends() == []
     assert len(trace.calls()) == 2
+
+
+def test_calls_that_all_have_one_place_are_not_taken_for_lost() -> None:
+    """As generators of calls make them: once two are seen to go on beside each other, no other is suspected."""
+    trace = Trace()
+    for number in range(4):
+        trace("A>B", "INVITE", sdp("A", 4000), call=f"c{number}")
+        trace("B>A", "200 INVITE", sdp("B", 5000), call=f"c{number}", tags="a b", wait=5)
+    trace("A>B", "BYE", call="c0", tags="a b", cseq=2, wait=10)
+    trace.later(300)
+    assert trace.ends() == ["bye"]
 
 
 def test_nothing_more_is_heard() -> None:
