@@ -24,14 +24,13 @@ from gateway.rtp.packets import Ints
 from gateway.tap.frames import FrameBatch
 from gateway.tap.kernel_filter import kernel_filter
 
-BLOCK_BYTES = (
-    1 << 18
-)  # the longest frame that offloads make fits; a ring of few large blocks fills with few frames
-RETIRE_MS = 40  # a block is given over after this long though it is not full; a tick is longer
-RETIRED_NS = (
-    250_000_000  # longest that a frame waits in its block before it can be seen, with room for a busy kernel
-)
-ARENA_BLOCKS = 32  # copied out in one go; what is left comes with the next batch
+BLOCK_BYTES = 1 << 17  # the longest frame that offloads make fits
+# A block is given over after this long though it is not full. However little traffic there is, the ring holds at least
+# so long for each of its blocks, while a worker is replaced or behind; a tick is longer.
+RETIRE_MS = 80
+# Longest that a frame waits in its block before it can be seen, with room for a busy kernel.
+RETIRED_NS = 250_000_000
+ARENA_BLOCKS = 64  # copied out in one go; what is left comes with the next batch
 SLACK_BYTES = 2048  # behind the last frame, so that who reads past its end reads zeros
 ASTRAY_NS = 1_000_000  # readings of two clocks differ by less
 NS = 1_000_000_000

@@ -179,7 +179,7 @@ def _rings(pid: int) -> bool:
     """Whether a process has a packet socket."""
     handles = Path(f"/proc/{pid}/fd")
     packets = Path(f"/proc/{pid}/net/packet").read_text(encoding="ascii").splitlines()[1:]
-    inodes = {line.split()[-1] for line in packets}
+    inodes = {line.split()[-1] for line in packets if line.split()[4] != "0"}  # bound to an interface
     found = (os.readlink(each) for each in handles.iterdir())
     return any(each.startswith("socket:[") and each[8:-1] in inodes for each in found)
 

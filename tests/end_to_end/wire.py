@@ -90,7 +90,7 @@ class TappingGateway(Gateway):
         tap: Mapping[str, object] | None = None,
         settings: Mapping[str, Mapping[str, object]] | None = None,
     ) -> None:
-        attach = {"kind": "tap", "interfaces": ["near"], "ring_megabytes": 16} | dict(tap or {})
+        attach = {"kind": "tap", "interfaces": ["near"], "ring_megabytes": 32} | dict(tap or {})
         program = wire.program(NEAR, sys.executable, "-m", "gateway")
         super().__init__(folder, {"[attach]": attach, **(settings or {})}, program=program)
         self._wire = wire
