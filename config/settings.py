@@ -15,6 +15,7 @@ from pydantic_core import ErrorDetails
 
 from gateway.config.api import ApiSettings
 from gateway.config.attach import Attachment, TapSettings
+from gateway.config.notice import NoticeSettings
 from gateway.config.redaction import OptOutSettings, RedactionSettings
 from gateway.config.scope import ScopeSettings
 from gateway.config.section import Patterns, Section
@@ -298,6 +299,7 @@ class Settings(Section):
     scope: ScopeSettings = ScopeSettings()
     api: ApiSettings = ApiSettings()
     speech: SpeechSettings = SpeechSettings()
+    notice: NoticeSettings = NoticeSettings()
     metrics: MetricsSettings = MetricsSettings()
     log: LogSettings = LogSettings()
 
@@ -385,8 +387,17 @@ def _rooted(settings: Settings, folder: Path) -> Settings:
     keys = _paths_in(settings.keys, folder)
     api = _paths_in(settings.api, folder)
     attach = tuple(_paths_in(each, folder) for each in settings.attach)
+    references = {name: folder / path for name, path in settings.notice.references.items()}
+    notice = settings.notice.model_copy(update={"references": references})
     return settings.model_copy(
-        update={"storage": storage, "keys": keys, "sip": sip, "api": api, "attach": attach}
+        update={
+            "storage": storage,
+            "keys": keys,
+            "sip": sip,
+            "api": api,
+            "attach": attach,
+            "notice": notice,
+        }
     )
 
 

@@ -77,11 +77,15 @@ class SettingUp:
 
     async def take(self, offered: Offered) -> None:
         """Set a call up and answer it, or refuse it and say why; a session may also carry a call on."""
-        self.count += 1
+        self._count(1)
         try:
             await self._set_up(offered)
         finally:
-            self.count -= 1
+            self._count(-1)
+
+    def _count(self, more: int) -> None:
+        self.count += more
+        self._metrics.setting_up.set(self.count)
 
     def assign(self, metadata: Metadata | None, labels: Sequence[str | None]) -> roles.Assignment:
         """Who takes part, and whose each stream is."""

@@ -95,6 +95,26 @@ class Speech:
     overtalk_ms: int  # of the talk, while the other party talked too
 
 
+class AnnouncementState(StrEnum):
+    ANNOUNCED = "announced"  # as much of a notice was heard as must be, early enough
+    UNANNOUNCED = "unannounced"
+    NOT_MEASURED = "not_measured"  # nobody can tell: audio that could hold it is not there
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """Whether the practice's notice that the call is recorded was heard in it."""
+
+    state: AnnouncementState
+    notice: str = ""  # the name of the reference that was heard, in part at least
+    leg: Role | None = None  # that it was heard on
+    at: int | None = (
+        None  # where the whole notice begins, call units; negative where it began before the call's start
+    )
+    share_percent: int = 0  # of the notice, as was heard
+    reason: str = ""  # what was amiss; empty when announced
+
+
 class Wish(StrEnum):
     """What a recording client asks for a call: that it be recorded, or not."""
 
@@ -228,3 +248,4 @@ class CallFacts:
     discard: Discard | None = None
     cuts: tuple[Cut, ...] = ()
     rewrites: tuple[Rewrite, ...] = ()
+    announcement: Announcement | None = None  # None: not searched for, or not yet

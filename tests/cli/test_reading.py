@@ -12,7 +12,7 @@ from tests.storage.recorder import EXTENSION, NAME, NUMBER, Recorder
 CALL_KEYS = {
     *("id", "state", "reason", "started", "ended", "direction"),
     *("participants", "legs", "speech", "redactions", "recordings", "notes", "follows"),
-    *("markers", "discard", "cuts", "rewrites"),
+    *("markers", "discard", "cuts", "rewrites", "announcement"),
 }
 
 
@@ -100,6 +100,7 @@ def test_the_shape_of_a_call(hushtap: Hushtap, recorder: Recorder) -> None:
         "discard": None,
         "cuts": [],
         "rewrites": [],
+        "announcement": None,
     }
     assert hushtap("show", call.id, "--json").json == row
 
