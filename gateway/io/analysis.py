@@ -146,6 +146,7 @@ class Analysis:
         except (OSError, ValueError) as error:
             await self._lost()
             raise NotMeasured("the analyst process was lost") from error
+        self._metrics.processes.used("analyst", measured.cpu_ns, measured.resident_bytes)
         if measured.problem:
             raise NotMeasured(measured.problem)
         return measured
@@ -183,6 +184,7 @@ class Analysis:
         with suppress(ProcessLookupError):
             process.kill()
         await process.wait()
+        self._metrics.processes.ended("analyst")
 
 
 def _earlier(facts: CallFacts) -> str:

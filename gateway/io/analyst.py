@@ -11,9 +11,10 @@ import json
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 
 import numpy as np
@@ -22,6 +23,8 @@ import webrtcvad
 from gateway.codecs.rendering import Block, render
 from gateway.codecs.stored import lasts, stored_blocks
 from gateway.io.jobs import Job, Measured, Notices, SealedPart
+from gateway.io.log import begin_childs_log
+from gateway.io.process_metrics import resident_bytes
 from gateway.io.secrecy import lock_memory, refuse_dumps
 from gateway.recording.announcement import Coverage, Demand, NoticeMeter, announcement, hidden_spans
 from gateway.recording.model import UNITS_PER_SECOND, Announcement
@@ -98,12 +101,17 @@ def main() -> None:
     """Hear what notices there are, then work until the control process closes standard input."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal signals all; the control process decides
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    begin_childs_log()
     os.nice(LEAST_PRIORITY)
     refuse_dumps()
     lock_memory()
     analyst = Analyst(canonical.build(Notices, json.loads(sys.stdin.buffer.readline())))
+    told_ns = 0
     for line in sys.stdin.buffer:
-        print(json.dumps(asdict(_answer(analyst, line))), flush=True)
+        answer = _answer(analyst, line)
+        before, told_ns = told_ns, time.process_time_ns()
+        answer = replace(answer, cpu_ns=told_ns - before, resident_bytes=resident_bytes())
+        print(json.dumps(asdict(answer)), flush=True)
 
 
 if __name__ == "__main__":

@@ -105,7 +105,7 @@ class _Packets:
         near = np.minimum.reduceat(self._arrivals - self._media, self._starts)
         fit = np.ones(len(self._legs), np.bool_)
         fit[which] = np.logical_and.reduceat(alike, self._starts) & quiet(
-            steady.anchor[legs], steady.least[legs], steady.most[legs], near
+            steady.anchor[legs], steady.least[legs], steady.last[legs], near
         )
         return fit
 

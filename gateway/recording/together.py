@@ -33,14 +33,13 @@ class Share:
         self._calls[call.plan.call_id] = call
         self._legs = None
 
-    def changed(self, call: LiveCall) -> None:
-        """A call, perhaps one of these, has another leg."""
-        if call.plan.call_id in self._calls:
-            self._legs = None
+    def changed(self) -> None:
+        """One of the calls has another leg."""
+        self._legs = None
 
     def drop(self, call: LiveCall) -> None:
-        if self._calls.pop(call.plan.call_id, None):
-            self._legs = None
+        del self._calls[call.plan.call_id]
+        self._legs = None
 
     def calls(self) -> list[LiveCall]:
         return list(self._calls.values())

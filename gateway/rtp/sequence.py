@@ -65,8 +65,9 @@ class LegTable:
         self.ssrc = np.full(capacity, NO_STREAM, np.int64)
         self.highest = np.full(capacity, -1, np.int64)  # slot
         self.committed, self.last_arrival = _columns(capacity, 2)  # the next slot to commit; ns
-        self.counts = np.zeros((capacity, 4), np.int64)  # packets, lost, late, duplicated
-        self.packets, self.lost, self.late, self.duplicated = self.counts.T
+        # As in a LegReport: packets lost and so on, and how much audio was committed (call units).
+        self.counts = np.zeros((capacity, 5), np.int64)
+        self.packets, self.lost, self.late, self.duplicated, self.units = self.counts.T
         self.first, self._base_slot = _columns(capacity, 2)  # of the stream: first committed, least possible
         self._sequence, self._timestamp, self._media = _columns(capacity, 3)  # of `highest`
         self._kinds = np.zeros((capacity, 128), np.uint8)
@@ -85,9 +86,7 @@ class LegTable:
         """Claim a leg; `codecs` by payload type. Raises IndexError when all are taken."""
         leg = self._free.pop()
         self.ssrc[leg], self.highest[leg], self.committed[leg] = NO_STREAM, -1, 0
-        for column in (
-            self.packets, self.lost, self.late, self.duplicated, self.last_arrival, self.first, self._base_slot, self.unreadable
-        ):  # fmt: skip
+        for column in (self.counts, self.last_arrival, self.first, self._base_slot, self.unreadable):
             column[leg] = 0
         self.steady.clear(leg)
         self._about[leg] = _Formats()
@@ -267,7 +266,7 @@ class LegTable:
         kinds = self._kinds[legs, packets.payload_type]
         faults["unknown_payload"] += int(np.count_nonzero(kinds == UNKNOWN))
         again = self._put_shapes(packets, slots, slot, media, kinds)
-        self.steady.see(legs, packets.arrivals, media, kinds >= AUDIO)
+        self.steady.see(legs, slot, packets.arrivals, media, kinds >= AUDIO, self.highest)
         self._advance(packets, slot, media)
         if not (told := kinds == EVENT).any():
             return []
