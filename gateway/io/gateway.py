@@ -21,14 +21,18 @@ from gateway.io.calls import Calls
 from gateway.io.channel import Configure
 from gateway.io.credentials import CredentialsFault
 from gateway.io.cutting import Cutting
+from gateway.io.jobs import Notices
 from gateway.io.metrics import Metrics
 from gateway.io.redaction_rules import rules_of
+from gateway.io.references import ReferenceFault, read_notices
+from gateway.io.ring import TapFault
 from gateway.io.room import MEGABYTE
 from gateway.io.secrecy import refuse_dumps
 from gateway.io.sip import SipServer
 from gateway.io.stock import watch_holdings
 from gateway.io.store import Store
 from gateway.io.supervisor import WorkerFailed
+from gateway.io.taps import Taps
 from gateway.io.tls import TlsError
 from gateway.io.workers import Workers, count_workers
 from gateway.recording.engine import EngineSettings
@@ -78,11 +82,11 @@ async def _run(settings: Settings, store: Store, key: VaultPublicKey, recovered:
         count = count_workers(settings.media)
         metrics = Metrics(count)
         metrics.recovered.set(recovered)
-        analysis = Analysis(store, metrics, settings.speech.measure)
+        analysis = Analysis(store, metrics, settings.speech.measure, _notices(settings))
         stack.push_async_callback(analysis.stop, ANALYSIS_SECONDS)
         cutting = Cutting(store, metrics, analysis.submit)
         stack.push_async_callback(cutting.stop, CUTTING_SECONDS)
-        numbers = _numbers(settings, store, metrics)
+        numbers = numbers_of(settings, store, metrics)
         calls = Calls(
             settings,
             store,
@@ -93,7 +97,9 @@ async def _run(settings: Settings, store: Store, key: VaultPublicKey, recovered:
             listed=numbers.code,
         )
         progress = calls.progress
-        workers = Workers(_configure(settings, count), count, progress)
+        taps = _taps(settings, count, metrics, stack)
+        progress.overheard = [taps.hear, calls.tapped.hear]
+        workers = Workers(configure_of(settings, count), count, progress, taps.attached)
         stack.push_async_callback(workers.stop)
         try:
             await workers.start()
@@ -122,6 +128,8 @@ async def _run(settings: Settings, store: Store, key: VaultPublicKey, recovered:
             calls.watch_load_forever(),
             calls.alarms.watch_forever(),
             admission.watch_forever(),
+            taps.watch_forever(),
+            calls.tapped.expire_forever(),
             watch_holdings(store.vault, KeyPaths.of(settings), key, metrics.storage),
         )
         tasks = [asyncio.create_task(chore) for chore in chores]
@@ -166,7 +174,14 @@ async def _drain(calls: Calls, stop: asyncio.Event, seconds: float) -> None:
     await asyncio.gather(*waits, return_exceptions=True)
 
 
-def _numbers(settings: Settings, store: Store, metrics: Metrics) -> NumberList:
+def _notices(settings: Settings) -> Notices:
+    try:
+        return read_notices(settings.notice)
+    except ReferenceFault as fault:
+        raise CannotStart(str(fault)) from fault
+
+
+def numbers_of(settings: Settings, store: Store, metrics: Metrics) -> NumberList:
     """The never-record list, which may change at any time."""
 
     def told(fault: NeverRecordFault) -> None:
@@ -179,6 +194,15 @@ def _numbers(settings: Settings, store: Store, metrics: Metrics) -> NumberList:
         )
     except NeverRecordFault as fault:
         raise CannotStart(str(fault)) from fault
+
+
+def _taps(settings: Settings, workers: int, metrics: Metrics, stack: AsyncExitStack) -> Taps:
+    try:
+        taps = Taps(settings.taps(), workers, metrics.tap, settings.metrics.expected)
+    except TapFault as error:
+        raise CannotStart(str(error)) from error
+    stack.callback(taps.close)
+    return taps
 
 
 def _admission(settings: SipSettings) -> Admission:
@@ -221,12 +245,13 @@ async def _serve_api(settings: Settings, calls: Calls, metrics: Metrics, stack: 
         raise CannotStart(str(error)) from error
 
 
-def _configure(settings: Settings, workers: int) -> Configure:
+def configure_of(settings: Settings, workers: int) -> Configure:
     """What each worker is told first."""
     media = settings.media
-    # A call's legs are in use until its audio has drained, so for longer than the call.
+    # A call's legs are in use until its audio has drained, so for longer than the call. All calls of a tap are one worker's.
+    calls = media.max_calls if settings.taps() else calls_each(media.max_calls, workers)
     engine = EngineSettings(
-        max_legs=2 * (calls_each(media.max_calls, workers) + 64),
+        max_legs=2 * (calls + 64),
         hold_back_ns=round(media.hold_back_seconds * NS),
         timeout_ns=round(media.timeout_seconds * NS),
         tick_ns=media.tick_milliseconds * 1_000_000,

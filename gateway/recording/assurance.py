@@ -20,6 +20,7 @@ class Why(StrEnum):
     ONE_LEG = "one_leg"  # one party was never heard
     NO_MEDIA = "no_media"  # answered, and no audio came at all, or none any more
     CHOICE = "choice"  # opted out, never recorded, or discarded
+    UNANSWERED = "unanswered"  # nobody took the call that a tap overheard
 
 
 ORDER = tuple(Why)
