@@ -41,9 +41,12 @@ SECONDS = 3  # that count
 PACKET_NS, PACKET_BYTES, HEADER_BYTES = 20_000_000, 160, 12
 PACKETS = TICK_NS // PACKET_NS  # of a leg in a tick
 STARTED_NS = 100 * NS
+FORMATS = (PayloadFormat(8, "PCMA", 8000),)
+TEMPLATE: Octets = np.frombuffer(
+    bytes((0x80, FORMATS[0].payload_type)) + bytes(HEADER_BYTES - 2) + os.urandom(PACKET_BYTES), np.uint8
+)  # RFC 3550 section 5.1
 STAND_IN = bytes(HEADER_BYTES + PACKET_BYTES)  # is drained; the engine gets the packet that it stands for
 HOST = "127.0.0.1"
-FORMATS = (PayloadFormat(8, "PCMA", 8000),)
 LEGS = tuple(LegPlan(role, FORMATS, (101,)) for role in (Role.EXTERNAL, Role.AGENT))
 
 
@@ -52,21 +55,23 @@ class CannotCalibrate(Exception):
 
 
 class _Packets:
-    """What all legs send in a tick: G.711 in packets of 20 ms."""
+    """What the legs of one turn send: G.711 in packets of 20 ms."""
 
     def __init__(self, legs: Ints) -> None:
-        self._legs = np.repeat(legs, PACKETS)
-        self._slots: Octets = np.zeros((len(self._legs), HEADER_BYTES + PACKET_BYTES), np.uint8)
-        self._slots[:, 0], self._slots[:, 1] = 0x80, FORMATS[0].payload_type  # RFC 3550 section 5.1
-        self._slots[:, HEADER_BYTES:] = np.frombuffer(os.urandom(PACKET_BYTES), np.uint8)
-        self._slots[:, 8:12] = _big_endian(self._legs + 1, ">u4")
+        self._legs = legs
+        self._given = 0  # packets of each leg
 
-    def tick(self, number: int) -> PacketBatch:
-        index = np.tile(np.arange(number * PACKETS, (number + 1) * PACKETS), len(self._legs) // PACKETS)
-        self._slots[:, 2:4] = _big_endian(index & 0xFFFF, ">u2")
-        self._slots[:, 4:8] = _big_endian(index * PACKET_BYTES, ">u4")
+    def until(self, sent: int) -> PacketBatch:
+        """What each leg has sent since the last time, up to so many packets, with the times at which it arrives."""
+        index = np.tile(np.arange(self._given, sent), len(self._legs))
+        legs = np.repeat(self._legs, sent - self._given)
+        self._given = sent
+        slots = np.tile(TEMPLATE, (len(legs), 1))
+        slots[:, 2:4] = _big_endian(index & 0xFFFF, ">u2")
+        slots[:, 4:8] = _big_endian(index * PACKET_BYTES, ">u4")
+        slots[:, 8:12] = _big_endian(legs + 1, ">u4")
         sizes = np.full(len(index), HEADER_BYTES + PACKET_BYTES)
-        return PacketBatch(self._slots, sizes, self._legs, STARTED_NS + (index + 1) * PACKET_NS)
+        return PacketBatch(slots, sizes, legs, STARTED_NS + (index + 1) * PACKET_NS)
 
 
 class _Trial:
@@ -77,17 +82,20 @@ class _Trial:
         self._engine = Engine(EngineSettings(2 * calls, HOLD_BACK_NS, 60 * NS, TICK_NS, rules), os.urandom)
         plans = [_plan(folder) for _ in range(calls)]
         self._engine.tick(STARTED_NS, None, plans)
-        legs = np.array([leg for plan in plans for leg in self._engine.legs(plan.call_id)])
-        self._packets = _Packets(legs)
         self._receiver = Receiver()
         self._sender = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
-        self._targets = []
-        for leg in legs.tolist():
-            opened = media_socket(HOST, 0)
-            self._targets.append(opened.getsockname())
-            handle = opened.detach()
-            self._receiver.add(handle, leg)
-            stack.callback(self._receiver.remove, handle)
+        self._targets: list[tuple[str, int]] = []
+        legs: dict[int, list[int]] = {}
+        for plan in plans:
+            turn, mine = self._engine.turn_of(plan.call_id), self._engine.legs(plan.call_id)
+            legs.setdefault(turn, []).extend(mine)
+            for leg in mine:
+                opened = media_socket(HOST, 0)
+                self._targets.append(opened.getsockname())
+                handle = opened.detach()
+                self._receiver.add(handle, leg, turn)
+                stack.callback(self._receiver.remove, handle)
+        self._packets = {turn: _Packets(np.array(mine)) for turn, mine in legs.items()}
         self._channel, self._reader = map(Channel, socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET))
         stack.callback(self._reader.close)
         stack.callback(self._channel.close)
@@ -113,13 +121,15 @@ class _Trial:
     def _tick(self) -> tuple[int, int, int]:
         """Processor time (ns) of a tick, of who reads its reports, and of those who send."""
         began = time.thread_time_ns()
-        batch = self._packets.tick(self._ticks)
+        self._ticks += 1
+        turn = self._engine.turn
+        packets = self._packets.get(turn)
+        batch = packets.until(self._ticks * PACKETS) if packets else None
         for target in self._targets:
             for _ in range(PACKETS):
                 self._sender.sendto(STAND_IN, target)
-        self._ticks += 1
         sent = time.thread_time_ns()
-        self._receiver.drain()
+        self._receiver.drain(turn)
         writes, events = self._engine.tick(STARTED_NS + self._ticks * TICK_NS, batch)
         self._appender.put(writes)
         self._channel.send(events)
