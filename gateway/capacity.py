@@ -28,31 +28,31 @@ WIRE_BITS = (
 # Stored bytes of a call-second beside those of G.711.
 STORED_BY_CODEC = {"G.711": 1.0, "G.722": 1.0, "Opus, 24 kbit/s": 0.45, "GSM": 0.27, "G.729": 0.2}
 
-# What the control process does of a call, beside reading a worker's report of it once a second.
-CONTROL_REPORTS = 2.0  # such readings: its share of metrics, index and timers included
-SETUP_REPORTS = 350.0  # such readings: set-up, record, keys, tear-down and manifest of one call
+# Processor time (ms) of the control process on the machine where these were measured, to which `pace` is relative.
+CONTROL_MS = 0.02  # of a call-second: counts, metrics, index
+SETUP_MS = 14.0  # of a call's set-up, record, keys, tear-down and manifest
 MEAN_CALL_SECONDS = 180.0
 
 CONTROL_SHARE = 0.9  # of its core: above, answers to call-takers and clients wait
 MACHINE_SHARE = 0.95  # of all cores: the rest is the system's
 NETWORK_SHARE = 0.9  # of a link
-FLUSH_MS = 1000.0  # a flush a second must not take longer
+DISK_SHARE = 0.5  # of what it writes in one piece: calls write many small ones, and others read
 
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """Processor time (ms) on one machine, of two-leg G.711 calls in packets of 20 ms."""
+    """What a machine takes for two-leg G.711 calls in packets of 20 ms: processor time (ms), and what its disk gives."""
 
     idle_ms: float  # a second of a worker, however few calls it has
     tick_ms: float  # a call-second, in the worker's ticks: what busy_percent is of
     worker_ms: float  # a call-second, of the worker's whole process
-    report_ms: float  # reading a worker's report of a call, as the control process does once a second
-    flush_ms: float  # how much longer (in time that passes) a call makes the flush of a second
+    pace: float  # how much longer than where the constants were measured a fixed piece of work takes
+    disk_bytes: float  # a second, written and flushed in one piece
 
     @property
     def control_ms(self) -> float:
         """A call-second of the control process, set-up and end included."""
-        return self.report_ms * (CONTROL_REPORTS + SETUP_REPORTS / MEAN_CALL_SECONDS)
+        return self.pace * (CONTROL_MS + SETUP_MS / MEAN_CALL_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ def _loads(parts: Parts, costs: Costs) -> Iterator[tuple[str, float]]:
     yield "media workers", parts.workers * _over(1000 * parts.busy_share - costs.idle_ms, costs.tick_ms)
     yield "control process", _over(1000 * CONTROL_SHARE, costs.control_ms)
     yield "cores", _over(1000 * MACHINE_SHARE * parts.cores - idle, each)
-    yield "disk flushes", _over(FLUSH_MS, costs.flush_ms)
+    yield "disk", DISK_SHARE * costs.disk_bytes / STORED_BYTES
 
 
 def _rooms(parts: Parts) -> Iterator[tuple[str, float]]:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gateway.capacity import CALL_BYTES, Costs, Parts, bounds, call_bytes, slope
 
-COSTS = Costs(idle_ms=20.0, tick_ms=0.4, worker_ms=0.44, report_ms=0.05, flush_ms=0.05)
+COSTS = Costs(idle_ms=20.0, tick_ms=0.4, worker_ms=0.44, pace=1.0, disk_bytes=500e6)
 PARTS = Parts(
     cores=4,
     workers=3,
@@ -36,7 +36,7 @@ def test_the_first_binds() -> None:
     assert bounds(replace(PARTS, memory=1 << 30), COSTS)[0].what == "memory"
     assert bounds(replace(PARTS, open_files=1024), COSTS)[0].what == "open files"
     assert bounds(replace(PARTS, link_bits=10_000_000), COSTS)[0].what == "network"
-    assert bounds(PARTS, replace(COSTS, flush_ms=2.0))[0].what == "disk flushes"
+    assert bounds(PARTS, replace(COSTS, disk_bytes=1e6))[0].what == "disk"
     assert bounds(replace(PARTS, workers=1), COSTS)[0].what == "media workers"
     assert bounds(replace(PARTS, cores=1), COSTS)[0].what == "cores"
 
@@ -47,17 +47,17 @@ def test_each_is_counted_as_documented() -> None:
     assert bound(PARTS, "network") == int(0.9 * 10e9 / 190_400)
     assert bound(replace(PARTS, workers=1), "open files") == (65_536 - 128) // 3
     assert bound(PARTS, "open files") == (65_536 - 128 - 512) // 2
-    assert bound(PARTS, "disk flushes") == 20_000
+    assert bound(PARTS, "disk") == int(0.5 * 500e6 / 16_400)
 
 
 def test_what_is_not_known_binds_nothing() -> None:
     unknown = replace(PARTS, memory=None, open_files=None, link_bits=None)
     assert {each.what for each in bounds(unknown, None)} == {"RTP ports"}
-    assert "disk flushes" not in {each.what for each in bounds(PARTS, replace(COSTS, flush_ms=0.0))}
+    assert "media workers" not in {each.what for each in bounds(PARTS, replace(COSTS, tick_ms=0.0))}
 
 
 @given(
-    st.sampled_from(["idle_ms", "tick_ms", "worker_ms", "report_ms", "flush_ms"]),
+    st.sampled_from(["idle_ms", "tick_ms", "worker_ms", "pace"]),
     st.floats(1.0, 100.0),
     st.integers(1, 64),
 )

@@ -37,7 +37,7 @@ GOOD = Machine(
     libraries={"numpy": "2.1"},
 )
 
-COSTS = Costs(idle_ms=20.0, tick_ms=0.4, worker_ms=0.44, report_ms=0.05, flush_ms=0.05)
+COSTS = Costs(idle_ms=20.0, tick_ms=0.4, worker_ms=0.44, pace=1.0, disk_bytes=500e6)
 
 
 def findings(machine: Machine, calls: int = 200) -> list[Finding]:

@@ -7,20 +7,22 @@ files and flushed, what it reports is read again. Nothing is left behind.
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import socket
 import tempfile
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 
 import numpy as np
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from gateway.capacity import STORED_BYTES, Costs, slope
+from gateway.capacity import Costs, slope
 from gateway.config.settings import Settings
-from gateway.io.append import Appender, Synced
+from gateway.io.append import Appender
 from gateway.io.channel import Channel
 from gateway.io.heap import keep_heap
 from gateway.io.ids import new_id
@@ -30,6 +32,7 @@ from gateway.recording.engine import Engine, EngineSettings
 from gateway.recording.messages import LegPlan, Open, PayloadFormat
 from gateway.recording.model import Role
 from gateway.rtp.packets import Ints, Octets, PacketBatch
+from gateway.storage.keys import VaultPublicKey
 
 FEW, MANY = 20, 200  # calls
 SPARE_FILES = 100
@@ -46,6 +49,10 @@ TEMPLATE: Octets = np.frombuffer(
     bytes((0x80, FORMATS[0].payload_type)) + bytes(HEADER_BYTES - 2) + os.urandom(PACKET_BYTES), np.uint8
 )  # RFC 3550 section 5.1
 STAND_IN = bytes(HEADER_BYTES + PACKET_BYTES)  # is drained; the engine gets the packet that it stands for
+PIECE_BYTES, PIECES = 8 << 20, 4  # of the disk's trial
+PACE_STEPS, PACE_TIMES = 20, 10
+PACE_MS = 3.0  # what these steps take where the model's constants were measured
+FOLDER = ".hushtap-"  # begins the name of what is written meanwhile
 HOST = "127.0.0.1"
 LEGS = tuple(LegPlan(role, FORMATS, (101,)) for role in (Role.EXTERNAL, Role.AGENT))
 
@@ -100,26 +107,19 @@ class _Trial:
         stack.callback(self._reader.close)
         stack.callback(self._channel.close)
         self._appender = Appender(folder)
-        self._appending = stack.enter_context(ExitStack())
-        self._appending.callback(self._appender.close)
+        stack.callback(self._appender.close)
         self._ticks = 0
         for _ in range(SETTLING_TICKS):
             self._tick()
 
     def second(self) -> tuple[Ints, float]:
-        """Processor time (ns) of each tick of a second, in the tick and in who reads its reports; and of the whole worker."""
+        """Processor time (ns) of each tick of a second; and of the whole worker."""
         began, told = time.process_time_ns(), [self._tick() for _ in range(TICKS)]
         found = np.array(told)
-        return found[:, :2], time.process_time_ns() - began - int(found[:, 1:].sum())
+        return found[:, 0], time.process_time_ns() - began - int(found[:, 1].sum())
 
-    def flush_ns(self) -> float:
-        """What all flushes took, of each byte that was written; then nothing more can be."""
-        self._appending.close()
-        flushes = [event for event in self._appender.events() if isinstance(event, Synced)]
-        return sum(each.nanoseconds for each in flushes) / max(1, sum(each.bytes for each in flushes))
-
-    def _tick(self) -> tuple[int, int, int]:
-        """Processor time (ns) of a tick, of who reads its reports, and of those who send."""
+    def _tick(self) -> tuple[int, int]:
+        """Processor time (ns) of a tick, and of those who send and who read its reports."""
         began = time.thread_time_ns()
         self._ticks += 1
         turn = self._engine.turn
@@ -135,7 +135,7 @@ class _Trial:
         self._channel.send(events)
         ticked = time.thread_time_ns()
         self._reader.receive()
-        return ticked - sent, time.thread_time_ns() - ticked, sent - began
+        return ticked - sent, time.thread_time_ns() - ticked + sent - began
 
 
 def _big_endian(numbers: Ints, form: str) -> Octets:
@@ -158,32 +158,51 @@ def calibrate(settings: Settings, directory: Path) -> Costs:
     keep_heap()
     try:
         few, full = (_measure(calls, settings, directory) for calls in (FEW, many))
+        disk_bytes = _disk_bytes(directory)
     except OSError as error:
         raise CannotCalibrate(f"it could not be tried: {error.strerror}") from error
-    idle, worker = slope(FEW, few.worker_ms, many, full.worker_ms)
-    _, tick = slope(FEW, few.tick_ms, many, full.tick_ms)
-    return Costs(idle, tick, worker, full.reading_ms / many, full.flush_ns * STORED_BYTES / 1e6)
+    idle, worker = slope(FEW, few[1], many, full[1])
+    _, tick = slope(FEW, few[0], many, full[0])
+    return Costs(idle, tick, worker, _pace_ms() / PACE_MS, disk_bytes)
 
 
-@dataclass(frozen=True, slots=True)
-class _Measured:
-    """What a second of all calls together costs, and the flush of a byte."""
+def _measure(calls: int, settings: Settings, directory: Path) -> tuple[float, float]:
+    """What a second of all calls costs (ms): in the ticks, and in the whole worker.
 
-    tick_ms: float
-    worker_ms: float
-    reading_ms: float
-    flush_ns: float
-
-
-def _measure(calls: int, settings: Settings, directory: Path) -> _Measured:
-    """Of each tick of a second the least of some seconds counts: others on the machine only add."""
+    Of each tick of a second the least of some seconds counts: others on the machine only add.
+    """
     with (
-        tempfile.TemporaryDirectory(prefix=".hushtap-", dir=directory) as folder,
+        tempfile.TemporaryDirectory(prefix=FOLDER, dir=directory) as folder,
         ExitStack() as stack,
     ):
         trial = _Trial(calls, settings, Path(folder), stack)
         seconds = [trial.second() for _ in range(SECONDS)]
-        flush_ns = trial.flush_ns()
-    ticks, reading = np.min([ticks for ticks, _ in seconds], axis=0).sum(axis=0) / 1e6
-    worker = min(worker for _, worker in seconds) / 1e6
-    return _Measured(float(ticks), worker, float(reading), flush_ns)
+    ticks = np.min([ticks for ticks, _ in seconds], axis=0).sum()
+    return float(ticks) / 1e6, min(worker for _, worker in seconds) / 1e6
+
+
+def _disk_bytes(directory: Path) -> float:
+    """Bytes a second that the disk takes in one piece, at best of some times."""
+    piece, best = os.urandom(PIECE_BYTES), 0.0
+    with tempfile.TemporaryFile(prefix=FOLDER, dir=directory, buffering=0) as file:
+        for _ in range(PIECES):
+            file.seek(0)
+            began = time.monotonic()
+            file.write(piece)
+            os.fsync(file.fileno())
+            best = max(best, PIECE_BYTES / (time.monotonic() - began))
+    return best
+
+
+def _pace_ms() -> float:
+    """Processor time of what setting a call up consists of, at best: keys that are wrapped, records that are written."""
+    key = VaultPublicKey(X25519PrivateKey.generate().public_key())
+    record = {str(number): {"role": "external", "packets": number, "lost": 0} for number in range(50)}
+    best = inf
+    for _ in range(PACE_TIMES):
+        began = time.thread_time()
+        for _ in range(PACE_STEPS):
+            key.seal(bytes(32), b"a trial")
+            json.loads(json.dumps(record, sort_keys=True))
+        best = min(best, 1000 * (time.thread_time() - began))
+    return best

@@ -19,8 +19,8 @@ def test_it_measures_everything_and_leaves_nothing(tmp_path: Path, monkeypatch: 
     # A call-second is a hundred packets: on no machine a microsecond's work, nor a tenth of a second's.
     assert 0.001 < costs.tick_ms < 100
     assert costs.tick_ms <= costs.worker_ms * 2
-    assert 0.0001 < costs.report_ms < 10
-    assert costs.flush_ms > 0
+    assert 0.01 < costs.pace < 100
+    assert costs.disk_bytes > 1000
     assert not list(tmp_path.iterdir())
 
 
@@ -29,8 +29,7 @@ def test_every_call_is_recorded_meanwhile(tmp_path: Path) -> None:
     with ExitStack() as stack:
         trial = calibration._Trial(4, Settings(), tmp_path, stack)
         trial.second()
-        trial.flush_ns()
-        files = list(tmp_path.iterdir())
+    files = list(tmp_path.iterdir())
     ticks = calibration.SETTLING_TICKS + calibration.TICKS
     seconds = ticks / calibration.TICKS - calibration.HOLD_BACK_NS / calibration.NS
     assert len(files) == 4
