@@ -25,11 +25,9 @@ STORED_BYTES = 16_400  # a call-second, with the container's and the sealing's o
 WIRE_BITS = (
     2 * 50 * 8 * (38 + 20 + 8 + 12 + 160)
 )  # a call-second: Ethernet with its gap, IPv4, UDP, RTP, payload
-# Stored bytes of a call-second beside those of G.711.
-STORED_BY_CODEC = {"G.711": 1.0, "G.722": 1.0, "Opus, 24 kbit/s": 0.45, "GSM": 0.27, "G.729": 0.2}
 
 # Processor time (ms) of the control process on the machine where these were measured, to which `pace` is relative.
-CONTROL_MS = 0.02  # of a call-second: counts, metrics, index
+CONTROL_MS = 0.03  # of a call-second: counts, metrics, index
 SETUP_MS = 14.0  # of a call's set-up, record, keys, tear-down and manifest
 MEAN_CALL_SECONDS = 180.0
 
@@ -53,6 +51,10 @@ class Costs:
     def control_ms(self) -> float:
         """A call-second of the control process, set-up and end included."""
         return self.pace * (CONTROL_MS + SETUP_MS / MEAN_CALL_SECONDS)
+
+
+# The machine where the constants were measured: one of two virtual x86-64 cores, shared with other work.
+REFERENCE = Costs(idle_ms=5.0, tick_ms=0.29, worker_ms=0.33, pace=1.0, disk_bytes=1.7e9)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,33 @@ def bounds(parts: Parts, costs: Costs | None) -> list[Bound]:
     return sorted(
         (Bound(what, max(0, int(calls))) for what, calls in found if calls < inf),
         key=lambda bound: bound.calls,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What so many calls at once take of a gateway, whatever its processor."""
+
+    sockets: int
+    ports: int  # numbers of the range: even ones are taken, odd ones lie between
+    control_files: int
+    worker_files: int  # of one that has all the calls it may have
+    memory: int  # bytes
+    stored: int  # bytes a second
+    wire_bits: int  # a second
+
+
+def needs(calls: int, workers: int) -> Needs:
+    """Two-leg G.711 at the default hold-back."""
+    each = min(calls, 2 * -(-calls // workers))  # a worker may have twice its share while others are replaced
+    return Needs(
+        SOCKETS_PER_CALL * calls,
+        2 * PORTS_PER_CALL * calls,
+        DESCRIPTORS_ALWAYS + SOCKETS_PER_CALL * calls,
+        DESCRIPTORS_ALWAYS + DESCRIPTORS_PER_CALL * each,
+        CONTROL_BYTES + WORKER_BYTES * workers + CALL_BYTES * calls,
+        STORED_BYTES * calls,
+        WIRE_BITS * calls,
     )
 
 

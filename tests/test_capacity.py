@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.capacity import CALL_BYTES, Costs, Parts, bounds, call_bytes, slope
+from gateway.capacity import (
+    CALL_BYTES,
+    CONTROL_MS,
+    MEAN_CALL_SECONDS,
+    REFERENCE,
+    SETUP_MS,
+    STORED_BYTES,
+    WIRE_BITS,
+    Costs,
+    Parts,
+    bounds,
+    call_bytes,
+    needs,
+    slope,
+)
 
 COSTS = Costs(idle_ms=20.0, tick_ms=0.4, worker_ms=0.44, pace=1.0, disk_bytes=500e6)
 PARTS = Parts(
@@ -82,3 +97,43 @@ def test_noise_makes_nothing_negative() -> None:
 def test_what_waits_longer_takes_more_memory() -> None:
     assert call_bytes(1.0) == call_bytes(5.0) == CALL_BYTES
     assert call_bytes(20.0) == 4 * CALL_BYTES
+
+
+PAGE = (Path(__file__).parent.parent / "docs" / "capacity.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("cores", "workers"), [(2, 1), (2, 2), (4, 3), (64, 63)])
+def test_the_page_says_what_the_model_says(cores: int, workers: int) -> None:
+    unbounded = replace(PARTS, memory=None, open_files=None, link_bits=None, ports=1 << 30)
+    first = bounds(replace(unbounded, cores=cores, workers=workers), REFERENCE)[0]
+    assert f"\n| {cores} | {workers} | {first.calls:,} | {first.what} |\n" in PAGE
+
+
+@pytest.mark.parametrize(("calls", "workers"), [(1000, 1), (2500, 1), (8000, 3)])
+def test_the_page_says_what_calls_need(calls: int, workers: int) -> None:
+    asked = needs(calls, workers)
+    row = (
+        f"| {calls:,} | {workers} | {asked.sockets:,} | {asked.ports:,} | {asked.control_files:,}, {asked.worker_files:,} "
+        f"| {asked.memory / 1e9:.1f} GB | {asked.stored / 1e6:.0f} MB/s | {asked.wire_bits / 1e9:.2f} Gbit/s |\n"
+    )
+    assert row in PAGE
+
+
+def test_the_page_names_the_constants() -> None:
+    assert f"pace * ({CONTROL_MS:g} + {SETUP_MS:g} / {MEAN_CALL_SECONDS:g})" in PAGE
+    assert f"/ {STORED_BYTES:,}`" in PAGE
+    assert f"/ {WIRE_BITS:,}`" in PAGE
+    given = f"`idle` {REFERENCE.idle_ms:g}, `tick` {REFERENCE.tick_ms:g}, `worker` {REFERENCE.worker_ms:g}"
+    assert given in PAGE
+
+
+def test_what_is_needed_is_what_binds() -> None:
+    """A machine that has just what so many calls need takes just as many."""
+    asked = needs(3000, 3)
+    parts = replace(
+        PARTS, memory=asked.memory, ports=asked.ports // 2, link_bits=asked.wire_bits * 10 // 9 + 1
+    )
+    found = {each.what: each.calls for each in bounds(parts, None)}
+    assert found["memory"] == found["RTP ports"] == found["network"] == 3000
+    alone = replace(PARTS, workers=1, other_files=0, open_files=needs(3000, 1).worker_files)
+    assert bound(alone, "open files", None) == 3000

@@ -49,7 +49,7 @@ def queries() -> list[str]:
 
 def promtool(*arguments: str, folder: Path = PROMETHEUS) -> None:
     done = subprocess.run(
-        ["promtool", *arguments], cwd=folder, capture_output=True, text=True, timeout=60, check=False
+        ["promtool", *arguments], cwd=folder, capture_output=True, text=True, timeout=240, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
 
