@@ -7,15 +7,16 @@ from __future__ import annotations
 
 from gateway.recording.model import Wish
 from gateway.sip import session_timer
-from gateway.sip.message import Headers, Request, Response
+from gateway.sip.message import Request, Response
 from gateway.siprec.dtmf import DtmfError, key_of
 from gateway.siprec.wishes import Wishes
 from gateway.tap.agreeing import Agreement
-from gateway.tap.effects import End, Place, Side
+from gateway.tap.effects import End, Party, Place, Side
 from gateway.tap.exchange import Exchange, Key, other
 from gateway.tap.hearing import DialogName, Heard, acknowledged_number, fared_badly
 from gateway.tap.identities import Identities
 from gateway.tap.lanes import MAX_TAGS, Lane, Lanes, Transaction, asker, callee_tag
+from gateway.tap.parties import asserted
 from gateway.tap.progress import (
     CANCEL_NS,
     EXPIRY_GRACE_NS,
@@ -63,7 +64,7 @@ class Invitation:
         self._number = 0  # CSeq of the latest INVITE that begins it
         self._tags: dict[str, bool] = {}  # of the callee's side, and whether it has answered, the latest last
         self._gone: set[str] = set()  # those of them that were hung up
-        self._rung: dict[str, Headers] = {}  # what they said of themselves while they rang
+        self._rung: dict[str, Party | None] = {}  # who they were while they rang
         self._active: str | None = None
         self._timer_ns: int | None = None  # the session timer's interval
 
@@ -98,6 +99,10 @@ class Invitation:
         if exchange and (found := exchange.pending()):
             return found
         return self._lanes.all[0].offers.pending() if self._lanes.all else Agreement()
+
+    def described(self) -> int:
+        """Octets of the descriptions that are kept of it."""
+        return self._lanes.described()
 
     def concerns(self, heard: Heard) -> bool:
         """Whether a message with its Call-ID is of this call."""
@@ -158,6 +163,11 @@ class Invitation:
         if to not in MOVES[self.state]:
             raise AssertionError(f"a call cannot go from {self.state} to {to}")
         self.state = to
+
+    def release(self) -> None:
+        """It is over and told of: only its names are kept."""
+        self._lanes = Lanes()
+        self._rung.clear()
 
     # Requests
 
@@ -326,8 +336,8 @@ class Invitation:
         tag = self._heard_of(heard)
         self._progress(invite)
         if invite.initial:
-            self.people.response(other(invite.key[0]), heard.headers, self.answered)
-            self._rung[tag] = heard.headers
+            found = self._rung[tag] = asserted(heard.headers)
+            self.people.known(other(invite.key[0]), found, self.answered)
             if len(self._rung) > MAX_TAGS:
                 del self._rung[next(iter(self._rung))]
         self._answer(heard, invite, lane, tag)
@@ -346,8 +356,8 @@ class Invitation:
         if repeated and self._tags.get(tag):
             return
         if known.initial and tag in self._rung:
-            self.people.response(Side.CALLEE, self._rung.pop(tag), self.answered)
-        self.people.response(other(known.key[0]), heard.headers, self.answered)
+            self.people.known(Side.CALLEE, self._rung.pop(tag), self.answered)
+        self.people.known(other(known.key[0]), asserted(heard.headers), self.answered)
         if heard.cseq.method in ("INVITE", "UPDATE"):
             timer = session_timer.asked(heard.headers)
             self._timer_ns = timer.seconds * SECOND if timer and timer.seconds else None

@@ -75,6 +75,12 @@ class Lanes:
             lane.places |= {heard.source, heard.destination}
         return lane
 
+    def described(self) -> int:
+        """Octets of the descriptions that are kept."""
+        exchanges = (each for lane in self.all for each in (lane.offers, *lane.exchanges.values()))
+        kept = {id(found): found.size for each in exchanges for found in each.descriptions()}
+        return sum(kept.values())
+
     def knows(self, key: Key) -> bool:
         return any(key in lane.transactions for lane in self.all)
 
