@@ -54,4 +54,4 @@ def test_every_call_that_is_seen_is_over_once(steps: list[Step], waits: list[flo
     for agreed in trace.of(MediaAgreed):
         assert all(stream.to or stream.source for stream in agreed.streams)
     trace.effects += trace.tap.expire(trace.now + 10**15)
-    assert trace.tap.remembers() == 0
+    assert (trace.tap.remembers(), trace.tap.keeps()) == (0, 0)
