@@ -1,4 +1,4 @@
-"""`hushtap doctor`: can this machine record."""
+"""`hushtap doctor`: can this machine record; with --attach, what its taps hear."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from gateway.capacity import Costs
 from gateway.cli.configuration import settings_of
 from gateway.config.settings import Settings
 from gateway.doctor import Finding, Level, capacity, examine
+from gateway.doctor_taps import examine_taps
 from gateway.io.calibration import CannotCalibrate, calibrate
+from gateway.io.listening_in import listen
 from gateway.io.machine import Machine, measure
 
 COLOURS = {Level.OK: "green", Level.WARNING: "yellow", Level.FAULT: "red"}
@@ -22,9 +24,12 @@ COLOURS = {Level.OK: "green", Level.WARNING: "yellow", Level.FAULT: "red"}
 def run(arguments: argparse.Namespace) -> int:
     """1 when a fault was found; warnings are none."""
     settings = settings_of(arguments)
-    machine, calls = measure(settings), arguments.calls or settings.media.max_calls
-    costs, why_not = _try(machine, settings, arguments.quick)
-    findings = [*examine(machine, settings, calls), capacity(machine, settings, calls, costs, why_not)]
+    if arguments.attach:
+        findings = examine_taps(listen(settings.taps(), arguments.seconds), arguments.seconds)
+    else:
+        machine, calls = measure(settings), arguments.calls or settings.media.max_calls
+        costs, why_not = _try(machine, settings, arguments.quick)
+        findings = [*examine(machine, settings, calls), capacity(machine, settings, calls, costs, why_not)]
     if arguments.json:
         print(json.dumps([asdict(finding) for finding in findings], indent=2))
     else:
