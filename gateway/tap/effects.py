@@ -139,7 +139,7 @@ class Over:
 class Unheard:
     """Something of telephony that cannot be followed went by: few fixed kinds, a metric label."""
 
-    kind: str  # sip_tls, bad_sip, cut_sip, bad_sdp, bad_info, siprec, too_many_calls, tcp_gap, ...
+    kind: str  # sip_tls, bad_sip, cut_sip, bad_sdp, bad_info, siprec, too_many_calls, too_much_sdp, tcp_gap, ...
     at_ns: int
     number: int  # of the frame
 

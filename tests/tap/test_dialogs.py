@@ -944,6 +944,20 @@ def test_one_call_id_for_many_calls_ends_none_that_runs() -> None:
     assert trace.tap.remembers() <= 4
 
 
+def test_descriptions_without_end_are_bounded() -> None:
+    trace = Trace()
+    long = [f"fmtp:8 {'x' * 20_000}"]
+    trace("A>P", "INVITE", sdp("A", 4000, "8", *long))
+    for number in range(100):
+        trace("P>A", "183 INVITE", sdp("B", 5000 + number, "8", *long), tags=f"a t{number}", wait=0)
+    assert {unheard.kind for unheard in trace.of(Unheard)} == {"too_much_sdp"}
+    trace("P>A", "200 INVITE", sdp("C", 6000), tags="a c")
+    assert trace.told()[-1] == "Answered"
+    trace("A>P", "BYE", tags="a c", cseq=2)
+    assert trace.ends() == ["bye"]
+    assert trace.tap.keeps() == 0
+
+
 def test_branches_without_end_are_bounded() -> None:
     trace = Trace()
     trace("A>P", "INVITE", sdp("A", 4000))
