@@ -19,7 +19,14 @@ from dataclasses import asdict, replace
 from gateway.io.jobs import Job, Measured, Notices, SealedPart
 from gateway.io.metrics import Metrics
 from gateway.io.store import Store
-from gateway.recording.model import UNIT_NS, UNITS_PER_SECOND, Announcement, AnnouncementState, CallFacts
+from gateway.recording.model import (
+    MIDWAY,
+    UNIT_NS,
+    UNITS_PER_SECOND,
+    Announcement,
+    AnnouncementState,
+    CallFacts,
+)
 from gateway.storage import canonical
 
 log = logging.getLogger(__name__)
@@ -108,6 +115,7 @@ class Analysis:
             length_units=((facts.ended_ns or facts.started_ns) - facts.started_ns) // UNIT_NS,
             redactions=facts.redactions,
             speech=self._speech,
+            earlier=_earlier(facts),
         )
 
     async def _work(self) -> None:
@@ -177,6 +185,13 @@ class Analysis:
             process.kill()
         await process.wait()
         self._metrics.processes.ended("analyst")
+
+
+def _earlier(facts: CallFacts) -> str:
+    """Why a notice may have been played before the call's first audio; empty where there is no such reason."""
+    if MIDWAY in facts.notes:
+        return MIDWAY
+    return "the call goes on from another of its group" if facts.follows else ""
 
 
 def _outcome(announcement: Announcement | None) -> str:

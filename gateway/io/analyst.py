@@ -72,7 +72,7 @@ class Analyst:
         )
 
     def _verdict(self, job: Job, notice: NoticeMeter, covered: Coverage) -> Announcement:
-        hidden = hidden_spans(job.legs, job.redactions, covered.result(), covered.until)
+        hidden = hidden_spans(job.legs, job.redactions, covered.result(), covered.until, job.earlier)
         return announcement(notice.result(), self._references, list(hidden), self._demand)
 
 

@@ -46,6 +46,7 @@ class Job:
     redactions: tuple[Redaction, ...]
     speech: bool = True  # its figures are wanted
     notice: bool = False  # whether a notice was heard is wanted
+    earlier: str = ""  # why the call has a beginning that its audio does not hold; empty where it has none
 
     @property
     def roles(self) -> tuple[Role, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from gateway.io.clock import CaptureClock
 from gateway.io.following import Following
 from gateway.io.tap_messages import AudioAlone, Passed, Unfollowed
 from gateway.recording.engine import Engine
-from gateway.recording.messages import Command, Finished
+from gateway.recording.messages import Command, Finished, Write
 from gateway.tap.calling import CAPTURE_OVER
 from gateway.tap.effects import Unheard
 from gateway.tap.flows import Flows, Limits
@@ -26,10 +27,11 @@ from gateway.tap.signalling import Overheard, Signalling
 from gateway.tap.unsignalled import LOOK_NS, QUIET_NS
 
 TAP = 0  # the number of the tap that a replay stands for
-TICK_NS = 500_000_000  # a slice of the engine; finer ticks write the same and cost more
+TICK_NS = 1_000_000_000  # what the engine has room for beside the hold-back; finer ticks write the same and cost more
 SECOND_NS = 1_000_000_000
 # Where nothing comes, ticks grow with the time that has gone by, by this part of it: years go by in some hundred ticks.
 GROWTH = 20
+TOGETHER_BYTES = 512 << 10  # a thread that is woken for each tick's few octets costs more than writing them
 MAX_BACKLOG_BYTES = 64 << 20  # what may wait for the disk; then the replay waits
 
 
@@ -43,11 +45,22 @@ class ReplayWorker:
         self._flows = Flows(limits)
         self._following = Following(self._engine, {TAP: self._flows})
         self.hear: Callable[[Message], None] = lambda message: None
-        self._finished = False  # whether a call ended in the last tick
+        self._commands: deque[Command] = deque()
+        self._writes: list[Write] = []  # not yet given to the appender
+        self._waiting = 0  # octets in it
 
     def tell(self, worker: int, command: Command, sockets: Sequence[int]) -> None:
         """Obey a command, once whoever gave it has gone on."""
-        asyncio.get_running_loop().call_soon(self._obey, command)
+        self._commands.append(command)
+        asyncio.get_running_loop().call_soon(self.obey)
+
+    def obey(self) -> None:
+        """Obey what was told."""
+        while self._commands:
+            command = self._commands.popleft()
+            for event in self._engine.obey([command], self._clock.monotonic_ns()):
+                self.hear(event)
+            self._following.obeyed([command])
 
     def listen(self, datagrams: Datagrams, now: int) -> None:
         """Take the packets of legs that are recorded."""
@@ -56,12 +69,20 @@ class ReplayWorker:
 
     async def tick(self, now: int) -> None:
         writes, events = self._engine.tick(now)
-        self._appender.put(writes)
+        self._writes += writes
+        self._waiting += sum(len(write.data) for write in writes)
         finished = {event.call_id for event in events if isinstance(event, Finished)}
         self._following.drop(finished)
         for event in events:
             self.hear(event)
-        if finished or self._appender.backlog > MAX_BACKLOG_BYTES:
+        if finished or self._waiting > TOGETHER_BYTES:
+            await self._store(whole=bool(finished))
+
+    async def _store(self, whole: bool) -> None:
+        """Give what was written to the appender, in large pieces; `whole`: and wait until it is durable."""
+        self._appender.put(self._writes)
+        self._writes, self._waiting = [], 0
+        if whole or self._appender.backlog > MAX_BACKLOG_BYTES:
             await asyncio.to_thread(self._appender.settle)
         for stored in self._appender.events():
             self.hear(stored)
@@ -72,13 +93,8 @@ class ReplayWorker:
         return [AudioAlone(TAP, each.began_ns, each.ended_ns) for each in self._flows.unsignalled.ended()]
 
     def close(self) -> None:
-        self._appender.put(self._engine.abandon())
+        self._appender.put([*self._writes, *self._engine.abandon()])
         self._appender.close()
-
-    def _obey(self, command: Command) -> None:
-        for event in self._engine.obey([command], self._clock.monotonic_ns()):
-            self.hear(event)
-        self._following.obeyed([command])
 
 
 class _Rows:
@@ -205,7 +221,7 @@ class Replaying:
         for alone in self._worker.alone(now):
             self._calls.tapped.hear(alone)
         self._calls.tapped.expire()
-        await asyncio.sleep(0)
+        self._worker.obey()
         await self._calls.quiet()
         self._due = now + max(TICK_NS, (now - self._quiet_ns) // GROWTH)
 

@@ -21,7 +21,7 @@ from gateway.recording.model import (
     Redaction,
     Role,
 )
-from gateway.recording.notice import CHANCE_SECONDS, RATE, Heard, Reference, Spectrum, search
+from gateway.recording.notice import CHANCE_SECONDS, LONGEST_SECONDS, RATE, Heard, Reference, Spectrum, search
 from gateway.redaction.timeline import Span, Timeline
 
 assert RATE == UNITS_PER_SECOND, "places in the audio are times of the call clock"
@@ -109,12 +109,21 @@ def announcement(
 
 
 def hidden_spans(
-    legs: Sequence[LegReport], redactions: Sequence[Redaction], heard: Mapping[Role, Timeline], end: int
+    legs: Sequence[LegReport],
+    redactions: Sequence[Redaction],
+    heard: Mapping[Role, Timeline],
+    end: int,
+    earlier: str = "",
 ) -> Iterator[Hidden]:
-    """Where notices could lie unheard up to `end`; `heard` is where each leg has audio."""
+    """Where notices could lie unheard up to `end`.
+
+    `heard` is where each leg has audio, `earlier` why the call has a beginning that it does not hold, where it has.
+    """
     whole = Timeline((Span(0, end),)) if end > 0 else Timeline()
     every = Timeline.of(span for timeline in heard.values() for span in timeline.spans)
+    before = Timeline((Span(-int(LONGEST_SECONDS * RATE), 0),) if earlier else ())
     for leg in legs:
+        yield Hidden(leg.role, before, earlier)
         for each in redactions:
             if leg.role in each.legs and each.cause != Cause.DTMF and each.start < each.end:
                 yield Hidden(

@@ -10,6 +10,7 @@ from enum import StrEnum
 
 UNITS_PER_SECOND = 8000
 UNIT_NS = 125_000
+MIDWAY = "the call had begun before it was first heard of"  # a note
 RUNNING = "being recorded"  # the reason of a call of which there is nothing else to say yet
 
 

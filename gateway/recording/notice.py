@@ -27,6 +27,7 @@ MEAN_FRAMES = 50  # on both sides, of the mean that is taken off
 WINDOW = FRAMES_PER_SECOND
 STEP = WINDOW // 4  # from one window to the next
 HEARD = 0.55  # least correlation of a window that is heard
+AGREEING = 0.25  # least part of two frames' strengths that agrees, on average, in what is heard
 SHIFT = 4  # frames by which a window may lie beside the alignment of the whole
 LOST_FRAMES = 30  # a shorter run of zeros is taken for loss and not judged, a longer one for silence
 JUDGED = 0.5  # least share of a window's strength that must not be lost
@@ -127,7 +128,7 @@ def search(reference: Reference, sound: Sound, latest: int) -> Heard | None:
         return None
     around = padded[:, place : place + 2 * SHIFT + 1]
     exact = place - SHIFT + int((weights[heard] @ around[heard]).argmax())
-    return _heard(reference, heard, exact)
+    return _heard(reference, sound, heard, exact)
 
 
 def _matches(reference: Reference, sound: Sound) -> Floats:
@@ -163,17 +164,40 @@ def _together(windows: Flags) -> Flags:
     return windows & (beside[:-2] | beside[2:])
 
 
-def _heard(reference: Reference, windows: Flags, place: int) -> Heard | None:
+def _heard(reference: Reference, sound: Sound, windows: Flags, place: int) -> Heard | None:
     """What the windows that are heard come to; None where it may be chance."""
     middles = reference.starts + WINDOW / 2
     nearest = np.abs(np.arange(reference.frames)[:, None] - middles).argmin(axis=1)
-    frames = np.flatnonzero(windows[nearest] & reference.sounding)
+    covered = windows[nearest]
+    ends = _agreeing(reference, sound, covered, place - reference.frames)
+    frames = np.flatnonzero(covered & reference.sounding)
+    frames = frames[(frames >= ends.start) & (frames < ends.stop)]
     if len(frames) < CHANCE_SECONDS * FRAMES_PER_SECOND:
         return None
     sounding = np.flatnonzero(reference.sounding)
     first = 0.0 if frames[0] == sounding[0] else float(frames[0]) / reference.frames
     last = 1.0 if frames[-1] == sounding[-1] else float(frames[-1] + 1) / reference.frames
     return Heard((place - reference.frames) * HOP, len(frames) / len(sounding), first, last)
+
+
+def _agreeing(reference: Reference, sound: Sound, covered: Flags, start: int) -> slice:
+    """The stretch of a notice, begun at a frame of the audio, in which both agree most: tells where it was cut off.
+
+    A window is heard, too, when a part of it is not there; so what is at the ends is judged by frames.
+    """
+    there = slice(max(0, -start), min(reference.frames, sound.features.shape[1] - start))
+    audio = np.zeros_like(reference.features)
+    audio[:, there] = sound.features[:, there.start + start : there.stop + start]
+    known = np.ones(reference.frames, np.bool_)
+    known[there] = sound.known[there.start + start : there.stop + start]
+    strength = (audio**2).sum(axis=0)
+    # Silence where the notice sounds does not agree with it either.
+    strength = np.maximum(strength, strength[covered].mean())
+    wanted = AGREEING * np.sqrt(strength * (reference.features**2).sum(axis=0))
+    gains = np.where(known, (audio * reference.features).sum(axis=0) - wanted, 0)
+    totals = np.concatenate(([0.0], np.cumsum(gains)))
+    stop = int((totals - np.minimum.accumulate(totals)).argmax())
+    return slice(int(totals[: stop + 1].argmin()), stop)
 
 
 def _band_roots(frames: Samples) -> Floats:

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,6 +22,7 @@ from gateway.io.jobs import Notice, Notices, SealedPart
 from gateway.io.metrics import Metrics
 from gateway.io.store import Store
 from gateway.recording.model import (
+    MIDWAY,
     UNITS_PER_SECOND,
     AnnouncementState,
     CallFacts,
@@ -292,6 +294,16 @@ def test_a_redacted_beginning_is_not_measured(recorder: Recorder) -> None:
     told = recorder.index.get(facts.id).facts.announcement
     assert told
     assert (told.state, told.reason) == (AnnouncementState.NOT_MEASURED, "audio of the beginning is redacted")
+
+
+@pytest.mark.parametrize("change", [{"notes": (MIDWAY,)}, {"follows": "0"}])
+def test_a_call_whose_beginning_is_elsewhere_is_not_measured(
+    recorder: Recorder, change: dict[str, Any]
+) -> None:
+    facts, keys = spoken(recorder, 1)
+    none = replace(notices(others=1), references=notices(others=1).references[1:])
+    metrics = asyncio.run(measured(recorder, (replace(facts, **change), keys), notices=none))
+    assert announced(metrics) == {"not_measured": 1}
 
 
 def test_what_cannot_be_measured_is_counted(recorder: Recorder) -> None:

@@ -120,6 +120,16 @@ def test_one_that_began_before_the_recording_is_not_measured(reference: Referenc
     assert cut_too.state is AnnouncementState.UNANNOUNCED
 
 
+def test_a_call_that_had_begun_before_may_have_been_announced_then(reference: Reference) -> None:
+    before = list(hidden_spans(LEGS, (), WHOLE, END, "it had begun before"))
+    told = announcement(None, [reference], before, DEMAND)
+    assert (told.state, told.reason) == (AnnouncementState.NOT_MEASURED, "it had begun before")
+    rest = announcement(found(reference, 0.7, -2.6, 0.3, 1), [reference], before, DEMAND)
+    assert (rest.state, rest.reason) == (AnnouncementState.NOT_MEASURED, "it had begun before")
+    cut_off = announcement(found(reference, 0.6, 2, 0, 0.6), [reference], before, DEMAND)
+    assert cut_off.state is AnnouncementState.UNANNOUNCED
+
+
 def test_audio_that_is_missing_on_all_legs_may_hide_it(reference: Reference) -> None:
     late = {role: Timeline((Span(9 * S, 70 * S),)) for role in BOTH}
     told = announcement(None, [reference], hidden(covered=late), DEMAND)
