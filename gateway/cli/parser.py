@@ -102,6 +102,15 @@ def _add_running(command: Command) -> None:
     doctor.add_argument(
         "--calls", type=_positive, default=200, metavar="N", help="calls at the same time (%(default)s)"
     )
+    doctor.add_argument(
+        "--quick", action="store_true", help="do not try for some seconds what calls cost on this machine"
+    )
+    doctor.add_argument(
+        "--attach", action="store_true", help="listen at the taps instead: what is seen, SIP, both directions"
+    )
+    doctor.add_argument(
+        "--seconds", type=_positive, default=15, metavar="N", help="how long it listens (%(default)s)"
+    )
     _json_option(doctor)
 
 

@@ -21,6 +21,7 @@ from gateway.io.redaction_rules import rules_of
 from gateway.io.room import Room
 from gateway.io.running import Running
 from gateway.io.running_call import Branch, Ending, Live
+from gateway.io.scope_rules import scope_of
 from gateway.io.segments import Segments
 from gateway.io.sessions import Sessions
 from gateway.io.setting_up import SettingUp
@@ -93,8 +94,9 @@ class Calls:
         self.controls.intend, self.controls.withheld = discards.intend, discards.withheld
         self.controls.keep = self._segments.save
         self._watch = Watch(
-            settings.optout, listed, self.controls, discards, self._segments, metrics, self._spawn
-        )
+            settings.optout, scope_of(settings.scope), listed, self.controls, discards, self._segments, metrics,
+            self._spawn,
+        )  # fmt: skip
         self._setting_up = SettingUp(
             settings, store, metrics, self._ports, self._lines, self._room, self._running, self._groups,
             self._sessions, self._segments, self._watch, self._tell,

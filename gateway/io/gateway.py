@@ -21,8 +21,10 @@ from gateway.io.calls import Calls
 from gateway.io.channel import Configure
 from gateway.io.credentials import CredentialsFault
 from gateway.io.cutting import Cutting
+from gateway.io.jobs import Notices
 from gateway.io.metrics import Metrics
 from gateway.io.redaction_rules import rules_of
+from gateway.io.references import ReferenceFault, read_notices
 from gateway.io.ring import TapFault
 from gateway.io.room import MEGABYTE
 from gateway.io.secrecy import refuse_dumps
@@ -80,7 +82,7 @@ async def _run(settings: Settings, store: Store, key: VaultPublicKey, recovered:
         count = count_workers(settings.media)
         metrics = Metrics(count)
         metrics.recovered.set(recovered)
-        analysis = Analysis(store, metrics, settings.speech.measure)
+        analysis = Analysis(store, metrics, settings.speech.measure, _notices(settings))
         stack.push_async_callback(analysis.stop, ANALYSIS_SECONDS)
         cutting = Cutting(store, metrics, analysis.submit)
         stack.push_async_callback(cutting.stop, CUTTING_SECONDS)
@@ -170,6 +172,13 @@ async def _drain(calls: Calls, stop: asyncio.Event, seconds: float) -> None:
     for wait in waits:
         wait.cancel()
     await asyncio.gather(*waits, return_exceptions=True)
+
+
+def _notices(settings: Settings) -> Notices:
+    try:
+        return read_notices(settings.notice)
+    except ReferenceFault as fault:
+        raise CannotStart(str(fault)) from fault
 
 
 def numbers_of(settings: Settings, store: Store, metrics: Metrics) -> NumberList:

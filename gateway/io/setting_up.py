@@ -77,11 +77,15 @@ class SettingUp:
 
     async def take(self, offered: Offered) -> None:
         """Set a call up and answer it, or refuse it and say why; a session may also carry a call on."""
-        self.count += 1
+        self._count(1)
         try:
             await self._set_up(offered)
         finally:
-            self.count -= 1
+            self._count(-1)
+
+    def _count(self, more: int) -> None:
+        self.count += more
+        self._metrics.setting_up.set(self.count)
 
     def assign(self, metadata: Metadata | None, labels: Sequence[str | None]) -> roles.Assignment:
         """Who takes part, and whose each stream is."""
@@ -139,6 +143,7 @@ class SettingUp:
             return None
         parties = Parties(assigned, [leg.role for leg in opening.legs])
         live = Live(call, parties, {opening.recording_id: key}, sockets, self._room.worker(), group=group)
+        live.peers = (offered.flow.peer[0],)
         if group:
             self._groups.remember(group, call.id)
         self._record(live, offered)

@@ -110,6 +110,7 @@ class TakingUp:
             self.count -= 1
         parties = Parties(assigned, [leg.role for leg in opening.legs])
         live = Live(recorded, parties, {opening.recording_id: key}, [], self._worker_of(call.tap))
+        live.peers = tuple(address for address, _ in call.seen.peers)
         self._enter(call, live, streams, agreed.at_ns)
         return live
 

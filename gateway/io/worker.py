@@ -25,7 +25,8 @@ from gateway.io.receive import Receiver
 from gateway.io.secrecy import lock_memory, refuse_dumps
 from gateway.io.tap_messages import Attach
 from gateway.recording.engine import Engine
-from gateway.recording.messages import CallReport, Command, Finished, Join, Open
+from gateway.recording.messages import Close, Command, Counted, Finished, Join, Open
+from gateway.rtp.packets import PacketBatch
 
 REPORT_NS = 1_000_000_000
 MAX_BEHIND = 64  # datagrams that wait for the control process before what was overheard waits, too
@@ -83,18 +84,25 @@ class Worker:
             if isinstance(message, Command):
                 commands.append(message)
         if commands:
-            self._send(self._engine.obey(commands, time.monotonic_ns()))
+            before = self._came_before(commands)
+            self._send(self._engine.obey(commands, time.monotonic_ns(), before))
             self._listen()
             self._following.obeyed(commands)
 
+    def _came_before(self, commands: Sequence[Command]) -> PacketBatch | None:
+        """What waits for the calls that commands change: keys that were pressed, packets under older keys."""
+        calls = {command.call_id for command in commands if not isinstance(command, Open | Join | Close)}
+        handles = [handle for call_id in calls for handle in self._sockets.get(call_id, ())]
+        return self._receiver.drain_these(handles) if handles else None
+
     def _tick(self, now: int) -> None:
-        heard = self._drain_taps()
-        batch, more = self._receiver.drain()
+        heard, turn = self._drain_taps(), self._engine.turn
+        batch, more = self._receiver.drain(turn)
         writes, events = self._engine.tick(now, batch)
         for _ in range(MAX_DRAINS):
             if not more:
                 break
-            batch, more = self._receiver.drain()
+            batch, more = self._receiver.drain(turn)
             self._engine.receive(batch)
         self._drop({event.call_id for event in events if isinstance(event, Finished)})
         self._appender.put(writes)
@@ -110,7 +118,7 @@ class Worker:
 
     def _send(self, events: Sequence[Message]) -> None:
         if self._channel.pending:  # a slow reader is spared what the next report says again
-            events = [event for event in events if not isinstance(event, CallReport)]
+            events = [event for event in events if not isinstance(event, Counted)]
         self._channel.send(events)
 
     def _listen(self) -> None:
@@ -123,7 +131,7 @@ class Worker:
                 continue
             mine = self._sockets.setdefault(call_id, [])
             for handle, leg in zip(handles, legs[len(mine) :], strict=True):
-                self._receiver.add(handle, leg)
+                self._receiver.add(handle, leg, self._engine.turn_of(call_id))
             mine += handles
         self._arriving.clear()
 
