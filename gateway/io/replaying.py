@@ -14,6 +14,7 @@ from gateway.io.append import Appender
 from gateway.io.calls import Calls
 from gateway.io.channel import Configure, Message, Ready, Ticked
 from gateway.io.clock import CaptureClock
+from gateway.io.flush import FlushedAtTheEnd
 from gateway.io.following import Following
 from gateway.io.tap_messages import AudioAlone, Passed, Unfollowed
 from gateway.recording.engine import Engine
@@ -41,7 +42,8 @@ class ReplayWorker:
     def __init__(self, configure: Configure, limits: Limits, clock: CaptureClock) -> None:
         self._clock = clock
         self._engine = Engine(configure.engine, os.urandom)
-        self._appender = Appender(Path(configure.directory))
+        folder = Path(configure.directory)
+        self._appender = Appender(folder, FlushedAtTheEnd(folder))
         self._flows = Flows(limits)
         self._following = Following(self._engine, {TAP: self._flows})
         self.hear: Callable[[Message], None] = lambda message: None
