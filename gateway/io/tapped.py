@@ -100,7 +100,10 @@ class Tapped:
 
     def silent(self, live: Live) -> None:
         """No packet of a call has come for the media timeout: where it is not on hold, its end was missed."""
-        if call := self._recorded.get(live.call.id):
+        call = self._recorded.get(live.call.id)
+        if call and any(
+            leg.packets for leg in live.call.leg_reports()
+        ):  # else its audio goes where nobody listens
             self._act(call.tap, self._dialogs[call.tap].silent(call.seen.call, clock.monotonic_ns()))
 
     def setting_up(self) -> int:
@@ -135,7 +138,6 @@ class Tapped:
     def _heard(self, passed: Passed) -> None:
         source, to = (passed.source, passed.source_port), (passed.destination, passed.destination_port)
         data = passed.data.encode("latin-1")
-        self._metrics.sip.labels(self._names[passed.tap]).inc()
         dialogs = self._dialogs[passed.tap]
         self._act(passed.tap, dialogs.heard(data, passed.at_ns, passed.number, source, to, passed.transport))
 
