@@ -92,7 +92,10 @@ class ReplayWorker:
     def alone(self, now: int) -> list[AudioAlone]:
         """Calls of which only audio was seen, that have ended by now."""
         self._flows.unsignalled.forget(now)
-        return [AudioAlone(TAP, each.began_ns, each.ended_ns) for each in self._flows.unsignalled.ended()]
+        return [
+            AudioAlone(TAP, each.began_ns, each.ended_ns, *each.places[0], *each.places[1])
+            for each in self._flows.unsignalled.ended()
+        ]
 
     def close(self) -> None:
         self._appender.put([*self._writes, *self._engine.abandon()])
