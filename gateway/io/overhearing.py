@@ -98,7 +98,8 @@ class Overhearing:
         )
         self._octets = self._media = self._sip = self._unheard = self._flows.dropped_early = 0
         alone = (
-            AudioAlone(self._tap, each.began_ns, each.ended_ns) for each in self._flows.unsignalled.ended()
+            AudioAlone(self._tap, each.began_ns, each.ended_ns, *each.places[0], *each.places[1])
+            for each in self._flows.unsignalled.ended()
         )
         return [told, *alone]
 

@@ -49,6 +49,10 @@ class AudioAlone:
     tap: int
     began_ns: int
     ended_ns: int
+    one: str  # address of a side
+    one_port: int
+    other: str
+    other_port: int
 
 
 @dataclass(frozen=True, slots=True)

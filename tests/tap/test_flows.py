@@ -149,7 +149,7 @@ def test_audio_both_ways_without_signalling_is_told_of_once() -> None:
         flows.take(datagrams([*both, (ALICE, NAT, rtp(at, ssrc=3), now)]), now)
     assert flows.unsignalled.ended() == []
     flows.take(datagrams([]), 40 * SECOND)
-    assert flows.unsignalled.ended() == [Pair(0, 599 * 20 * MS)]
+    assert flows.unsignalled.ended() == [Pair(0, 599 * 20 * MS, (BOB, ALICE))]
     flows.take(datagrams([]), 60 * SECOND)
     assert flows.unsignalled.ended() == []
 
