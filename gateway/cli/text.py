@@ -27,6 +27,11 @@ def listing(calls: Iterable[CallFacts]) -> str:
     return table([HEADINGS, *(_row(call) for call in calls)])
 
 
+def explained(calls: Iterable[CallFacts]) -> str:
+    """A table, one call a line, each with what there is to say of its state."""
+    return table([(*HEADINGS, "REASON"), *((*_row(call), call.reason) for call in calls)])
+
+
 def _row(call: CallFacts) -> tuple[str, ...]:
     return (
         moment(call.started_ns),

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 
 from gateway.codecs.registry import supported
 from gateway.config.settings import Settings
+from gateway.io import clock
 from gateway.io.alarms import Alarms
 from gateway.io.controls import RunningControls
 from gateway.io.discards import Discards
@@ -148,7 +148,7 @@ class Calls:
                 self._silences.probed(session, alive)
             case KeyPressed(session, digit, lasts_ms):
                 if live := self._sessions.call(session):
-                    role, now = live.sole_role(session), time.monotonic_ns()
+                    role, now = live.sole_role(session), clock.monotonic_ns()
                     self._tell(Press(live.call.id, role, digit, now, lasts_ms * 1_000_000), ())
             case Established():
                 pass
@@ -165,6 +165,11 @@ class Calls:
     def running(self) -> int:
         """Calls that are not stored yet, those being set up included."""
         return self._setting_up.running() + self.tapped.setting_up()
+
+    async def quiet(self) -> None:
+        """Wait until all that was begun for calls is done, as far as it waits for nobody outside."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
 
     async def drain(self) -> None:
         """Take no call any more; return when the last one is stored."""
@@ -184,7 +189,7 @@ class Calls:
                 self._hang_up(live, live.ending)
             for session in _clients(live):
                 self.sip.act(self.sip.machine.end(session, self.sip.now(), "shutdown"))
-            self._tell(Close(live.call.id, time.monotonic_ns(), at_once=True), ())
+            self._tell(Close(live.call.id, clock.monotonic_ns(), at_once=True), ())
         try:
             await asyncio.wait_for(self._running.none(), deadline_seconds)
         except TimeoutError:
@@ -217,7 +222,7 @@ class Calls:
                 self.sip.act(self.sip.machine.refuse(changed.session, 491, "", self.sip.now()))
             self._sessions.wished(changed.session, changed.wish)
             return
-        branch, now = live.branches[changed.session], time.monotonic_ns()
+        branch, now = live.branches[changed.session], clock.monotonic_ns()
         live.call.note(changed.notes)
         if changed.streams is not None:
             self._lines.fit(live, branch, changed.streams, now)
@@ -238,7 +243,7 @@ class Calls:
 
     def _late(self, live: Live, late: LateRedaction) -> None:
         """Something was stored that must not be kept: the record says so at once, and it is cut after the end."""
-        live.call.late(Cut(late.start, late.end, late.legs, late.cause, time.time_ns()))
+        live.call.late(Cut(late.start, late.end, late.legs, late.cause, clock.time_ns()))
         self._spawn(self._segments.save(live))
 
     def _leave(self, live: Live, session: SessionId, cause: str) -> None:
@@ -289,4 +294,4 @@ def _clients(live: Live) -> list[SessionId]:
 
 
 def _ending(cause: str) -> Ending:
-    return Ending(CAUSES.get(cause, cause), time.time_ns(), time.monotonic_ns())
+    return Ending(CAUSES.get(cause, cause), clock.time_ns(), clock.monotonic_ns())

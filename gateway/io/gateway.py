@@ -86,7 +86,7 @@ async def _run(settings: Settings, store: Store, key: VaultPublicKey, recovered:
         stack.push_async_callback(analysis.stop, ANALYSIS_SECONDS)
         cutting = Cutting(store, metrics, analysis.submit)
         stack.push_async_callback(cutting.stop, CUTTING_SECONDS)
-        numbers = _numbers(settings, store, metrics)
+        numbers = numbers_of(settings, store, metrics)
         calls = Calls(
             settings,
             store,
@@ -99,7 +99,7 @@ async def _run(settings: Settings, store: Store, key: VaultPublicKey, recovered:
         progress = calls.progress
         taps = _taps(settings, count, metrics, stack)
         progress.overheard = [taps.hear, calls.tapped.hear]
-        workers = Workers(_configure(settings, count), count, progress, taps.attached)
+        workers = Workers(configure_of(settings, count), count, progress, taps.attached)
         stack.push_async_callback(workers.stop)
         try:
             await workers.start()
@@ -181,7 +181,7 @@ def _notices(settings: Settings) -> Notices:
         raise CannotStart(str(fault)) from fault
 
 
-def _numbers(settings: Settings, store: Store, metrics: Metrics) -> NumberList:
+def numbers_of(settings: Settings, store: Store, metrics: Metrics) -> NumberList:
     """The never-record list, which may change at any time."""
 
     def told(fault: NeverRecordFault) -> None:
@@ -245,7 +245,7 @@ async def _serve_api(settings: Settings, calls: Calls, metrics: Metrics, stack: 
         raise CannotStart(str(error)) from error
 
 
-def _configure(settings: Settings, workers: int) -> Configure:
+def configure_of(settings: Settings, workers: int) -> Configure:
     """What each worker is told first."""
     media = settings.media
     # A call's legs are in use until its audio has drained, so for longer than the call. All calls of a tap are one worker's.

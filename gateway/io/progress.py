@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
+from gateway.io import clock
 from gateway.io.alarms import Alarms
 from gateway.io.append import AppendFailed, PartEnded, Synced
 from gateway.io.channel import Message, Ready, Ticked
@@ -142,14 +142,14 @@ class Progress:
                     )
 
     def worker_lost(self, worker: int) -> None:
-        self._lost_ns[worker] = time.monotonic_ns()
+        self._lost_ns[worker] = clock.monotonic_ns()
         self._metrics.worker_lost(worker)
         self._room.lost(worker)
         self._controls.lost(worker)
 
     def resume(self, worker: int) -> Iterator[tuple[Command, Sequence[int]]]:
         """What the next worker is told: every call of the last one that is not committed to its end, in a new part."""
-        now = time.monotonic_ns()
+        now = clock.monotonic_ns()
         for live in self._running:
             if live.worker != worker:
                 continue
@@ -186,7 +186,7 @@ class Progress:
                 if self._running.call(call_id)
             }
             try:
-                await self._store.checkpoint(reports, time.time_ns())
+                await self._store.checkpoint(reports, clock.time_ns())
                 await self._save()
             except Exception:
                 log.exception("the index could not be brought up to date")
@@ -207,13 +207,13 @@ class Progress:
         live = self._running.call(report.call_id)
         if live is None:
             return
-        self._metrics.legs(self._grown(live, live.call.report(report), time.monotonic_ns()))
+        self._metrics.legs(self._grown(live, live.call.report(report), clock.monotonic_ns()))
         if isinstance(report, Finished):
             live.call.drain(report)
             self._settling.if_done(live)
 
     def _counted(self, counted: Counted) -> None:
-        heard_ns, stop = time.monotonic_ns(), 0
+        heard_ns, stop = clock.monotonic_ns(), 0
         rows = list(zip(*[iter(counted.counts)] * COUNTS, strict=True))
         changes: list[Change] = []
         for call_id, legs in zip(counted.calls, counted.legs, strict=True):

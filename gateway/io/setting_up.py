@@ -6,10 +6,10 @@ import asyncio
 import logging
 import re
 import socket
-import time
 from collections.abc import Callable, Coroutine, Sequence
 
 from gateway.config.settings import Settings
+from gateway.io import clock
 from gateway.io.groups import Groups
 from gateway.io.ids import new_id
 from gateway.io.lines import Lines
@@ -163,7 +163,7 @@ class SettingUp:
         chosen = voices(offered.streams)
         lines = [Line(stream.index, leg, stream.label) for leg, stream in enumerate(chosen)]
         self._sessions.enter(live, offered, lines, opening.started_ns)
-        self._metrics.setup.observe((time.monotonic_ns() - opening.started_ns) / 1e9)
+        self._metrics.setup.observe((clock.monotonic_ns() - opening.started_ns) / 1e9)
 
     def _attach(self, live: Live, offered: Offered) -> None:
         """A further session of a running call: the other side of a pair, or what follows a transfer."""
@@ -173,7 +173,7 @@ class SettingUp:
             live.waiting.cancel()
         live.call.note((*offered.notes, *assigned.notes))
         self._watch.heard(live, offered, self._sessions.wished_early(offered.session))
-        now = time.monotonic_ns()
+        now = clock.monotonic_ns()
         lines: list[Line] = []
         for place, stream in enumerate(voices(offered.streams)):
             wanted = live.parties.role(assigned.roles[place])
@@ -201,8 +201,8 @@ class SettingUp:
             call_id=new_id(),
             segment_id=new_id(),
             recording_id=new_id(),
-            started_ns=time.monotonic_ns(),
-            started_utc_ns=time.time_ns(),
+            started_ns=clock.monotonic_ns(),
+            started_utc_ns=clock.time_ns(),
             direction=assigned.direction,
             participants=assigned.participants,
             legs=tuple(leg_plan(stream, assigned.roles[place]) for place, stream in enumerate(chosen)),

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from gateway.io.append import Appender
 from gateway.io.channel import Channel, ChannelClosed, Configure, Message, Ready, Ticked
+from gateway.io.following import Following
 from gateway.io.heap import keep_heap
 from gateway.io.log import begin_childs_log
 from gateway.io.overhearing import Overhearing
@@ -24,7 +25,7 @@ from gateway.io.receive import Receiver
 from gateway.io.secrecy import lock_memory, refuse_dumps
 from gateway.io.tap_messages import Attach
 from gateway.recording.engine import Engine
-from gateway.recording.messages import Close, Command, Counted, Finished, Join, LegPlan, Open, Reformat
+from gateway.recording.messages import Close, Command, Counted, Finished, Join, Open
 from gateway.rtp.packets import PacketBatch
 
 REPORT_NS = 1_000_000_000
@@ -44,7 +45,7 @@ class Worker:
         self._arriving: dict[str, list[int]] = {}  # sockets of legs that are being opened
         self._sockets: dict[str, list[int]] = {}
         self._taps: dict[int, Overhearing] = {}
-        self._overheard: dict[str, dict[int, int]] = {}  # by call: its legs and the tap of each
+        self._following = Following(self._engine, self._taps)
         self._ticks = self._latest_ns = self._busy_ns = 0
         self._reported_ns = 0
         self._cpu_ns = 0  # told of so far
@@ -86,7 +87,7 @@ class Worker:
             before = self._came_before(commands)
             self._send(self._engine.obey(commands, time.monotonic_ns(), before))
             self._listen()
-            self._overhear(commands)
+            self._following.obeyed(commands)
 
     def _came_before(self, commands: Sequence[Command]) -> PacketBatch | None:
         """What waits for the calls that commands change: keys that were pressed, packets under older keys."""
@@ -134,33 +135,13 @@ class Worker:
             mine += handles
         self._arriving.clear()
 
-    def _overhear(self, commands: Sequence[Command]) -> None:
-        """Take the packets of legs that a tap overhears from now on, and what came before they were known."""
-        for command in commands:
-            legs = self._engine.legs(command.call_id)
-            match command:
-                case Open(legs=plans) | Reformat(legs=plans):
-                    self._follow(command.call_id, legs, plans)
-                case Join(leg=plan):
-                    self._follow(command.call_id, legs[-1:], [plan])
-        for tap in self._taps.values():
-            for early in tap.early():
-                self._engine.receive(early)
-
-    def _follow(self, call_id: str, legs: Sequence[int], plans: Sequence[LegPlan]) -> None:
-        for leg, plan in zip(legs, plans, strict=False):
-            if plan.flow and (tap := self._taps.get(plan.flow.tap)):
-                tap.set(leg, plan.flow)
-                self._overheard.setdefault(call_id, {})[leg] = plan.flow.tap
-
     def _drop(self, finished: set[str]) -> None:
         for call_id in finished:
             for handle in self._sockets.pop(call_id, ()):
                 self._receiver.remove(handle)
             for handle in self._arriving.pop(call_id, ()):
                 os.close(handle)
-            for leg, tap in self._overheard.pop(call_id, {}).items():
-                self._taps[tap].release(leg)
+        self._following.drop(finished)
 
     def _measure(self, late_ns: int, busy_ns: int) -> None:
         self._ticks += 1

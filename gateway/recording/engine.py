@@ -207,7 +207,7 @@ class Engine:
             if call.finish_at is not None and now >= call.finish_at:
                 writes += self._finish(call, now, events)
         writes += share.commit(now - self._settings.hold_back_ns, now)
-        for call, latest, unreadable in share.latest():
+        for call, latest, unreadable in share.remarkable(now - self._settings.timeout_ns):
             events += call.ended_segments()
             if call.unreadable(unreadable):
                 events.append(Unreadable(call.plan.call_id))

@@ -72,6 +72,8 @@ class Batch:
 def stretches(table: LegTable, legs: Ints, arrived_by: int) -> tuple[Bools, list[Batch]]:
     """What is due of some legs; with it, which of them must be looked at by themselves."""
     waiting = table.highest[legs] >= table.committed[legs]
+    begins = (table.committed[legs] == 0) & (table.began[legs] > arrived_by)  # nothing of it is due
+    waiting &= ~begins
     odd = waiting & ~table.steady.is_so[legs]
     asked = np.flatnonzero(waiting & ~odd)
     batches = []

@@ -65,6 +65,7 @@ class LegTable:
         self.ssrc = np.full(capacity, NO_STREAM, np.int64)
         self.highest = np.full(capacity, -1, np.int64)  # slot
         self.committed, self.last_arrival = _columns(capacity, 2)  # the next slot to commit; ns
+        self.began = np.zeros(capacity, np.int64)  # ns, arrival of the first packet
         # As in a LegReport: packets lost and so on, and how much audio was committed (call units).
         self.counts = np.zeros((capacity, 5), np.int64)
         self.packets, self.lost, self.late, self.duplicated, self.units = self.counts.T
@@ -231,6 +232,8 @@ class LegTable:
         """Make the stream of these packets the leg's own, behind all that came before."""
         first = int(np.argmin(signed16(packets.sequence - packets.sequence[-1])))
         start = int(self.highest[leg]) + 1
+        if not start:
+            self.began[leg] = packets.arrivals.min()
         self._about[leg].restarts.append(Restart(start))
         self.steady.unsettle(leg)
         self._events.restart(leg)

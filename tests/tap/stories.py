@@ -50,6 +50,16 @@ STORIES: list[list[Step]] = [
         ("P>A", "487 INVITE", "", {"call": "four", "via": "1", "tags": "a c"}),
         ("A>P", "ACK", "", {"call": "four", "via": "1", "tags": "a c"}),
     ],
+    [
+        ("A>B", "INVITE", sdp("A", 4000), {"call": "five"}),
+        ("B>A", "200 INVITE", sdp("B", 5000), {"call": "five", "tags": "a b"}),
+        ("B>A", "REFER", "", {"call": "five", "tags": "b a", "fields": ["Refer-To: <sip:404@example.org>"]}),
+        ("B>A", "BYE", "", {"call": "five", "tags": "b a", "cseq": 2}),
+        ("A>D", "INVITE", sdp("A", 4002), {"call": "six", "people": "101 404"}),
+        ("A>B", "NOTIFY", "SIP/2.0 480 Gone", {"call": "five", "tags": "a b", "cseq": 2}),
+        ("D>A", "200 INVITE", sdp("D", 6000), {"call": "six", "tags": "a d", "people": "101 404"}),
+        ("D>A", "BYE", "", {"call": "six", "tags": "d a"}),
+    ],
 ]
 
 
