@@ -63,6 +63,14 @@ class Endpoint:
         """Calls that a process has."""
         return self._front.forwarder.load(number) if self._front else 0
 
+    def seat_of(self, call: str) -> int | None:
+        """The process that has a call."""
+        return self._calls.get(call)
+
+    def takes(self, number: int) -> bool:
+        """Whether a process takes calls now."""
+        return number in self._takes
+
     async def start(self) -> None:
         """Make the notice, open the ports, start the processes. Raises EndpointFault."""
         settings = self._settings
