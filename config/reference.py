@@ -61,8 +61,8 @@ def page() -> str:
 
 def _sections(name: str, field: FieldInfo) -> Iterator[str]:
     """A section and those within it."""
-    if kinds := _kinds(field):
-        for kind in kinds:
+    if found := kinds(field):
+        for kind in found:
             yield _section(f"[{name}]", kind, kind.model_fields)
         return
     model = _model(field)
@@ -79,7 +79,7 @@ def _model(field: FieldInfo) -> type[BaseModel] | None:
     return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
 
 
-def _kinds(field: FieldInfo) -> list[type[BaseModel]]:
+def kinds(field: FieldInfo) -> list[type[BaseModel]]:
     """What a list of tables may hold; none where it is no such list."""
     if get_origin(field.annotation) is not tuple:
         return []

@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 
+from gateway.codecs.registry import supported
 from gateway.config.settings import Settings
 from gateway.io.alarms import Alarms
 from gateway.io.controls import RunningControls
@@ -27,11 +28,15 @@ from gateway.io.settling import Settling
 from gateway.io.silence import Silences
 from gateway.io.sip import SessionEvent, SipServer
 from gateway.io.store import Store
+from gateway.io.taking_up import TakingUp
+from gateway.io.tapped import Tapped
 from gateway.io.unrecorded import Watch
 from gateway.recording.messages import Close, Command, LateRedaction, Press
 from gateway.recording.model import CallFacts, Cut
 from gateway.siprec.effects import Changed, Ended, Established, KeyPressed, Offered, Probed, SessionId
 from gateway.siprec.metadata import Metadata
+from gateway.siprec.wishes import wishes
+from gateway.tap.dialogs import Dialogs
 
 log = logging.getLogger(__name__)
 
@@ -109,6 +114,19 @@ class Calls:
             self._late,
             round(settings.media.hold_back_seconds * 1e9),
         )
+        self.tapped = Tapped(
+            [tap.name for tap in settings.taps()],
+            lambda: Dialogs(
+                supported=supported,
+                wish=wishes(settings.optout.off_headers, settings.optout.on_headers),
+                max_calls=settings.media.max_calls,
+            ),
+            TakingUp(
+                store, metrics, self._lines, self._room, self._running, self._watch,
+                lambda tap: tap % workers, self._setting_up.assign, self._tell,
+            ),
+            metrics, self._lines, self._segments, self._watch, self._tell, self._hang_up, self._spawn,
+        )  # fmt: skip
         self.sip: SipServer  # set once the server is there, which needs `hear`
 
     def hear(self, event: SessionEvent) -> None:
@@ -143,7 +161,7 @@ class Calls:
 
     def running(self) -> int:
         """Calls that are not stored yet, those being set up included."""
-        return self._setting_up.running()
+        return self._setting_up.running() + self.tapped.setting_up()
 
     async def drain(self) -> None:
         """Take no call any more; return when the last one is stored."""
@@ -157,10 +175,11 @@ class Calls:
         """End every call now and wait until all are stored, or the deadline."""
         self._settling.stopping = True
         self._room.closed = "the gateway was being stopped"
+        self.tapped.stop()
         for live in self._running:
             if live.ending:
                 self._hang_up(live, live.ending)
-            for session in list(live.branches):
+            for session in _clients(live):
                 self.sip.act(self.sip.machine.end(session, self.sip.now(), "shutdown"))
             self._tell(Close(live.call.id, time.monotonic_ns(), at_once=True), ())
         try:
@@ -243,7 +262,8 @@ class Calls:
             self._tell(Close(live.call.id, ending.at_ns, at_once=self._settling.stopping), ())
 
     def _silent(self, live: Live) -> None:
-        for session in live.branches:
+        self.tapped.silent(live)
+        for session in _clients(live):
             self._silences.begun(session, lambda: sum(leg.packets for leg in live.call.leg_reports()))
 
     def _give_up(self, session: SessionId, cause: str) -> None:
@@ -258,6 +278,11 @@ class Calls:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _clients(live: Live) -> list[SessionId]:
+    """The recording sessions of a call; one that a tap overhears has none."""
+    return [session for session in live.branches if session >= 0]
 
 
 def _ending(cause: str) -> Ending:

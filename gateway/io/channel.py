@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
 from gateway.io.append import AppendFailed, PartEnded, Synced
+from gateway.io.tap_messages import Attach, TapMessage
 from gateway.recording.engine import EngineSettings
 from gateway.recording.messages import Command, Event
 from gateway.storage import canonical
@@ -48,8 +49,8 @@ class Ticked:
 
 
 Message = (
-    Configure | Command  # to the worker
-    | Ready | Ticked | Event | PartEnded | AppendFailed | Synced
+    Configure | Attach | Command  # to the worker
+    | Ready | Ticked | Event | PartEnded | AppendFailed | Synced | TapMessage
 )  # fmt: skip
 KINDS = {kind.__name__: kind for kind in Message.__args__}
 
@@ -72,8 +73,9 @@ class Channel:
         return self._end.fileno()
 
     @property
-    def pending(self) -> bool:
-        return bool(self._pending)
+    def pending(self) -> int:
+        """Datagrams that wait for the other process."""
+        return len(self._pending)
 
     def send(self, messages: Iterable[Message], sockets: Sequence[int] = ()) -> None:
         """Queue messages and send what goes. Sockets must stay open until nothing is pending."""

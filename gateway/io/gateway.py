@@ -24,10 +24,12 @@ from gateway.io.cutting import Cutting
 from gateway.io.log import begin_log
 from gateway.io.metrics import Metrics
 from gateway.io.redaction_rules import rules_of
+from gateway.io.ring import TapFault
 from gateway.io.secrecy import refuse_dumps
 from gateway.io.sip import SipServer
 from gateway.io.store import Store
 from gateway.io.supervisor import WorkerFailed
+from gateway.io.taps import Taps
 from gateway.io.tls import TlsError
 from gateway.io.workers import Workers, count_workers
 from gateway.recording.engine import EngineSettings
@@ -91,7 +93,9 @@ async def _run(settings: Settings, store: Store) -> None:
             listed=numbers.code,
         )
         progress = calls.progress
-        workers = Workers(_configure(settings, count), count, progress)
+        taps = _taps(settings, count, metrics, stack)
+        progress.overheard = [taps.hear, calls.tapped.hear]
+        workers = Workers(_configure(settings, count), count, progress, taps.attached)
         stack.push_async_callback(workers.stop)
         try:
             await workers.start()
@@ -120,6 +124,8 @@ async def _run(settings: Settings, store: Store) -> None:
             calls.watch_load_forever(),
             calls.alarms.watch_forever(),
             admission.watch_forever(),
+            taps.watch_forever(),
+            calls.tapped.expire_forever(),
         )
         tasks = [asyncio.create_task(chore) for chore in chores]
         log.info("ready: %s, media workers: %d", _addresses(settings), count)
@@ -178,6 +184,15 @@ def _numbers(settings: Settings, store: Store, metrics: Metrics) -> NumberList:
         raise CannotStart(str(fault)) from fault
 
 
+def _taps(settings: Settings, workers: int, metrics: Metrics, stack: AsyncExitStack) -> Taps:
+    try:
+        taps = Taps(settings.taps(), workers, metrics.tap)
+    except TapFault as error:
+        raise CannotStart(str(error)) from error
+    stack.callback(taps.close)
+    return taps
+
+
 def _admission(settings: SipSettings) -> Admission:
     try:
         return Admission(settings, lambda: secrets.token_hex(8))
@@ -220,9 +235,10 @@ async def _serve_api(settings: Settings, calls: Calls, metrics: Metrics, stack: 
 def _configure(settings: Settings, workers: int) -> Configure:
     """What each worker is told first."""
     media = settings.media
-    # A call's legs are in use until its audio has drained, so for longer than the call.
+    # A call's legs are in use until its audio has drained, so for longer than the call. All calls of a tap are one worker's.
+    calls = media.max_calls if settings.taps() else calls_each(media.max_calls, workers)
     engine = EngineSettings(
-        max_legs=2 * (calls_each(media.max_calls, workers) + 64),
+        max_legs=2 * (calls + 64),
         hold_back_ns=round(media.hold_back_seconds * NS),
         timeout_ns=round(media.timeout_seconds * NS),
         tick_ns=media.tick_milliseconds * 1_000_000,

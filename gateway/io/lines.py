@@ -80,13 +80,14 @@ class Lines:
         if len(legs) >= MAX_LEGS or live.call.phase is not Phase.RECORDING:
             return None
         try:
-            live.sockets.append(self.claim(address))
+            claimed = [] if stream.flow else [self.claim(address)]
         except Refusal as error:
             live.call.problem(f"a further leg was not recorded: {error}")
             return None
+        live.sockets += claimed
         leg = leg_plan(stream, legs[0].role.other)
         live.call.join(leg)
-        self._tell(Join(live.call.id, leg), [live.sockets[-1].fileno()])
+        self._tell(Join(live.call.id, leg), [each.fileno() for each in claimed])
         return len(legs)
 
     def _pause(self, live: Live, line: Line, now: int) -> None:

@@ -11,6 +11,7 @@ from gateway.config.settings import MetricsSettings
 from gateway.io.append import Synced
 from gateway.io.channel import Ticked
 from gateway.io.redaction_metrics import RedactionMetrics
+from gateway.io.tap_metrics import TapMetrics
 from gateway.recording.model import CallState, LegReport
 from gateway.recording.policy import Ground
 
@@ -91,6 +92,7 @@ class Metrics:
             "memory_locked", "1 when a media worker's memory can never be swapped out", "worker"
         )
         self.redaction = RedactionMetrics(registry)
+        self.tap = TapMetrics(registry)
         self._free = gauge("storage_free_bytes", "Free space where recordings are stored")
 
     def serve(self, settings: MetricsSettings, free_bytes: Callable[[], int]) -> HTTPServer:

@@ -18,6 +18,7 @@ from gateway.io.running import Running
 from gateway.io.running_call import Live
 from gateway.io.settling import Settling
 from gateway.io.store import Store
+from gateway.io.tap_messages import AudioAlone, Passed, TapMessage, TapReport, Unfollowed
 from gateway.recording.call import Phase
 from gateway.recording.messages import (
     Answered,
@@ -69,6 +70,7 @@ class Progress:
         self._lost_ns: dict[int, int] = {}  # when a worker of each number last died
         self._silent = silent  # is told of a call on which no media comes
         self._late = late  # is told what is to be cut
+        self.overheard: list[Callable[[TapMessage], None]] = []  # are told what is heard of taps
         self._reported: dict[str, Live] = {}  # since the last checkpoint
         self._paused: dict[str, Live] = {}  # or otherwise changed, and not saved since
 
@@ -106,6 +108,9 @@ class Progress:
                     self._settling.if_done(live)
             case AppendFailed(recording_id, number, problem):
                 self._append_failed(recording_id, number, problem)
+            case Passed() | Unfollowed() | AudioAlone() | TapReport():
+                for hear in self.overheard:
+                    hear(message)
             case _:
                 self._heard_of_worker(worker, message)
 

@@ -69,15 +69,16 @@ class Room:
         """The media worker for a call that begins now."""
         return self._spread.choose(self._calls(), time.monotonic_ns())
 
-    def refusal(self, calls: int) -> Refusal | None:
-        """Why the last of so many calls, those being set up included, cannot be taken."""
+    def refusal(self, calls: int, sockets: bool = True) -> Refusal | None:
+        """Why the last of so many calls, those being set up included, cannot be taken; one that a tap overhears needs
+        no `sockets`."""
         if self.closed:
             return Refusal(503, "stopping", self.closed)
         if calls > self._max_calls:
             return Refusal(503, "max_calls", "as many calls as configured were running already")
         if self._free_bytes() < self._min_free:
             return Refusal(503, "disk_full", "the storage was nearly full")
-        if self._ports.free < PORTS_PER_CALL:
+        if sockets and self._ports.free < PORTS_PER_CALL:
             return Refusal(503, "no_port", "every media port was in use")
         if overload := self._spread.reason(self._calls(), time.monotonic_ns()):
             return Refusal(503, "overload", overload)

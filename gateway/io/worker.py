@@ -17,12 +17,15 @@ from pathlib import Path
 from gateway.io.append import Appender
 from gateway.io.channel import Channel, ChannelClosed, Configure, Message, Ready, Ticked
 from gateway.io.heap import keep_heap
+from gateway.io.overhearing import Overhearing
 from gateway.io.receive import Receiver
 from gateway.io.secrecy import lock_memory, refuse_dumps
+from gateway.io.tap_messages import Attach
 from gateway.recording.engine import Engine
-from gateway.recording.messages import CallReport, Command, Finished, Join, Open
+from gateway.recording.messages import CallReport, Command, Finished, Join, LegPlan, Open, Reformat
 
 REPORT_NS = 1_000_000_000
+MAX_BEHIND = 64  # datagrams that wait for the control process before what was overheard waits, too
 MAX_DRAINS = 64  # further ones in a tick: a socket flooded faster than it is drained ends no tick
 
 
@@ -37,6 +40,8 @@ class Worker:
         self._appender = Appender(Path(configure.directory))
         self._arriving: dict[str, list[int]] = {}  # sockets of legs that are being opened
         self._sockets: dict[str, list[int]] = {}
+        self._taps: dict[int, Overhearing] = {}
+        self._overheard: dict[str, dict[int, int]] = {}  # by call: its legs and the tap of each
         self._ticks = self._latest_ns = self._busy_ns = 0
         self._reported_ns = 0
 
@@ -67,15 +72,19 @@ class Worker:
         """Commands are obeyed, and answered, as they come: nobody who paused a call waits for a tick."""
         commands: list[Command] = []
         for message, sockets in messages:
-            if isinstance(message, Open | Join):
+            if isinstance(message, Attach):
+                self._taps[message.tap] = Overhearing(message, sockets)
+            if isinstance(message, Open | Join) and sockets:
                 self._arriving.setdefault(message.call_id, []).extend(sockets)
             if isinstance(message, Command):
                 commands.append(message)
         if commands:
             self._send(self._engine.obey(commands, time.monotonic_ns()))
             self._listen()
+            self._overhear(commands)
 
     def _tick(self, now: int) -> None:
+        heard = self._drain_taps()
         batch, more = self._receiver.drain()
         writes, events = self._engine.tick(now, batch)
         for _ in range(MAX_DRAINS):
@@ -85,7 +94,15 @@ class Worker:
             self._engine.receive(batch)
         self._drop({event.call_id for event in events if isinstance(event, Finished)})
         self._appender.put(writes)
-        self._send([*events, *self._appender.events()])
+        self._send([*events, *self._appender.events(), *heard])
+
+    def _drain_taps(self) -> list[Message]:
+        heard: list[Message] = []
+        for tap in self._taps.values():
+            for batch in tap.drain():
+                self._engine.receive(batch)
+            heard += tap.messages(behind=self._channel.pending > MAX_BEHIND)
+        return heard
 
     def _send(self, events: Sequence[Message]) -> None:
         if self._channel.pending:  # a slow reader is spared what the next report says again
@@ -106,12 +123,33 @@ class Worker:
             mine += handles
         self._arriving.clear()
 
+    def _overhear(self, commands: Sequence[Command]) -> None:
+        """Take the packets of legs that a tap overhears from now on, and what came before they were known."""
+        for command in commands:
+            legs = self._engine.legs(command.call_id)
+            match command:
+                case Open(legs=plans) | Reformat(legs=plans):
+                    self._follow(command.call_id, legs, plans)
+                case Join(leg=plan):
+                    self._follow(command.call_id, legs[-1:], [plan])
+        for tap in self._taps.values():
+            for early in tap.early():
+                self._engine.receive(early)
+
+    def _follow(self, call_id: str, legs: Sequence[int], plans: Sequence[LegPlan]) -> None:
+        for leg, plan in zip(legs, plans, strict=False):
+            if plan.flow and (tap := self._taps.get(plan.flow.tap)):
+                tap.set(leg, plan.flow)
+                self._overheard.setdefault(call_id, {})[leg] = plan.flow.tap
+
     def _drop(self, finished: set[str]) -> None:
         for call_id in finished:
             for handle in self._sockets.pop(call_id, ()):
                 self._receiver.remove(handle)
             for handle in self._arriving.pop(call_id, ()):
                 os.close(handle)
+            for leg, tap in self._overheard.pop(call_id, {}).items():
+                self._taps[tap].release(leg)
 
     def _measure(self, late_ns: int, busy_ns: int) -> None:
         self._ticks += 1
@@ -119,7 +157,8 @@ class Worker:
         self._busy_ns += busy_ns
         now = time.monotonic_ns()
         if now - self._reported_ns >= REPORT_NS:
-            self._channel.send([Ticked(self._ticks, self._latest_ns, self._busy_ns)])
+            told = (each for tap in self._taps.values() for each in tap.report())
+            self._channel.send([Ticked(self._ticks, self._latest_ns, self._busy_ns), *told])
             self._reported_ns = now
             self._ticks = self._latest_ns = self._busy_ns = 0
 

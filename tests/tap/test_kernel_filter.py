@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -35,13 +35,11 @@ def ethernet(kind: int, payload: bytes, *tags: int) -> bytes:
 
 
 @pytest.fixture(scope="module", params=[True, False], ids=["ethernet", "bare"])
-def passes(request: pytest.FixtureRequest) -> Callable[[bytes], bool]:
+def passes(request: pytest.FixtureRequest) -> Iterator[Callable[[bytes], bool]]:
     """Whether a packet with that link layer comes through, whole."""
     program = kernel_filter(SIP, IGNORED, ethernet=request.param)
     memory = ctypes.create_string_buffer(program)
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
-    request.addfinalizer(ours.close)
-    request.addfinalizer(theirs.close)
     told = struct.pack("HP", len(program) // 8, ctypes.addressof(memory))
     theirs.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, told)
     theirs.setblocking(False)
@@ -55,7 +53,8 @@ def passes(request: pytest.FixtureRequest) -> Callable[[bytes], bool]:
         except BlockingIOError:
             return False
 
-    return passes
+    with ours, theirs:
+        yield passes
 
 
 @pytest.mark.parametrize("over", [ipv4, ipv6])
