@@ -29,6 +29,7 @@ POLL_MS = 10
 LAST_SAMPLE_SECONDS = 0.06  # from the bridge to the wire
 LEAVE_SECONDS = 2.0  # for BYE and the end of the registration when the process is stopped
 BUSY_HERE = 486
+ACCOUNT_PROXY = 2  # PJSUA_REG_USE_ACC_PROXY: REGISTER goes through the forwarder, too
 NS = 1_000_000_000
 
 
@@ -147,7 +148,7 @@ class Agent:
         account.regConfig.registrarUri = config.registrar
         account.regConfig.timeoutSec = config.expires_seconds
         account.regConfig.firstRetryIntervalSec, account.regConfig.retryIntervalSec = 5, 30
-        account.regConfig.proxyUse = 1
+        account.regConfig.proxyUse = ACCOUNT_PROXY
         self._line.create(account, True)
         self._pjsip.place_media(
             self._line.id, config.media_address, config.bound_address, config.first_port, config.ports

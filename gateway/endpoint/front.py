@@ -13,6 +13,7 @@ Pure: every message gives back what to send, in order. What cannot be forwarded 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -24,8 +25,10 @@ from gateway.sip.message import Headers, Message, Request, Response, parse, seri
 
 MAX_DIALOGS = 8192  # Call-IDs remembered; of a process four at most are in use
 MAX_FORWARDS = 70  # of a request that says nothing, RFC 3261 section 16.6
-WITHHELD = frozenset({"replaces", "norefersub"})
+WITHHELD = frozenset({"replaces", "norefersub", "outbound", "path", "gruu"})  # option tags
 OURS = "ht"  # behind the cookie of a branch: ours
+_BRANCH = re.compile(rf"{MAGIC_COOKIE}{OURS}(\d{{1,4}})-(\d{{1,5}})-(.+)", re.ASCII)
+_FLOW = re.compile(r';(?:reg-id=\d+|\+sip\.instance="[^"]*")')  # RFC 5626: we are no flow of the process's own
 
 Place = tuple[str, int]
 
@@ -78,8 +81,8 @@ class Forwarder:
         proxies: dict[str, Hop] | None = None,
     ) -> None:
         self._here, self._inside, self._choose, self._secret = here, inside, choose, secret
-        self._proxies = proxies or {}  # by the host of a URI: where its requests go instead
-        self._dialogs: OrderedDict[str, int] = OrderedDict()  # seats by Call-ID
+        self._proxies = proxies or {}  # by `host:port` of a URI: where requests go that begin something
+        self._dialogs: OrderedDict[str, tuple[int, str]] = OrderedDict()  # by Call-ID: process, and transport outside
         self._calls: dict[str, int] = {}  # of these, calls that came from outside and are not over
         self._standing: set[str] = set()  # of these, answered
         self._record_route = f"<sip:{inside[0]}:{inside[1]};lr>"
@@ -95,7 +98,7 @@ class Forwarder:
 
     def seat_lost(self, seat: int) -> None:
         """A process is gone, and its dialogs with it."""
-        for call_id in [name for name, taken in self._dialogs.items() if taken == seat]:
+        for call_id in [name for name, (taken, _) in self._dialogs.items() if taken == seat]:
             del self._dialogs[call_id]
             self.over(call_id)
 
@@ -120,7 +123,7 @@ class Forwarder:
             return self._answer(request, source, 405, "Method Not Allowed")
         call_id = request.headers.get("Call-ID") or ""
         within = NameAddr.parse(request.headers.get("To") or "").tag is not None
-        seat = self._dialogs.get(call_id)
+        seat, _ = self._dialogs.get(call_id, (None, ""))
         if seat is None and request.method == "INVITE" and not within:
             seat = self._choose()
             if seat is None:
@@ -130,7 +133,7 @@ class Forwarder:
             return self._unknown(request, source, within)
         if (hops := _forwards(request)) <= 0:
             return self._answer(request, source, 483, "Too Many Hops")
-        self._remember(call_id, seat)
+        self._remember(call_id, seat, source.transport)
         headers = request.headers.with_first("Via", str(request.via.stamped((source.host, source.port or 0))))
         back = f"{source.transport}_{source.host.replace(':', '-')}_{source.port}"
         via = f"SIP/2.0/UDP {self._inside[0]}:{self._inside[1]};branch={self._branch(request)};back={back}"
@@ -151,10 +154,12 @@ class Forwarder:
 
     def _response_in(self, answer: Response) -> list[Effect]:
         vias = answer.headers.all("Via")
-        seat = dict(Via.parse(vias[0]).params).get("seat") or ""
-        if len(vias) < 2 or not Via.parse(vias[0]).branch.startswith(MAGIC_COOKIE + OURS) or not seat.isdecimal():
+        found = _BRANCH.fullmatch(Via.parse(vias[0]).branch)
+        if not found:
             return [Dropped("not_our_response")]
-        headers = _with_list(answer.headers, "Via", vias[1:])
+        seat, port, branch = found.groups()
+        via = f"SIP/2.0/UDP {self._inside[0]}:{port};rport;branch={branch}"
+        headers = _with_list(answer.headers, "Via", (via, *vias[1:]))
         if answer.cseq.method == "INVITE":
             routes = (*headers.all("Record-Route"), self._record_route)
             headers = _with_list(headers, "Record-Route", routes)
@@ -162,16 +167,22 @@ class Forwarder:
 
     def _request_out(self, request: Request, seat: int) -> list[Effect]:
         call_id = request.headers.get("Call-ID") or ""
-        if request.method in ("INVITE", "SUBSCRIBE"):
-            self._remember(call_id, seat)
         routes = request.headers.all("Route")
         if routes and self._is_inside(routes[0]):
             routes = routes[1:]
-        hop = self._next_hop(NameAddr.parse(routes[0]).uri if routes else request.uri, bool(routes))
+        begins = NameAddr.parse(request.headers.get("To") or "").tag is None and not routes
+        hop = self._next_hop(NameAddr.parse(routes[0]).uri if routes else request.uri, call_id, begins)
+        if request.method == "INVITE":
+            self._remember(call_id, seat, hop.transport)
         host = bracketed(self._here.host)
-        via = f"SIP/2.0/{hop.transport.upper()} {host}:{self._here.port};rport;branch={self._branch(request)};seat={seat}"
+        # The process's own Via would tell the trunk of ports of loopback; it is put back together from the branch.
+        branch = f"{MAGIC_COOKIE}{OURS}{seat}-{request.via.port}-{request.via.branch}"
+        via = f"SIP/2.0/{hop.transport.upper()} {host}:{self._here.port};rport;branch={branch}"
         headers = _with_list(_honest(request.headers), "Route", routes)
-        headers = _with_forwards(Headers((("Via", via), *headers.fields)), _forwards(request) - 1)
+        headers = _with_list(headers, "Via", (via, *request.headers.all("Via")[1:]))
+        if request.method == "REGISTER":
+            headers = _with_list(headers, "Contact", tuple(map(_plain, headers.all("Contact"))))
+        headers = _with_forwards(headers, _forwards(request) - 1)
         return [ToOutside(hop, serialise(replace(request, headers=headers)))]
 
     def _response_out(self, answer: Response) -> list[Effect]:
@@ -195,18 +206,22 @@ class Forwarder:
         elif status >= 300 and call_id not in self._standing:
             self.over(call_id)
 
-    def _next_hop(self, uri: str, routed: bool) -> Hop:
+    def _next_hop(self, uri: str, call_id: str, begins: bool) -> Hop:
+        """A URI that names no transport is reached by that of its dialog, else by UDP (RFC 3263 section 4.1)."""
         found = SipUri.parse(uri)
-        transport = (dict(found.params).get("transport") or "").lower()
-        if not routed and (proxy := self._proxies.get(found.host.lower())):
+        known = self._dialogs.get(call_id)
+        place = f"{found.host}:{found.port}" if found.port else found.host
+        if begins and (proxy := self._proxies.get(place.lower())):
             return proxy
-        return Hop(transport if transport in ("udp", "tcp") else self._here.transport, found.host.strip("[]"), found.port)
+        said = (dict(found.params).get("transport") or "").lower()
+        transport = said if said in ("udp", "tcp") else known[1] if known else "udp"
+        return Hop(transport, found.host.strip("[]"), found.port)
 
     def _is_inside(self, route: str) -> bool:
         return route.startswith(f"<sip:{self._inside[0]}:{self._inside[1]};")
 
-    def _remember(self, call_id: str, seat: int) -> None:
-        self._dialogs[call_id] = seat
+    def _remember(self, call_id: str, seat: int, transport: str) -> None:
+        self._dialogs[call_id] = self._dialogs.get(call_id, (seat, transport))
         self._dialogs.move_to_end(call_id)
         while len(self._dialogs) > MAX_DIALOGS:
             forgotten = next(name for name in self._dialogs if name not in self._calls)
@@ -253,6 +268,10 @@ def _honest(headers: Headers) -> Headers:
         headers = _with_list(headers, "Allow", (ALLOW[0][1],))
     options = tuple(each for each in headers.all("Supported") if each.lower() not in WITHHELD)
     return _with_list(headers, "Supported", options)
+
+
+def _plain(contact: str) -> str:
+    return _FLOW.sub("", contact)
 
 
 def _without_own_route(headers: Headers, here: Hop) -> Headers:

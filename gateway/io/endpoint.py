@@ -138,9 +138,7 @@ class Endpoint:
     def _forwarder(self, inside: tuple[str, int]) -> Forwarder:
         settings = self._settings
         here = Hop(settings.transport, settings.public_address or settings.address, settings.port)
-        proxies = {}
-        if settings.proxy:
-            proxies[_split(settings.registrar)[0].lower()] = Hop(settings.transport, *_split(settings.proxy))
+        proxies = {settings.registrar.lower(): Hop(settings.transport, *_split(settings.proxy or settings.registrar))}
         return Forwarder(here, inside, self._choose, secrets.token_hex(16), proxies)
 
     def _choose(self) -> int | None:
@@ -157,7 +155,7 @@ class Endpoint:
         transport = ";transport=tcp" if settings.transport == "tcp" else ""
         return Configure(
             front=f"{inside[0]}:{inside[1]}",
-            contact=f"sip:{settings.user}@{host}:{settings.port}{transport}",
+            contact=f"<sip:{settings.user}@{host}:{settings.port}{transport}>",
             identity=f"sip:{settings.user}@{settings.registrar}",
             registrar=f"sip:{settings.registrar}" if number == 0 and settings.register_here else "",
             expires_seconds=settings.expires_seconds,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import wave
+from collections.abc import Sequence
 from pathlib import Path
 
 import av
@@ -51,7 +52,7 @@ def make_notice(settings: EndpointSettings, folder: Path) -> tuple[Path | None, 
     if not seconds:
         raise NoticeFault(f"{source}: holds no audio")
     if seconds > MAX_SECONDS:
-        raise NoticeFault(f"{source}: lasts {seconds:.0f} seconds, at most {MAX_SECONDS:.0f} are played")
+        raise NoticeFault(f"{source}: lasts longer than {MAX_SECONDS:.0f} seconds")
     if not samples.any():
         raise NoticeFault(f"{source}: is silent from beginning to end")
     path = folder / "notice.wav"
@@ -91,13 +92,17 @@ def _read(path: Path) -> Samples:
     try:
         with av.open(str(path)) as container:
             for frame in container.decode(audio=0):
-                pieces += [part.to_ndarray().reshape(-1) for part in resampler.resample(frame)]
-                if sum(map(len, pieces[-1:])) and len(pieces) * len(pieces[-1]) > 2 * MAX_SECONDS * RATE:
+                pieces += _samples(resampler.resample(frame))
+                if sum(map(len, pieces)) > MAX_SECONDS * RATE:
                     break
-            pieces += [part.to_ndarray().reshape(-1) for part in resampler.resample(None)]
+            pieces += _samples(resampler.resample(None))
     except (FFmpegError, OSError, IndexError, ValueError) as error:
         raise NoticeFault(f"{path}: cannot be read as audio: {type(error).__name__}") from error
-    return np.concatenate(pieces).astype(np.int16) if pieces else np.zeros(0, np.int16)
+    return np.concatenate(pieces) if pieces else np.zeros(0, np.int16)
+
+
+def _samples(frames: Sequence[av.AudioFrame]) -> list[Samples]:
+    return [frame.to_ndarray().reshape(-1).astype(np.int16) for frame in frames]
 
 
 def _tone(on: float, off: float) -> Samples:

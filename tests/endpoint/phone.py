@@ -112,6 +112,10 @@ class Phone:
         self._request("INVITE", self._sdp("sendrecv") if sdp else "")
         return call_id
 
+    def send_to(self, place: tuple[str, int]) -> None:
+        """Speak to there; somebody else does the signalling."""
+        self._media = place
+
     def request(self, method: str, body: str = "", kind: str = "application/sdp") -> None:
         """Within the dialog."""
         self._cseq += 1
