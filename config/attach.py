@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, time
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
@@ -11,23 +10,7 @@ from pydantic import AfterValidator, Field
 from gateway.config.section import Section
 
 Port = Annotated[int, Field(ge=1, le=65535)]
-Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
-DAYS: tuple[Day, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 INTERFACE_CHARACTERS = 15  # <linux/if.h>: IFNAMSIZ less the end
-
-
-def _hours(text: str) -> str:
-    """Raises ValueError where it is not from an hour to a later one."""
-    begin, _, end = text.partition("-")
-    if _clock(begin) >= _clock(end):
-        raise ValueError(f"{text!r}: the end is not after the beginning")
-    return text
-
-
-def _clock(text: str) -> time:
-    if not re.fullmatch(r"\d\d:\d\d", text.strip()):
-        raise ValueError(f"{text!r} is not an hour such as 08:00")
-    return time.fromisoformat(text.strip())
 
 
 def _interface(name: str) -> str:
@@ -78,19 +61,10 @@ class TapSettings(Section):
     )
     early_megabytes: int = Field(16, ge=1, le=1024, description="Most memory for such audio.")
     silence_minutes: int = Field(
-        60, ge=0, description="Alarm when no SIP has been seen for so long in office hours; 0: none."
+        60,
+        ge=0,
+        description="Alarm when no SIP has been seen for so long in `metrics.office_hours`; 0: none.",
     )
-    office_days: tuple[Day, ...] = Field(
-        DAYS[:5], description="Days on which calls are expected, of mon, tue, wed, thu, fri, sat, sun."
-    )
-    office_hours: Annotated[str, AfterValidator(_hours)] = Field(
-        "08:00-18:00", description="Hours in which calls are expected, local time."
-    )
-
-    def expects_calls(self, now: datetime) -> bool:
-        """Whether a local time lies in the office hours."""
-        begin, _, end = self.office_hours.partition("-")
-        return DAYS[now.weekday()] in self.office_days and _clock(begin) <= now.time() < _clock(end)
 
 
 # With a second kind this is Annotated[TapSettings | ..., Field(discriminator="kind")].

@@ -17,6 +17,7 @@ from gateway.config.api import ApiSettings
 from gateway.config.attach import Attachment, TapSettings
 from gateway.config.redaction import OptOutSettings, RedactionSettings
 from gateway.config.section import Patterns, Section
+from gateway.config.watching import LogSettings, MetricsSettings
 
 
 class SettingsError(Exception):
@@ -273,26 +274,11 @@ class RoleSettings(Section):
     )
 
 
-class MetricsSettings(Section):
-    """Where Prometheus scrapes."""
-
-    address: str = Field("127.0.0.1", description="Address of the metrics endpoint.")
-    port: int = Field(9470, ge=0, le=65535, description="Port of the metrics endpoint; 0 turns it off.")
-
-
 class SpeechSettings(Section):
     """What is found out about a call after its end. Figures about how employees talk may need their consent."""
 
     measure: bool = Field(
         True, description="Measure talk, silence and overtalk of each party after the call."
-    )
-
-
-class LogSettings(Section):
-    """What the log says; never personal data."""
-
-    level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="Least severe level written."
     )
 
 

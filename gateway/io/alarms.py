@@ -1,4 +1,4 @@
-"""What operations should hear of redaction: pauses that are forgotten, come late, or cover nothing."""
+"""What operations should hear of running calls: pauses that are forgotten, come late, or cover nothing; legs never heard."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 
-from gateway.io.redaction_metrics import RedactionMetrics
+from gateway.io.metrics import Metrics
 from gateway.io.running import Running
 from gateway.io.running_call import Live, Requested
 from gateway.recording.messages import (
@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 LOOK_SECONDS = 1.0
 # Legs are reported once a second: one without a packet for so long carries no audio, and not merely little.
 SILENT_NS = 10_000_000_000
+UNHEARD_NS = 10_000_000_000  # as long as it takes until somebody says something, comfort noise included
 AGENTS = (Cause.AGENT, Cause.FEATURE_CODE, Cause.CARD)  # whose pauses people are responsible for
 NS = 1e9
 
@@ -35,11 +36,12 @@ NS = 1e9
 class Alarms:
     """Metrics, and log lines that name a call by its id and nobody at all."""
 
-    def __init__(self, running: Running, metrics: RedactionMetrics, rules: Rules) -> None:
+    def __init__(self, running: Running, metrics: Metrics, rules: Rules) -> None:
         self._running = running
-        self._metrics = metrics
+        self._metrics = metrics.redaction
+        self._one_leg, self._without_media = metrics.one_leg_now, metrics.without_media_now
         self._forgotten_ns = rules.pause.forgotten_ns
-        metrics.look_back.set(rules.look_back_ns / NS)
+        self._metrics.look_back.set(rules.look_back_ns / NS)
 
     def said(self, live: Live, status: Status) -> None:
         """A call stands otherwise than `live` knows as yet."""
@@ -98,6 +100,20 @@ class Alarms:
                 )  # fmt: skip
             live.forgotten = old
         self._metrics.forgotten_now.set(forgotten)
+        self._look_for_voices(now)
+
+    def _look_for_voices(self, now: int) -> None:
+        """Count the calls of which a leg that should carry audio never did, however long it had."""
+        one_leg = without = 0
+        for live in self._running:
+            if now - live.call.opening.started_ns < UNHEARD_NS or live.held:
+                continue
+            wanted = {leg.role for number, leg in enumerate(live.call.legs) if number not in live.pauses}
+            missing = wanted - live.heard_ns.keys()
+            one_leg += bool(missing and live.heard_ns)
+            without += bool(missing and not live.heard_ns)
+        self._one_leg.set(one_leg)
+        self._without_media.set(without)
 
     def _paused(self, live: Live) -> None:
         if not live.paused_before:

@@ -40,6 +40,7 @@ class Analysis:
     def __init__(self, store: Store, metrics: Metrics, wanted: bool = True) -> None:
         self._store = store
         self._count = metrics.speech.labels
+        self._processes = metrics.processes
         self._wanted = wanted
         self._waiting: asyncio.Queue[tuple[CallFacts, Job]] = asyncio.Queue(MAX_WAITING)
         self._process: Process | None = None
@@ -121,6 +122,7 @@ class Analysis:
         except (OSError, ValueError) as error:
             await self._lost()
             raise NotMeasured("the analyst process was lost") from error
+        self._processes.used("analyst", measured.cpu_ns, measured.resident_bytes)
         if measured.problem:
             raise NotMeasured(measured.problem)
         return measured.speech
@@ -152,3 +154,4 @@ class Analysis:
         with suppress(ProcessLookupError):
             process.kill()
         await process.wait()
+        self._processes.ended("analyst")

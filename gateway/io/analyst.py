@@ -10,8 +10,9 @@ import json
 import os
 import signal
 import sys
+import time
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 
 import webrtcvad
@@ -19,6 +20,8 @@ import webrtcvad
 from gateway.codecs.rendering import render
 from gateway.codecs.stored import stored_blocks
 from gateway.io.jobs import Job, Measured, SealedPart
+from gateway.io.log import begin_childs_log
+from gateway.io.process_metrics import resident_bytes
 from gateway.io.secrecy import lock_memory, refuse_dumps
 from gateway.recording.model import UNITS_PER_SECOND, Speech
 from gateway.recording.speech import SpeechMeter
@@ -61,11 +64,16 @@ def main() -> None:
     """Work until the control process closes standard input."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal signals all; the control process decides
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    begin_childs_log()
     os.nice(LEAST_PRIORITY)
     refuse_dumps()
     lock_memory()
+    told_ns = 0
     for line in sys.stdin.buffer:
-        print(json.dumps(asdict(_answer(line))), flush=True)
+        answer = _answer(line)
+        before, told_ns = told_ns, time.process_time_ns()
+        answer = replace(answer, cpu_ns=told_ns - before, resident_bytes=resident_bytes())
+        print(json.dumps(asdict(answer)), flush=True)
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ from gateway.io.store import Store
 from gateway.io.taking_up import TakingUp
 from gateway.io.tapped import Tapped
 from gateway.io.unrecorded import Watch
+from gateway.recording.assurance import Why
 from gateway.recording.messages import Close, Command, LateRedaction, Press
 from gateway.recording.model import CallFacts, Cut
 from gateway.siprec.effects import Changed, Ended, Established, KeyPressed, Offered, Probed, SessionId
@@ -86,7 +87,7 @@ class Calls:
         self._sessions = Sessions(settings, self._lines, lambda: self.sip)
         self._segments = Segments(store, self._running, self._tell)
         rules = rules_of(settings)
-        self.alarms = Alarms(self._running, metrics.redaction, rules)
+        self.alarms = Alarms(self._running, metrics, rules)
         self.controls = RunningControls(self._running, self._tell, rules, self.alarms)
         discards = Discards(store, self._segments, self._spawn, self.controls.say)
         self.controls.intend, self.controls.withheld = discards.intend, discards.withheld
@@ -270,7 +271,7 @@ class Calls:
         """End a call on which no media comes."""
         if live := self._sessions.call(session):
             self._metrics.media_stopped.inc()
-            live.call.problem(CAUSES[cause])
+            live.call.problem(CAUSES[cause], Why.NO_MEDIA)
             for each in list(live.branches):
                 self.sip.act(self.sip.machine.end(each, self.sip.now(), cause))
 

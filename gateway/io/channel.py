@@ -46,6 +46,8 @@ class Ticked:
     ticks: int
     latest_ns: int  # the most a tick began after its time
     busy_ns: int  # processor time all ticks took
+    cpu_ns: int = 0  # processor time of the whole process, with the threads that write and flush
+    resident_bytes: int = 0  # of its memory, in use now
 
 
 Message = (

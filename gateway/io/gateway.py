@@ -21,12 +21,13 @@ from gateway.io.calls import Calls
 from gateway.io.channel import Configure
 from gateway.io.credentials import CredentialsFault
 from gateway.io.cutting import Cutting
-from gateway.io.log import begin_log
 from gateway.io.metrics import Metrics
 from gateway.io.redaction_rules import rules_of
 from gateway.io.ring import TapFault
+from gateway.io.room import MEGABYTE
 from gateway.io.secrecy import refuse_dumps
 from gateway.io.sip import SipServer
+from gateway.io.stock import watch_holdings
 from gateway.io.store import Store
 from gateway.io.supervisor import WorkerFailed
 from gateway.io.taps import Taps
@@ -38,7 +39,7 @@ from gateway.sip.session_timer import Policy
 from gateway.siprec.session import RecordingServer
 from gateway.siprec.wishes import wishes
 from gateway.storage.index import Index
-from gateway.storage.keys import KeyPaths, load_recorder
+from gateway.storage.keys import KeyPaths, VaultPublicKey, load_recorder
 from gateway.storage.never_record import NeverRecordFault, NumberList
 from gateway.storage.recovery import recover
 from gateway.storage.vault import Vault
@@ -57,20 +58,20 @@ class CannotStart(Exception):
 
 def serve(settings: Settings) -> int:
     """Record until SIGTERM or SIGINT. Raises CannotStart and the errors of the storage."""
-    begin_log(settings.log)
     refuse_dumps()
     vault = Vault(settings.storage.directory, sync=False)
     with vault.exclusive():
         keys = load_recorder(KeyPaths.of(settings))
         with Index.open(vault.index_path) as index:
-            for found in recover(Vault(vault.directory), index, keys.node):
+            recovered = recover(Vault(vault.directory), index, keys.node)
+            for found in recovered:
                 log.warning("call %s of an earlier run: %s", found.call_id, found.what)
         with Index.open(vault.index_path, sync=False) as index:
-            asyncio.run(_run(settings, Store(vault, index, keys)))
+            asyncio.run(_run(settings, Store(vault, index, keys), keys.vault, len(recovered)))
     return 0
 
 
-async def _run(settings: Settings, store: Store) -> None:
+async def _run(settings: Settings, store: Store, key: VaultPublicKey, recovered: int) -> None:
     orders = Orders()
     admission = _admission(settings.sip)
     orders.listen(admission.reload)
@@ -78,6 +79,7 @@ async def _run(settings: Settings, store: Store) -> None:
         stack.push_async_callback(store.close)
         count = count_workers(settings.media)
         metrics = Metrics(count)
+        metrics.recovered.set(recovered)
         analysis = Analysis(store, metrics, settings.speech.measure)
         stack.push_async_callback(analysis.stop, ANALYSIS_SECONDS)
         cutting = Cutting(store, metrics, analysis.submit)
@@ -126,6 +128,7 @@ async def _run(settings: Settings, store: Store) -> None:
             admission.watch_forever(),
             taps.watch_forever(),
             calls.tapped.expire_forever(),
+            watch_holdings(store.vault, KeyPaths.of(settings), key, metrics.storage),
         )
         tasks = [asyncio.create_task(chore) for chore in chores]
         log.info("ready: %s, media workers: %d", _addresses(settings), count)
@@ -186,7 +189,7 @@ def _numbers(settings: Settings, store: Store, metrics: Metrics) -> NumberList:
 
 def _taps(settings: Settings, workers: int, metrics: Metrics, stack: AsyncExitStack) -> Taps:
     try:
-        taps = Taps(settings.taps(), workers, metrics.tap)
+        taps = Taps(settings.taps(), workers, metrics.tap, settings.metrics.expected)
     except TapFault as error:
         raise CannotStart(str(error)) from error
     stack.callback(taps.close)
@@ -206,7 +209,8 @@ async def _listen(
     """Open the ports, metrics first: who sees them answer knows that calls are taken next."""
     if settings.metrics.port:
         try:
-            server = metrics.serve(settings.metrics, store.vault.free_bytes)
+            reserve = settings.storage.min_free_megabytes * MEGABYTE
+            server = metrics.serve(settings.metrics, store.vault.free_bytes, reserve)
         except OSError as error:
             place = f"{settings.metrics.address}:{settings.metrics.port}"
             raise CannotStart(f"metrics cannot be served on {place}: {error.strerror}") from error

@@ -34,6 +34,8 @@ class Measured:
 
     speech: tuple[Speech, ...]
     problem: str  # why there are no figures; else empty
+    cpu_ns: int = 0  # processor time that the process used since its last answer
+    resident_bytes: int = 0  # of its memory, in use now
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,3 +44,4 @@ class Cutter:
 
     parts: tuple[Part | None, ...]
     problem: str  # why they were not cut; else empty
+    cpu_ns: int = 0  # processor time that the process used

@@ -19,6 +19,7 @@ from gateway.io.running_call import Live
 from gateway.io.settling import Settling
 from gateway.io.store import Store
 from gateway.io.tap_messages import AudioAlone, Passed, TapMessage, TapReport, Unfollowed
+from gateway.recording.assurance import Why
 from gateway.recording.call import Phase
 from gateway.recording.messages import (
     Answered,
@@ -86,7 +87,7 @@ class Progress:
                     self._settling.if_done(live)
             case Unreadable(call_id):
                 if live := self._running.call(call_id):
-                    live.call.problem("audio came under a key that the client had not told")
+                    live.call.problem("audio came under a key that the client had not told", Why.UNREADABLE)
             case MediaStopped(call_id):
                 if live := self._running.call(call_id):
                     self._silent(live)
@@ -136,7 +137,7 @@ class Progress:
 
     def worker_lost(self, worker: int) -> None:
         self._lost_ns[worker] = time.monotonic_ns()
-        self._metrics.worker_restarts.labels(worker).inc()
+        self._metrics.worker_lost(worker)
         self._room.lost(worker)
         self._controls.lost(worker)
 
@@ -214,6 +215,6 @@ class Progress:
         self._metrics.append_failures.inc()
         log.error("recording %s part %d could not be written on: %s", recording_id, number, problem)
         if live := self._running.of_recording(recording_id):
-            live.call.problem(f"storage failed: {problem}")
+            live.call.problem(f"storage failed: {problem}", Why.STORAGE)
             live.call.tear(recording_id, number)
             self._settling.if_done(live)

@@ -22,8 +22,10 @@ from gateway.io.segments import Segments
 from gateway.io.sessions import Sessions
 from gateway.io.store import Store
 from gateway.io.unrecorded import Watch
+from gateway.recording.assurance import Why
 from gateway.recording.call import Call, Opening, Phase, refused
 from gateway.recording.messages import Command
+from gateway.recording.model import CallState
 from gateway.siprec import roles
 from gateway.siprec.effects import Offered, SessionId, Stream
 from gateway.siprec.metadata import Metadata
@@ -115,6 +117,7 @@ class SettingUp:
 
     async def _begin(self, offered: Offered) -> Live | None:
         """A call of its own; None when it is refused."""
+        self._metrics.signalled.inc()
         opening, assigned = self._opening(offered)
         sockets: list[socket.socket] = []
         try:
@@ -129,7 +132,8 @@ class SettingUp:
             await self._refuse(offered.session, opening, sockets, error)
             return None
         except Exception as error:  # the client must hear of it, whatever it was
-            log.exception("a call could not be set up")
+            self._metrics.storage.sealing_errors.labels("begin").inc()
+            log.exception("call %s could not be set up", opening.call_id)
             failed = Refusal(500, "setup_failed", f"set-up failed: {type(error).__name__}")
             await self._refuse(offered.session, opening, sockets, failed)
             return None
@@ -214,7 +218,8 @@ class SettingUp:
         """Answer at once; the record of the refused call may fail with the disk that refused it."""
         self._sessions.refuse(session, error.status)
         self._metrics.refused.labels(error.kind).inc()
-        self._metrics.calls_ended.labels("not_recorded").inc()
+        why = Why.SETUP if error.kind == "setup_failed" else Why.REFUSED
+        self._metrics.ended(CallState.NOT_RECORDED, why)
         log.warning("call %s was refused with %d: %s", opening.call_id, error.status, error)
         for each in sockets:
             self._ports.release(each)

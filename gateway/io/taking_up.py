@@ -16,14 +16,15 @@ from gateway.io.running import Running
 from gateway.io.running_call import Branch, Line, Live, leg_plan, voices
 from gateway.io.store import Store
 from gateway.io.unrecorded import Watch
+from gateway.recording.assurance import Why
 from gateway.recording.call import Call, Opening, refused
 from gateway.recording.messages import Command, LegPlan
-from gateway.recording.model import Direction, Wish
+from gateway.recording.model import CallState, Direction, Wish
 from gateway.siprec.effects import Changed, SessionId, Stream
 from gateway.siprec.metadata import Metadata, MetadataParticipant
 from gateway.siprec.parties import Parties
 from gateway.siprec.roles import Assignment
-from gateway.tap.calling import metadata_of, streams_of
+from gateway.tap.calling import Reason, metadata_of, streams_of
 from gateway.tap.effects import MediaAgreed, Seen, Side, TapEffect
 
 log = logging.getLogger(__name__)
@@ -41,7 +42,7 @@ class TappedCall:
     session: SessionId  # stands for it among those of recording clients: negative
     people: dict[Side, MetadataParticipant]
     followers: int = 1  # numbers those who take a side
-    why: str = ""  # nothing of it can be recorded
+    why: Reason | None = None  # nothing of it can be recorded
     refused: bool = False  # for good
     wish: Wish | None = None
     live: Live | None = None
@@ -97,11 +98,12 @@ class TakingUp:
             await self._store.put(recorded.facts())
         except Refusal as error:
             log.warning("call %s is not recorded: %s", opening.call_id, error)
-            call.why, call.refused = str(error), True
+            call.why, call.refused = Reason(str(error), Why.REFUSED), True
             return None
         except Exception as error:
             log.exception("an overheard call could not be set up")
-            call.why, call.refused = f"set-up failed: {type(error).__name__}", True
+            call.why = Reason(f"set-up failed: {type(error).__name__}", Why.SETUP)
+            call.refused = True
             return None
         finally:
             self.count -= 1
@@ -130,18 +132,18 @@ class TakingUp:
             notes = (*notes, "the call had begun before it was first heard of")
         return _opening(call.seen.at_ns, assigned, legs, notes), assigned
 
-    async def explain(self, call: TappedCall, why: str, ended_ns: int) -> None:
+    async def explain(self, call: TappedCall, why: Reason, ended_ns: int) -> None:
         """Write down that a call was not recorded, and why."""
         opening, _ = self._opening(call, ())
         await self._write(opening, why, ended_ns)
 
-    async def explain_audio(self, began_ns: int, ended_ns: int, why: str) -> None:
+    async def explain_audio(self, began_ns: int, ended_ns: int, why: Reason) -> None:
         """Likewise of a call of which nothing but audio is known."""
         await self._write(_opening(began_ns, NOBODY, (), ()), why, ended_ns)
 
-    async def _write(self, opening: Opening, why: str, ended_ns: int) -> None:
-        self._metrics.calls_ended.labels("not_recorded").inc()
-        log.info("call %s ended not_recorded: %s", opening.call_id, why)
+    async def _write(self, opening: Opening, why: Reason, ended_ns: int) -> None:
+        self._metrics.ended(CallState.NOT_RECORDED, why.why)
+        log.info("call %s ended not_recorded: %s", opening.call_id, why.text)
         now = time.monotonic()
         while self._explained and self._explained[0] < now - 60:
             self._explained.popleft()
@@ -150,7 +152,7 @@ class TakingUp:
             return
         self._explained.append(now)
         try:
-            await self._store.put(replace(refused(opening, why), ended_ns=utc(ended_ns)))
+            await self._store.put(replace(refused(opening, why.text), ended_ns=utc(ended_ns)))
         except Exception:
             log.exception(
                 "the record of call %s, which was not recorded, could not be stored", opening.call_id

@@ -15,6 +15,7 @@ from gateway.io.segments import Segments
 from gateway.io.taking_up import TakingUp, TappedCall, utc
 from gateway.io.tap_messages import AudioAlone, Passed, TapMessage, TapReport, Unfollowed
 from gateway.io.unrecorded import Watch
+from gateway.recording.assurance import Why
 from gateway.recording.messages import Command, Press
 from gateway.recording.model import Role
 from gateway.siprec.effects import Changed, SessionId
@@ -22,7 +23,10 @@ from gateway.tap.calling import (
     AUDIO_ALONE,
     AUDIO_OF_TLS,
     KEYLESS,
+    NO_MEDIA,
     SIDES,
+    STOPPED,
+    Reason,
     ending,
     participant,
     streams_of,
@@ -46,7 +50,6 @@ from gateway.tap.effects import (
 log = logging.getLogger(__name__)
 
 EXPIRE_SECONDS = 1.0  # between two looks for calls of which nothing is heard any more
-STOPPED = "the gateway was stopped"
 
 
 class Tapped:
@@ -69,7 +72,7 @@ class Tapped:
         self._names = names
         self._dialogs = [dialogs() for _ in names]
         self._taking_up = taking_up
-        self._metrics = metrics.tap
+        self._metrics, self._signalled = metrics.tap, metrics.signalled
         self._lines = lines
         self._segments = segments
         self._watch = watch
@@ -89,6 +92,7 @@ class Tapped:
             case Unfollowed(tap, kind):
                 self._unfollowed(tap, kind)
             case AudioAlone(tap, began_ns, ended_ns):
+                self._signalled.inc()
                 why = AUDIO_OF_TLS if tap in self._secret_sip else AUDIO_ALONE
                 self._spawn(self._taking_up.explain_audio(began_ns, ended_ns, why))
             case TapReport():
@@ -115,7 +119,7 @@ class Tapped:
         now = time.monotonic_ns()
         for call in list(self._calls.values()):
             if call.live:
-                self._hang_up(call.live, Ending(STOPPED, utc(now), now))
+                self._hang_up(call.live, Ending(STOPPED.text, utc(now), now))
             elif not call.setting_up:
                 self._spawn(self._taking_up.explain(call, call.why or STOPPED, now))
         self._calls.clear()
@@ -153,6 +157,7 @@ class Tapped:
         session = SessionId(-self._sessions)
         self._calls[tap, seen.call] = TappedCall(tap, seen, session, people, wish=seen.wish)
         self._metrics.calls.labels(self._names[tap]).inc()
+        self._signalled.inc()
 
     def _go_on(self, call: TappedCall) -> None:
         """Act on what was told of a call, in order; while it is being set up, later."""
@@ -182,7 +187,7 @@ class Tapped:
         """At first the call is set up; later its lines are fitted to what is agreed."""
         if call.live is None:
             call.why = call.why if call.refused else why_silent(agreed.streams)
-            if not call.why:
+            if call.why is None:
                 call.setting_up = True
                 self._spawn(self._set_up(call, agreed))
             return
@@ -230,14 +235,15 @@ class Tapped:
             self._recorded.pop(call.live.call.id, None)
             self._hang_up(call.live, Ending(why, utc(over.at_ns), over.at_ns))
         else:
-            why = (call.why or why_silent(())) if over.answered or call.refused else why
-            self._spawn(self._taking_up.explain(call, why, over.at_ns))
+            unanswered = Reason(why, Why.UNANSWERED)
+            reason = (call.why or NO_MEDIA) if over.answered or call.refused else unanswered
+            self._spawn(self._taking_up.explain(call, reason, over.at_ns))
 
 
 def _tell_secret(live: Live, agreed: MediaAgreed) -> None:
     """One side alone may be secret: the other is recorded."""
     if any(each.secret for each in agreed.streams):
-        live.call.problem(KEYLESS)
+        live.call.problem(KEYLESS.text, KEYLESS.why)
 
 
 def _role(live: Live, call: TappedCall, side: Side) -> Role | None:

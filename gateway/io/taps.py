@@ -6,8 +6,8 @@ import asyncio
 import logging
 import socket
 import time
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 from gateway.config.attach import TapSettings
@@ -25,11 +25,18 @@ MEGABYTE = 1 << 20
 class Taps:
     """All taps, numbered as they are configured; each is listened to by one of so many media workers."""
 
-    def __init__(self, taps: Sequence[TapSettings], workers: int, metrics: TapMetrics) -> None:
-        """Raises TapFault."""
+    def __init__(
+        self,
+        taps: Sequence[TapSettings],
+        workers: int,
+        metrics: TapMetrics,
+        expected: Callable[[datetime], bool],
+    ) -> None:
+        """`expected` tells whether calls are, at a moment. Raises TapFault."""
         self._taps = taps
         self._workers = workers
         self._metrics = metrics
+        self._expected = expected
         self._rings: list[list[socket.socket]] = []
         self._heard_ns = [time.monotonic_ns()] * len(taps)  # when SIP was last seen
         self._dropping = [False] * len(taps)
@@ -73,7 +80,7 @@ class Taps:
         silent, down = [False] * len(self._taps), set[str]()
         while True:
             for number, tap in enumerate(self._taps):
-                quiet = self._silent(number, datetime.now().astimezone())
+                quiet = self._silent(number, datetime.now(UTC))
                 if quiet and not silent[number]:
                     log.error("tap %s: no SIP has been seen for %d minutes", tap.name, tap.silence_minutes)
                 silent[number] = quiet
@@ -95,7 +102,7 @@ class Taps:
         tap = self._taps[number]
         waited_ns = time.monotonic_ns() - self._heard_ns[number]
         limit_ns = tap.silence_minutes * 60 * NS
-        return bool(limit_ns) and waited_ns > limit_ns and tap.expects_calls(now)
+        return bool(limit_ns) and waited_ns > limit_ns and self._expected(now)
 
 
 def _attach(number: int, tap: TapSettings, rings: Sequence[socket.socket]) -> Attach:

@@ -17,7 +17,9 @@ from pathlib import Path
 from gateway.io.append import Appender
 from gateway.io.channel import Channel, ChannelClosed, Configure, Message, Ready, Ticked
 from gateway.io.heap import keep_heap
+from gateway.io.log import begin_childs_log
 from gateway.io.overhearing import Overhearing
+from gateway.io.process_metrics import resident_bytes
 from gateway.io.receive import Receiver
 from gateway.io.secrecy import lock_memory, refuse_dumps
 from gateway.io.tap_messages import Attach
@@ -44,6 +46,7 @@ class Worker:
         self._overheard: dict[str, dict[int, int]] = {}  # by call: its legs and the tap of each
         self._ticks = self._latest_ns = self._busy_ns = 0
         self._reported_ns = 0
+        self._cpu_ns = 0  # told of so far
 
     def run(self, waiting: Iterable[tuple[Message, list[int]]] = ()) -> None:
         """Tick until the channel is closed; `waiting` has been received already."""
@@ -157,8 +160,11 @@ class Worker:
         self._busy_ns += busy_ns
         now = time.monotonic_ns()
         if now - self._reported_ns >= REPORT_NS:
-            told = (each for tap in self._taps.values() for each in tap.report())
-            self._channel.send([Ticked(self._ticks, self._latest_ns, self._busy_ns), *told])
+            before, self._cpu_ns = self._cpu_ns, time.process_time_ns()
+            ticked = Ticked(
+                self._ticks, self._latest_ns, self._busy_ns, self._cpu_ns - before, resident_bytes()
+            )
+            self._channel.send([ticked, *(each for tap in self._taps.values() for each in tap.report())])
             self._reported_ns = now
             self._ticks = self._latest_ns = self._busy_ns = 0
 
@@ -167,6 +173,7 @@ def main(handle: int) -> None:
     """Run on an inherited socket until the control process closes it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal signals all; the control process decides
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    begin_childs_log()
     keep_heap()
     refuse_dumps()
     locked = lock_memory()

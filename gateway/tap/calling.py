@@ -3,25 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from ipaddress import ip_address
 
+from gateway.recording.assurance import Why
 from gateway.recording.messages import MediaFlow
 from gateway.siprec.effects import Stream
 from gateway.siprec.metadata import Metadata, MetadataParticipant, MetadataStream
 from gateway.tap.effects import End, Over, Party, Place, Side, TappedStream
 
 SIDES = (Side.CALLER, Side.CALLEE)
-KEYLESS = "the audio is SRTP whose keys the signalling does not tell"
-NO_CODEC = "no codec that can be recorded was agreed"
-NO_PLACE = "the signalling does not tell where the audio goes"
-NO_MEDIA = "the signalling told of no audio"
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why a call is not recorded."""
+
+    text: str  # one sentence
+    why: Why
+
+
+KEYLESS = Reason("the audio is SRTP whose keys the signalling does not tell", Why.UNREADABLE)
+NO_CODEC = Reason("no codec that can be recorded was agreed", Why.REFUSED)
+NO_PLACE = Reason("the signalling does not tell where the audio goes", Why.NO_MEDIA)
+NO_MEDIA = Reason("the signalling told of no audio", Why.NO_MEDIA)
+AUDIO_ALONE = Reason("audio went both ways of which no signalling was seen", Why.UNREADABLE)
+AUDIO_OF_TLS = Reason(
+    "audio went both ways whose signalling was not seen, or was SIP over TLS, which cannot be read",
+    Why.UNREADABLE,
+)
+STOPPED = Reason("the gateway was stopped", Why.SETUP)
 ENDS = {
     End.BYE: "a party hung up",
     End.CANCELLED: "the caller hung up before the call was answered",
     End.REPLACED: "another call took its place",
 }
-AUDIO_ALONE = "audio went both ways of which no signalling was seen"
-AUDIO_OF_TLS = "audio went both ways whose signalling was not seen, or was SIP over TLS, which cannot be read"
 
 
 def metadata_of(people: Mapping[Side, MetadataParticipant]) -> Metadata:
@@ -79,10 +95,10 @@ def _known(place: Place | None) -> Place | None:
         return None
 
 
-def why_silent(streams: Sequence[TappedStream]) -> str:
-    """Why nothing of these streams can be recorded; empty where something can."""
+def why_silent(streams: Sequence[TappedStream]) -> Reason | None:
+    """Why nothing of these streams can be recorded; None where something can."""
     if any(stream.acceptable for stream in streams_of(0, streams)):
-        return ""
+        return None
     if not streams:
         return NO_MEDIA
     if any(each.secret for each in streams):

@@ -23,6 +23,7 @@ NEAR, FAR = "10.99.0.1", "10.99.0.2"
 SIP = 5060
 PACKET_SECONDS = 0.02
 PATIENCE = 20.0
+HIDDEN = "192.168.77.5", 40000  # behind a NAT
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _numbers = count(1)
@@ -96,9 +97,12 @@ class TappingGateway(Gateway):
 
 
 class Telephones:
-    """A call of two telephones, each at an end of the wire; `caller` is at the near one unless `inbound`."""
+    """A call of two telephones, each at an end of the wire; the caller's is the far one if `inbound`. One that is
+    `hidden` describes itself by an address of a network that the wire does not know."""
 
-    def __init__(self, wire: Wire, caller: str, callee: str, seed: int = 1, inbound: bool = True) -> None:
+    def __init__(
+        self, wire: Wire, caller: str, callee: str, seed: int = 1, inbound: bool = True, hidden: bool = False
+    ) -> None:
         self.ends = (FAR, NEAR) if inbound else (NEAR, FAR)
         self.numbers = (caller, callee)
         self.call_id = f"{caller}-{callee}-{seed}"
@@ -107,6 +111,7 @@ class Telephones:
         self.voices = [
             Voice(2 * seed + side, self.place(1 - side)) for side in (0, 1)
         ]  # the caller's and the callee's
+        self._hidden = hidden
         self._cseq = 0
 
     def __enter__(self) -> Self:
@@ -124,7 +129,7 @@ class Telephones:
         return str(address), int(port)
 
     def description(self, side: int, direction: str = "sendrecv", profile: str = "RTP/AVP") -> str:
-        address, port = self.place(side)
+        address, port = HIDDEN if self._hidden and not side else self.place(side)
         return (
             f"v=0\r\no=- 1 1 IN IP4 {address}\r\ns=-\r\nc=IN IP4 {address}\r\nt=0 0\r\n"
             f"m=audio {port} {profile} 8 101\r\na=rtpmap:8 PCMA/8000\r\na=rtpmap:101 telephone-event/8000\r\n"
@@ -138,7 +143,12 @@ class Telephones:
     def answer(self, status: str = "200 OK", body: str | None = None, method: str = "INVITE") -> None:
         """The callee's response to the last request of the caller."""
         described = status.startswith(("200", "183")) and method == "INVITE"
-        self.send(1, f"SIP/2.0 {status}", (self.description(1) if described else "") if body is None else body, method)
+        self.send(
+            1,
+            f"SIP/2.0 {status}",
+            (self.description(1) if described else "") if body is None else body,
+            method,
+        )
 
     def establish(self) -> None:
         """INVITE to ACK."""

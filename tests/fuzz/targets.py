@@ -26,6 +26,10 @@ from gateway.siprec.effects import Changed, Offered
 from gateway.siprec.metadata import MetadataError
 from gateway.siprec.multipart import MultipartError, split
 from gateway.siprec.session import RecordingServer
+from gateway.tap.capture import CaptureReader
+from gateway.tap.fragments import Decapsulator
+from gateway.tap.signalling import Signalling
+from tests.tap import building, captures
 
 FLOW = Flow("udp", ("192.0.2.20", 5060), ("192.0.2.10", 5060))
 EXTENSIONS = [re.compile(r"\d{2,6}")]
@@ -162,6 +166,24 @@ def _batch(datagrams: list[bytes], numbers: list[int], now: int) -> PacketBatch 
     return PacketBatch(slots, sizes, legs, np.full(len(datagrams), now, np.int64))
 
 
+def capture(data: bytes) -> None:
+    """A capture file up to the SIP messages in it; read in two pieces it gives the same."""
+    found = []
+    for cut in (0, len(data) // 2):
+        reader, taking, hearing = CaptureReader(), Decapsulator(), Signalling()
+        heard: list[object] = []
+        for piece in (data[:cut], data[cut:]):
+            frames = reader.feed(piece)
+            datagrams = taking.feed(frames)
+            if any((each.offsets + each.sizes > each.octets.size).any() for each in datagrams):
+                raise AssertionError("a datagram ends behind its arena")
+            heard += hearing.feed(datagrams)
+        reader.finish()
+        found.append((reader.frames, reader.fault, len(heard + hearing.finish(0))))
+    if found[0][:2] != found[1][:2]:
+        raise AssertionError("where the capture is cut changes what is read")
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
     "sip": sip,
     "stream": stream,
@@ -170,6 +192,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "multipart": bodies,
     "info": informing,
     "rtp": media,
+    "capture": capture,
 }
 
 
@@ -195,6 +218,8 @@ def seeds(target: str) -> list[bytes]:
             return [kind + b"\n" + signal for kind in types for signal in signals]
         case "rtp":
             return [_packets(number) for number in range(6)]
+        case "capture":
+            return _captures()
         case "sdp":
             return [found for text in invites for found in re.findall(rb"v=0\n(?:[a-z]=.*\n)+", text)]
         case "metadata":
@@ -217,3 +242,28 @@ def _packets(kind: int) -> bytes:
         head = bytes([first, second]) + number.to_bytes(2) + (160 * number).to_bytes(4) + bytes(4)
         made.append((12 + len(payload)).to_bytes(2) + head + payload)
     return b"".join(made)
+
+
+def _captures() -> list[bytes]:
+    """Each format with a message in fragments, one over TCP, and one in a tunnel."""
+    message = b"OPTIONS sip:b SIP/2.0\r\nContent-Length: 0\r\n\r\n"
+    whole = building.udp(message)
+    frames = [
+        building.ethernet(building.ipv4(whole[:16], more=True)),
+        building.ethernet(building.ipv4(whole[16:], offset=16)),
+        building.ethernet(building.ipv4(building.tcp(message, 1), protocol=6)),
+        building.ethernet(building.ipv4(building.vxlan(building.ethernet(building.ipv4(whole))))),
+        building.ethernet(building.ipv6(building.extension(whole), following=0), building.IPV6, [0x8100]),
+        building.ethernet(
+            building.ipv4(building.erspan_3(building.ethernet(building.ipv4(whole))), protocol=47)
+        ),
+    ]
+    timed = list(enumerate(frames))
+    blocks = b"".join(captures.packet(at, frame) for at, frame in timed)
+    return [
+        captures.pcap(timed),
+        captures.pcap(timed, order=">", nano=True),
+        captures.pcap(timed, patched=True),
+        captures.section() + captures.interface() + blocks,
+        captures.section(">") + captures.interface(1, ">") + captures.simple_packet(frames[2], ">"),
+    ]

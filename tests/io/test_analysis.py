@@ -24,9 +24,8 @@ from gateway.storage.container import Block, Track, cluster, header
 from gateway.storage.sealing import Sealer
 from gateway.storage.vault import measure_part
 from gateway.storage.verify import verify
+from tests.patience import PATIENCE_SECONDS
 from tests.storage.recorder import Recorder
-
-PATIENCE = 20.0
 
 
 @pytest.fixture
@@ -74,7 +73,7 @@ def count(metrics: Metrics, outcome: str) -> float:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while not condition():
             await asyncio.sleep(0.01)
 
@@ -83,7 +82,7 @@ async def measured(recorder: Recorder, *calls: tuple[CallFacts, dict[str, str]])
     async with running(recorder) as (analyses, metrics):
         for facts, keys in calls:
             analyses.submit(facts, keys)
-        await analyses.stop(PATIENCE)
+        await analyses.stop(PATIENCE_SECONDS)
     return metrics
 
 

@@ -160,7 +160,7 @@ def test_of_more_than_two_streams_two_are_recorded_and_the_rest_is_told(tmp_path
     assert isinstance(opened, Open)
     assert len(opened.legs) == 2
     (live,) = bench.calls._running
-    assert live.call._problems == ["audio past the first 2 streams was offered and not recorded"]
+    assert list(live.call._problems) == ["audio past the first 2 streams was offered and not recorded"]
 
 
 def test_a_call_may_begin_on_hold(tmp_path: Path) -> None:
