@@ -70,9 +70,10 @@ class EndpointSettings(Section):
         description="Address written into SIP and SDP where the trunk sees another one than `address` and does not find it "
         "out by itself.",
     )
-    interface: str = Field(
-        "any",
-        description="Network interface on which the audio arrives: the recorder sees it there; `any`: that of `address`.",
+    interface: str | None = Field(
+        None,
+        pattern=r"^[^\s/]{1,15}$",
+        description="Network interface on which the audio arrives, where the recorder hears it; unset: the one that has `address`.",
     )
     first_rtp_port: int = Field(
         12_000, ge=1024, le=65_000, description=f"First RTP port; each process takes {PORTS_EACH}."

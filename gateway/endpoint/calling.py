@@ -58,10 +58,14 @@ class _Call:
 class Telling:
     """What the processes tell becomes effects; `supported` says what can be recorded."""
 
-    def __init__(self, supported: Supported, here: Place, there: Place) -> None:
-        self._supported, self._peers = supported, (there, here)
+    def __init__(self, supported: Supported, here: Place) -> None:
+        self._supported, self._here = supported, here
         self._calls: dict[str, _Call] = {}
         self._numbers = 0
+
+    def name(self, number: TappedId) -> str | None:
+        """The name by which the processes know a call."""
+        return next((name for name, call in self._calls.items() if call.number == number), None)
 
     def hear(self, message: FromProcess) -> list[TapEffect]:
         """Every Arrived gives a Seen, and the Over of the same call the last effect of it."""
@@ -93,7 +97,7 @@ class Telling:
         call = self._calls[arrived.call] = _Call(TappedId(self._numbers))
         name = hashlib.sha256(arrived.call.encode("utf-8", "surrogateescape")).hexdigest()[:16]
         return Seen(
-            call.number, arrived.at_ns, name, party(arrived.caller), party(arrived.callee), self._peers
+            call.number, arrived.at_ns, name, party(arrived.caller), party(arrived.callee), (self._here, self._here)
         )
 
     def _described(self, call: _Call, told: Described) -> list[TapEffect]:

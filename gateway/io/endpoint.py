@@ -36,7 +36,8 @@ class EndpointFault(Exception):
 
 
 class Endpoint:
-    """`hear` is told what the calls do, `drop` what SIP was not forwarded, by kind, `registered` how the registration stands."""
+    """`hear` is told what the calls do, `drop` what SIP was not forwarded, by kind, `registered` whether the registrar knows
+    us, and `pool` how many processes take calls, and whether one has just died."""
 
     def __init__(
         self,
@@ -44,14 +45,16 @@ class Endpoint:
         hear: Callable[[FromProcess], None],
         drop: Callable[[str], None],
         registered: Callable[[bool], None],
+        pool: Callable[[int, bool], None] = lambda processes, died: None,
     ) -> None:
         self._settings = settings
-        self._hear, self._drop, self._registered = hear, drop, registered
+        self._hear, self._drop, self._registered, self._pool = hear, drop, registered, pool
         self._folder = tempfile.TemporaryDirectory(prefix="hushtap-endpoint-")
         self._seats: list[Seat] = []
         self._takes: set[int] = set()  # numbers of processes that take calls now
-        self._calls: dict[str, int] = {}  # of each process
+        self.calls: dict[str, int] = {}  # that are not over, and the process of each
         self._known = False  # to the registrar
+        self._draining = self._stopping = False
         self._front: Front | None = None
         self.notice_seconds = 0.0
 
@@ -65,7 +68,7 @@ class Endpoint:
 
     def seat_of(self, call: str) -> int | None:
         """The process that has a call."""
-        return self._calls.get(call)
+        return self.calls.get(call)
 
     def takes(self, number: int) -> bool:
         """Whether a process takes calls now."""
@@ -104,12 +107,19 @@ class Endpoint:
 
     def hang_up(self, call: str) -> None:
         """End a call, both legs."""
-        number = self._calls.get(call)
+        number = self.calls.get(call)
         if number is not None:
             self._seats[number].hang_up(call)
 
+    def drain(self) -> None:
+        """Take no call any more."""
+        self._draining = True
+
     async def stop(self) -> None:
-        """End all calls and the registration."""
+        """End all calls and the registration; once more it does nothing."""
+        if self._stopping:
+            return
+        self._stopping = True
         await asyncio.gather(*(seat.stop() for seat in self._seats))
         if self._front:
             self._front.close()
@@ -143,6 +153,8 @@ class Endpoint:
 
     def _choose(self) -> int | None:
         """The process with the fewest calls of those that have room; all together have no more than was set."""
+        if self._draining:
+            return None
         loads = {number: self.load(number) for number in sorted(self._takes)}
         if sum(loads.values()) >= self._settings.calls:
             return None
@@ -182,14 +194,15 @@ class Endpoint:
             case Ready(port):
                 self._takes.add(number)
                 self._front.seat(number, port)
+                self._pool(len(self._takes), False)
                 return
             case Registered(status):
                 self._tell_registration(status < 300)
                 return
             case Arrived(call):
-                self._calls[call] = number
+                self.calls[call] = number
             case Over(call):
-                self._calls.pop(call, None)
+                self.calls.pop(call, None)
                 self._front.forwarder.over(call)
         self._hear(message)
 
@@ -197,11 +210,12 @@ class Endpoint:
         """A process is gone: its calls are over, no other is."""
         assert self._front
         self._takes.discard(number)
+        self._pool(len(self._takes), not self._stopping)
         self._front.seat(number, None)
         self._front.forwarder.seat_lost(number)
         now = asyncio.get_running_loop().time()
-        for call in [name for name, taken in self._calls.items() if taken == number]:
-            del self._calls[call]
+        for call in [name for name, taken in self.calls.items() if taken == number]:
+            del self.calls[call]
             self._hear(Over(call, round(now * 1e9), Cause.FAILED))
 
     def _tell_registration(self, known: bool) -> None:

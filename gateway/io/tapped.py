@@ -16,7 +16,7 @@ from gateway.io.taking_up import TakingUp, TappedCall, utc
 from gateway.io.tap_messages import AudioAlone, Passed, TapMessage, TapReport, Unfollowed
 from gateway.io.unrecorded import Watch
 from gateway.recording.assurance import Why
-from gateway.recording.messages import Command, Press
+from gateway.recording.messages import Command, Mark, Press
 from gateway.recording.model import Role
 from gateway.siprec.effects import Changed, SessionId
 from gateway.tap.calling import (
@@ -37,6 +37,7 @@ from gateway.tap.effects import (
     Answered,
     KeyPressed,
     MediaAgreed,
+    Noted,
     Over,
     PartiesChanged,
     Seen,
@@ -67,6 +68,7 @@ class Tapped:
         watch: Watch,
         tell: Callable[[Command, Sequence[int]], None],
         hang_up: Callable[[Live, Ending], None],
+        endpoints: frozenset[int],
         spawn: Callable[[Coroutine[object, object, None]], None],
     ) -> None:
         self._names = names
@@ -78,6 +80,8 @@ class Tapped:
         self._watch = watch
         self._tell = tell
         self._hang_up = hang_up
+        self._endpoints = endpoints  # numbers of taps that hear the audio of an endpoint, which itself tells its calls
+        self.end_silent: Callable[[int, TappedId], None] = lambda tap, call: None  # ends a call of an endpoint
         self._spawn = spawn
         self._calls: dict[tuple[int, TappedId], TappedCall] = {}
         self._recorded: dict[str, TappedCall] = {}  # by the call's id
@@ -86,6 +90,8 @@ class Tapped:
 
     def hear(self, message: TapMessage) -> None:
         """Act on what a media worker says of a tap."""
+        if message.tap in self._endpoints and not isinstance(message, TapReport):
+            return
         match message:
             case Passed():
                 self._heard(message)
@@ -100,8 +106,15 @@ class Tapped:
 
     def silent(self, live: Live) -> None:
         """No packet of a call has come for the media timeout: where it is not on hold, its end was missed."""
-        if call := self._recorded.get(live.call.id):
+        call = self._recorded.get(live.call.id)
+        if call and call.tap in self._endpoints:
+            self.end_silent(call.tap, call.seen.call)
+        elif call:
             self._act(call.tap, self._dialogs[call.tap].silent(call.seen.call, time.monotonic_ns()))
+
+    def tell(self, tap: int, effects: Sequence[TapEffect]) -> None:
+        """What an endpoint says of its calls."""
+        self._act(tap, effects)
 
     def setting_up(self) -> int:
         """How many calls are not yet among those that run."""
@@ -178,6 +191,9 @@ class Tapped:
                 if call.live:
                     role = _role(call.live, call, side)
                     self._tell(Press(call.live.call.id, role, digit, at_ns, lasts_ms * 1_000_000), ())
+            case Noted(_, at_ns, kind):
+                if call.live:
+                    self._tell(Mark(call.live.call.id, at_ns, kind), ())
             case Over():
                 self._end(call, effect)
             case Answered() | Seen() | Unheard():

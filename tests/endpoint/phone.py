@@ -75,6 +75,7 @@ class Phone:
     answers: int = 200
     events: bool = True  # telephone-event is offered and taken
     port: int = 0
+    number: str = "caller"
     heard: list[Message] = field(default_factory=list)
     packets: list[Packet] = field(default_factory=list)
 
@@ -105,7 +106,7 @@ class Phone:
         call_id = f"{self._tag}-{self._number}@{HOST}"
         self._dialog = {
             "call_id": call_id,
-            "local": f"<sip:caller@{HOST}>;tag={self._tag}",
+            "local": f"<sip:{self.number}@{HOST}>;tag={self._tag}",
             "remote": f"<sip:practice@{server[0]}>",
             "target": f"sip:practice@{server[0]}:{server[1]}",
         }
