@@ -41,7 +41,6 @@ class Leg(pjsua2.Call):
         self._agent = agent
         self.talk: Talk | None = None
         self.side = Side.CALLER
-        self.sdp = ""  # of ours, the last made
 
     def onCallState(self, prm: pjsua2.OnCallStateParam) -> None:
         if self.talk is None:
@@ -55,9 +54,6 @@ class Leg(pjsua2.Call):
     def onCallMediaState(self, prm: pjsua2.OnCallMediaStateParam) -> None:
         if self.talk is not None:
             self._agent.media(self.talk, self)
-
-    def onCallSdpCreated(self, prm: pjsua2.OnCallSdpCreatedParam) -> None:
-        self.sdp = prm.sdp.wholeSdp
 
     def onDtmfDigit(self, prm: pjsua2.OnDtmfDigitParam) -> None:
         if self.talk is not None:
@@ -228,7 +224,7 @@ class Agent:
             return
         status = leg.info.media[0].status
         held = status == pjsua2.CallMediaStatus.REMOTE_HOLD
-        self.tell(Described(talk.name, time.monotonic_ns(), leg.side, leg.sdp, held))
+        self.tell(Described(talk.name, time.monotonic_ns(), leg.side, leg.info.callIdString, held))
         if status != pjsua2.CallMediaStatus.LOCAL_HOLD:
             self._do(talk, talk.conversation.held(leg.side, held))
         self._do(talk, talk.conversation.media(leg.side))

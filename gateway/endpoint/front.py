@@ -16,9 +16,9 @@ import hashlib
 import re
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
-from gateway.sip.answers import ALLOW, METHODS, response
+from gateway.sip.answers import ALLOW, METHODS, media_type, response
 from gateway.sip.errors import BadMessage
 from gateway.sip.headers import MAGIC_COOKIE, NameAddr, SipUri, Via, bracketed
 from gateway.sip.message import Headers, Message, Request, Response, parse, serialise
@@ -66,7 +66,15 @@ class Dropped:
     kind: str
 
 
-Effect = ToSeat | ToOutside | Dropped
+@dataclass(frozen=True, slots=True)
+class Description:
+    """A session description of a process's went by: what it takes on that leg, as it was agreed."""
+
+    call_id: str
+    sdp: str = field(repr=False)
+
+
+Effect = ToSeat | ToOutside | Dropped | Description
 
 
 class Forwarder:
@@ -114,7 +122,10 @@ class Forwarder:
         """What a process sent."""
         try:
             message = parse(data)
-            return self._response_out(message) if isinstance(message, Response) else self._request_out(message, seat)
+            told = _description(message)
+            if isinstance(message, Response):
+                return [*told, *self._response_out(message)]
+            return [*told, *self._request_out(message, seat)]
         except BadMessage as error:
             return [Dropped(error.kind)]
 
@@ -244,6 +255,12 @@ class Forwarder:
         place = request.via.reply_to(peer) if source.transport == "udp" else peer
         counted: list[Effect] = [Dropped("busy")] if status == 486 else []
         return [*counted, ToOutside(Hop(source.transport, *place), serialise(answer), back=True)]
+
+
+def _description(message: Message) -> list[Effect]:
+    if not message.body or media_type(message.headers) != "application/sdp":
+        return []
+    return [Description(message.headers.get("Call-ID") or "", message.body.decode("utf-8", "surrogateescape"))]
 
 
 def _forwards(message: Message) -> int:

@@ -95,13 +95,14 @@ class Arrived:
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """What the endpoint wants to receive on a leg: its own session description, in effect from now on."""
+    """What is to come on a leg was agreed anew."""
 
     call: str
     at_ns: int
     side: Side
-    sdp: str = field(repr=False)
+    leg: str  # its Call-ID
     held: bool = False  # nothing meant for the other side is sent
+    sdp: str = field(default="", repr=False)  # of ours; the control process, which sees it go by, fills it in
 
 
 @dataclass(frozen=True, slots=True)

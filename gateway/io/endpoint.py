@@ -9,14 +9,16 @@ import os
 import secrets
 import socket
 import tempfile
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
 from gateway.config.endpoint import CALLS_EACH, PORTS_EACH, EndpointSettings
 from gateway.endpoint.front import Forwarder, Hop
-from gateway.endpoint.messages import Arrived, Cause, Configure, FromProcess, Over, Ready, Registered
+from gateway.endpoint.messages import Arrived, Cause, Configure, Described, FromProcess, Over, Ready, Registered
 from gateway.io.front import DEFAULT_PORT, Front
 from gateway.io.seats import Seat, SeatFailed
 from gateway.io.sounds import NoticeFault, make_notice, make_tones
@@ -29,6 +31,7 @@ log = logging.getLogger(__name__)
 MODULE = "pjsua2"
 VARIABLE = "HUSHTAP_TRUNK_PASSWORD"
 MAX_PASSWORD_BYTES = 1024
+MAX_DESCRIPTIONS = 1024  # kept; the legs of all calls that one endpoint may have are fewer
 
 
 class EndpointFault(Exception):
@@ -53,6 +56,8 @@ class Endpoint:
         self._seats: list[Seat] = []
         self._takes: set[int] = set()  # numbers of processes that take calls now
         self.calls: dict[str, int] = {}  # that are not over, and the process of each
+        self._sdp: OrderedDict[str, str] = OrderedDict()  # the newest description of a leg, by its Call-ID
+        self._legs: dict[str, Described] = {}  # of calls that are not over
         self._known = False  # to the registrar
         self._draining = self._stopping = False
         self._front: Front | None = None
@@ -86,7 +91,9 @@ class Endpoint:
         except NoticeFault as error:
             raise EndpointFault(str(error)) from error
         allowed = AllowList(await self._peers())
-        front = Front(settings.address, settings.port, lambda host: host in allowed, self._drop)
+        front = Front(
+            settings.address, settings.port, lambda host: host in allowed, self._drop, self._describe
+        )
         try:
             inside = await front.start()
         except OSError as error:
@@ -201,10 +208,28 @@ class Endpoint:
                 return
             case Arrived(call):
                 self.calls[call] = number
+            case Described(leg=leg):
+                self._legs[leg] = message
+                message = replace(message, sdp=self._sdp.get(leg, ""))
             case Over(call):
-                self.calls.pop(call, None)
                 self._front.forwarder.over(call)
+                self._forget(call)
         self._hear(message)
+
+    def _describe(self, leg: str, sdp: str) -> None:
+        """A process's description went by; it may be seen after the process has told that it holds."""
+        self._sdp[leg] = sdp
+        self._sdp.move_to_end(leg)
+        if len(self._sdp) > MAX_DESCRIPTIONS:
+            self._sdp.popitem(last=False)
+        if told := self._legs.get(leg):
+            self._hear(replace(told, sdp=sdp))
+
+    def _forget(self, call: str) -> None:
+        self.calls.pop(call, None)
+        for leg in [leg for leg, told in self._legs.items() if told.call == call]:
+            del self._legs[leg]
+            self._sdp.pop(leg, None)
 
     def _lost(self, number: int) -> None:
         """A process is gone: its calls are over, no other is."""
@@ -215,7 +240,7 @@ class Endpoint:
         self._front.forwarder.seat_lost(number)
         now = asyncio.get_running_loop().time()
         for call in [name for name, taken in self.calls.items() if taken == number]:
-            del self.calls[call]
+            self._forget(call)
             self._hear(Over(call, round(now * 1e9), Cause.FAILED))
 
     def _tell_registration(self, known: bool) -> None:

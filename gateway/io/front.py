@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
 
-from gateway.endpoint.front import Dropped, Effect, Forwarder, Hop, ToOutside, ToSeat
+from gateway.endpoint.front import Description, Dropped, Effect, Forwarder, Hop, ToOutside, ToSeat
 from gateway.io.datagrams import Datagrams
 from gateway.sip.effects import Flow
 from gateway.sip.errors import BadMessage
@@ -30,7 +30,8 @@ Place = tuple[str, int]
 
 
 class Front:
-    """`admits` says of an address whether it may speak to us; `drop` counts by kind."""
+    """`admits` says of an address whether it may speak to us; `drop` counts by kind, `described` is told of
+    the descriptions that processes send, by Call-ID."""
 
     def __init__(
         self,
@@ -38,8 +39,10 @@ class Front:
         port: int,
         admits: Callable[[str], bool],
         drop: Callable[[str], None],
+        described: Callable[[str, str], None],
     ) -> None:
         self._address, self._port, self._admits, self.drop = address, port, admits, drop
+        self._described = described
         self.forwarder: Forwarder  # set once the ports are known
         self._loop = asyncio.get_running_loop()
         self._seats: dict[int, int] = {}  # ports of the processes, by number
@@ -115,6 +118,8 @@ class Front:
                     self._send(hop, data, back)
                 case Dropped(kind):
                     self.drop(kind)
+                case Description(call_id, sdp):
+                    self._described(call_id, sdp)
 
     def _send(self, hop: Hop, data: bytes, back: bool) -> None:
         """At once where the address is known and the connection open, else as soon as it is."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import wave
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from gateway.endpoint.messages import Arrived, Bridged, Cause, Noticed, Over
+from gateway.endpoint.messages import Arrived, Bridged, Cause, Described, Noticed, Over
 from tests.end_to_end.gateway import free_port
 from tests.endpoint.phone import DEADLINE, HOST, Phone, decode, noise, similarity
 from tests.endpoint.trunk import NOTICE, Trunk, run, trunk, write_wav
@@ -100,11 +100,8 @@ def test_a_call_of_sipp_to_baresip(tmp_path: Path, transport: str) -> None:
 
 async def place_of(line: Trunk) -> tuple[str, int]:
     """Where the endpoint listens on the caller's leg."""
-    from gateway.endpoint.calling import stream_of
-    from gateway.endpoint.messages import Described
-    from gateway.tap.effects import Side
-
-    described = await line.message(Described)
-    stream = stream_of(Side.CALLER, described.sdp, False, lambda *_: True)
-    assert stream and stream.to
-    return stream.to
+    await line.until(lambda: any(m.sdp for m in line.of(Described)), "no description")
+    sdp = next(m.sdp for m in line.of(Described) if m.sdp)
+    found = re.search(r"m=audio (\d+)", sdp)
+    assert found
+    return HOST, int(found[1])
