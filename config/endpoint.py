@@ -24,7 +24,11 @@ def _place(text: str) -> str:
 
 
 def _destination(text: str) -> str:
-    if not re.fullmatch(rf"sips?:\S+|[+\d*#]{{1,32}}|[\w.+*#-]+@{_HOST}", text) or "<" in text or text.startswith("sips:"):
+    if (
+        not re.fullmatch(rf"sips?:\S+|[+\d*#]{{1,32}}|[\w.+*#-]+@{_HOST}", text)
+        or "<" in text
+        or text.startswith("sips:")
+    ):
         raise ValueError(f"{text!r} is neither a number nor a sip URI such as sip:100@192.0.2.20")
     return text
 
@@ -44,7 +48,9 @@ class EndpointSettings(Section):
         pattern=r"^[\w.-]{1,32}$",
         description="What metrics and log call it; each attachment has its own.",
     )
-    registrar: Host = Field(description="Domain or address of the trunk, with its port where that is not 5060.")
+    registrar: Host = Field(
+        description="Domain or address of the trunk, with its port where that is not 5060."
+    )
     register_here: bool = Field(
         True, description="Register there; a trunk that sends calls to a fixed address needs no registration."
     )
@@ -52,7 +58,8 @@ class EndpointSettings(Section):
         None, description="Where requests to the trunk are sent, when that is another host than `registrar`."
     )
     user: str = Field(
-        pattern=r"^[\w.+*!~-]{1,64}$", description="User of the SIP address that is registered; calls come to it."
+        pattern=r"^[\w.+*!~-]{1,64}$",
+        description="User of the SIP address that is registered; calls come to it.",
     )
     auth_user: str | None = Field(None, description="User of digest authentication, where it is another one.")
     password_file: Path | None = Field(
@@ -121,7 +128,9 @@ class EndpointSettings(Section):
             raise ValueError("notice_required is set, and there is no notice")
         last = self.first_rtp_port + self.processes() * PORTS_EACH
         if last > 65_535:
-            raise ValueError(f"the RTP ports of {self.processes()} processes reach up to {last:,}: set first_rtp_port lower")
+            raise ValueError(
+                f"the RTP ports of {self.processes()} processes reach up to {last:,}: set first_rtp_port lower"
+            )
         return self
 
     def processes(self) -> int:

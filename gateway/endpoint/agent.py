@@ -83,9 +83,8 @@ class Talk:
         self.conversation = Conversation(manner)
         self.legs = {Side.CALLER: caller}
         self.player: Player | None = None
-        self.sound: Sound | None = None
+        self.spoken: float | None = None  # when the last sample of the notice is on its way
         self.due: float | None = None
-        self.played = False  # the player took its last sample
 
 
 class Agent:
@@ -103,7 +102,9 @@ class Agent:
         self._endpoint = pjsua2.Endpoint()
         self._line = Line(self)
         self._talks: dict[str, Talk] = {}
-        self._dead: deque[object] = deque(maxlen=64)  # ended legs: pjsip may not lose them within their callback
+        self._dead: deque[object] = deque(
+            maxlen=64
+        )  # ended legs: pjsip may not lose them within their callback
         self._lines = messages.Lines()
 
     def start(self) -> None:
@@ -173,9 +174,11 @@ class Agent:
     def _look(self) -> None:
         now = time.monotonic()
         for talk in list(self._talks.values()):
-            if talk.played and talk.sound is Sound.NOTICE:
-                talk.played = False
-                talk.due = None
+            if talk.player and talk.player.ended and talk.spoken is None:
+                talk.spoken = now + LAST_SAMPLE_SECONDS
+            if talk.spoken is not None and now >= talk.spoken:
+                talk.spoken = talk.due = None
+                self._hush(talk)
                 self._do(talk, talk.conversation.notice_ended())
             elif talk.due is not None and now >= talk.due:
                 talk.due = None
@@ -290,13 +293,11 @@ class Agent:
             Sound.RINGING: self._config.ringing,
             Sound.BUSY: self._config.busy,
         }[sound]
-        talk.player, talk.sound, talk.played = self._pjsip.player(path, sound is not Sound.NOTICE), sound, False
-        if sound is Sound.NOTICE:
-            talk.player.at_end(lambda: setattr(talk, "played", True))
+        talk.player = self._pjsip.player(path, sound is not Sound.NOTICE)
         self._pjsip.connect(talk.player.port, self._port(talk, Side.CALLER))
 
     def _hush(self, talk: Talk) -> None:
-        player, talk.player, talk.sound = talk.player, None, None
+        player, talk.player, talk.spoken = talk.player, None, None
         if player:
             player.close()
 

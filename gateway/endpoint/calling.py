@@ -7,11 +7,19 @@ has ended, or while the phone rings, is kept. Pure.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from gateway.endpoint import messages
-from gateway.endpoint.messages import Arrived, Bridged, Cause, Connected, Described, FromProcess, Noticed, Over
+from gateway.endpoint.messages import (
+    Arrived,
+    Bridged,
+    Cause,
+    Connected,
+    Described,
+    FromProcess,
+    Noticed,
+    Over,
+)
 from gateway.recording.model import Personal
 from gateway.redaction.digit import Digit
 from gateway.sip.errors import BadMessage
@@ -97,7 +105,12 @@ class Telling:
         call = self._calls[arrived.call] = _Call(TappedId(self._numbers))
         name = hashlib.sha256(arrived.call.encode("utf-8", "surrogateescape")).hexdigest()[:16]
         return Seen(
-            call.number, arrived.at_ns, name, party(arrived.caller), party(arrived.callee), (self._here, self._here)
+            call.number,
+            arrived.at_ns,
+            name,
+            party(arrived.caller),
+            party(arrived.callee),
+            (self._here, self._here),
         )
 
     def _described(self, call: _Call, told: Described) -> list[TapEffect]:
@@ -116,7 +129,9 @@ class Telling:
 
     @staticmethod
     def _agreed(call: _Call, at_ns: int) -> MediaAgreed:
-        return MediaAgreed(call.number, at_ns, tuple(call.streams[side] for side in Side if side in call.streams))
+        return MediaAgreed(
+            call.number, at_ns, tuple(call.streams[side] for side in Side if side in call.streams)
+        )
 
 
 def stream_of(side: Side, sdp: str, held: bool, supported: Supported) -> TappedStream | None:

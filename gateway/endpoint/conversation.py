@@ -166,7 +166,7 @@ class Conversation:
                 return [Play(Sound.NOTICE)]  # from its beginning: the stream that had the first half is gone
             case Phase.DIALLING, Side.CALLEE if Side.CALLEE not in self._up:
                 return [Hush(), Bridge(one_way=True)]
-            case (Phase.DIALLING | Phase.BRIDGED), _ if Side.CALLEE in self._up:
+            case ((Phase.DIALLING | Phase.BRIDGED), _) if Side.CALLEE in self._up:
                 return self._bridge()
             case Phase.DIALLING, Side.CALLER:
                 return [Play(Sound.RINGING)]

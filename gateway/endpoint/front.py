@@ -28,7 +28,9 @@ MAX_FORWARDS = 70  # of a request that says nothing, RFC 3261 section 16.6
 WITHHELD = frozenset({"replaces", "norefersub", "outbound", "path", "gruu"})  # option tags
 OURS = "ht"  # behind the cookie of a branch: ours
 _BRANCH = re.compile(rf"{MAGIC_COOKIE}{OURS}(\d{{1,4}})-(\d{{1,5}})-(.+)", re.ASCII)
-_FLOW = re.compile(r';(?:reg-id=\d+|\+sip\.instance="[^"]*")')  # RFC 5626: we are no flow of the process's own
+_FLOW = re.compile(
+    r';(?:reg-id=\d+|\+sip\.instance="[^"]*")'
+)  # RFC 5626: we are no flow of the process's own
 
 Place = tuple[str, int]
 
@@ -90,7 +92,9 @@ class Forwarder:
     ) -> None:
         self._here, self._inside, self._choose, self._secret = here, inside, choose, secret
         self._proxies = proxies or {}  # by `host:port` of a URI: where requests go that begin something
-        self._dialogs: OrderedDict[str, tuple[int, str]] = OrderedDict()  # by Call-ID: process, and transport outside
+        self._dialogs: OrderedDict[str, tuple[int, str]] = (
+            OrderedDict()
+        )  # by Call-ID: process, and transport outside
         self._calls: dict[str, int] = {}  # of these, calls that came from outside and are not over
         self._standing: set[str] = set()  # of these, answered
         self._record_route = f"<sip:{inside[0]}:{inside[1]};lr>"
@@ -114,7 +118,11 @@ class Forwarder:
         """What the trunk or a phone sent."""
         try:
             message = parse(data)
-            return self._response_in(message) if isinstance(message, Response) else self._request_in(message, source)
+            return (
+                self._response_in(message)
+                if isinstance(message, Response)
+                else self._request_in(message, source)
+            )
         except BadMessage as error:
             return [Dropped(error.kind)]
 
@@ -243,7 +251,9 @@ class Forwarder:
         source = f"{self._secret} {request.via.branch} {request.via.host} {request.headers.get('Call-ID')}"
         if not request.via.branch.startswith(MAGIC_COOKIE):
             source += f" {request.cseq.number}"
-        return MAGIC_COOKIE + OURS + hashlib.sha256(source.encode("utf-8", "surrogateescape")).hexdigest()[:24]
+        return (
+            MAGIC_COOKIE + OURS + hashlib.sha256(source.encode("utf-8", "surrogateescape")).hexdigest()[:24]
+        )
 
     def _answer(self, request: Request, source: Hop, status: int, reason: str) -> list[Effect]:
         """At once, without a process."""
@@ -251,7 +261,9 @@ class Forwarder:
             return []
         peer = (source.host, source.port or 0)
         headers = request.headers.with_first("Via", str(request.via.stamped(peer)))
-        answer = response(replace(request, headers=headers), status, self._branch(request)[-12:], ALLOW, reason=reason)
+        answer = response(
+            replace(request, headers=headers), status, self._branch(request)[-12:], ALLOW, reason=reason
+        )
         place = request.via.reply_to(peer) if source.transport == "udp" else peer
         counted: list[Effect] = [Dropped("busy")] if status == 486 else []
         return [*counted, ToOutside(Hop(source.transport, *place), serialise(answer), back=True)]
@@ -260,7 +272,9 @@ class Forwarder:
 def _description(message: Message) -> list[Effect]:
     if not message.body or media_type(message.headers) != "application/sdp":
         return []
-    return [Description(message.headers.get("Call-ID") or "", message.body.decode("utf-8", "surrogateescape"))]
+    return [
+        Description(message.headers.get("Call-ID") or "", message.body.decode("utf-8", "surrogateescape"))
+    ]
 
 
 def _forwards(message: Message) -> int:

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import struct
-from collections.abc import Callable
-from ctypes import POINTER, byref, c_char_p, c_int, c_long, c_uint, c_ubyte, c_void_p
+from ctypes import byref, c_char_p, c_int, c_long, c_ubyte, c_uint, c_void_p
 from pathlib import Path
 
 import pjsua2
@@ -62,6 +61,10 @@ class Pjsip:
 
     def __init__(self) -> None:
         """Raises PjsipFault."""
+        self._texts: tuple[String, ...] = ()
+        self._played: set[int] = set()  # players that took their last sample
+        # One for all players, and for ever: it is called in a thread of pjsip's, perhaps when a player is gone.
+        self._at_end = END_OF_FILE(lambda port, number: self._played.add(number))
         self._core = _library("pj")
         self._pjsua = _library("pjsua")
         self._media = _library("pjmedia")
@@ -124,8 +127,8 @@ class Pjsip:
         pool = self._pjsua.pjsua_pool_create(b"account", 4096, 4096)
         self._check("pjsua_acc_get_config", account, pool, config)
         struct.pack_into("=IIi", config, at, first_port, ports, 0)
-        texts = (String.of(public), String.of(bound))
-        for place, text in zip((at + 16, at + 32), texts, strict=True):  # public_addr, bound_addr
+        self._texts = (String.of(public), String.of(bound))  # pjsip keeps what they point to, and no copy
+        for place, text in zip((at + 16, at + 32), self._texts, strict=True):  # public_addr, bound_addr
             ctypes.memmove(ctypes.addressof(config) + place, byref(text), ctypes.sizeof(String))
         self._check("pjsua_acc_modify", account, config)
 
@@ -135,7 +138,14 @@ class Pjsip:
             raise PjsipFault(f"the name of a file is longer than {PATH_CHARACTERS} characters")
         number, name = c_int(INVALID), String.of(path)
         self._check("pjsua_player_create", byref(name), c_uint(0 if loop else NO_LOOP), byref(number))
-        return Player(self._pjsua, self._media, number.value)
+        player = Player(self._pjsua, number.value, self._played)
+        if not loop:
+            port, mark = c_void_p(), c_void_p(number.value + 1)
+            status = self._pjsua.pjsua_player_get_port(number, byref(port))
+            if status or self._media.pjmedia_wav_player_set_eof_cb2(port, mark, self._at_end):
+                player.close()
+                raise PjsipFault("a player does not tell its end")
+        return player
 
     def _check(self, name: str, *arguments: object) -> None:
         status = getattr(self._pjsua, name)(*arguments)
@@ -146,20 +156,15 @@ class Pjsip:
 class Player:
     """A file on the bridge. `close` ends it."""
 
-    def __init__(self, pjsua: ctypes.CDLL, media: ctypes.CDLL, number: int) -> None:
-        self._pjsua, self._media, self._number = pjsua, media, number
+    def __init__(self, pjsua: ctypes.CDLL, number: int, played: set[int]) -> None:
+        self._pjsua, self._number, self._played = pjsua, number, played
+        played.discard(number + 1)
         self.port = int(pjsua.pjsua_player_get_conf_port(number))
-        self._callback: object = None
 
-    def at_end(self, then: Callable[[], None]) -> None:
-        """`then` is called once the last sample was taken, in a thread of pjsip's: it must only take a note."""
-        port = c_void_p()
-        if self._pjsua.pjsua_player_get_port(self._number, byref(port)):
-            raise PjsipFault("a player has no port")
-        callback = END_OF_FILE(lambda port, data: then())
-        if self._media.pjmedia_wav_player_set_eof_cb2(port, None, callback):
-            raise PjsipFault("a player tells no end")
-        self._callback = callback
+    @property
+    def ended(self) -> bool:
+        """Whether the last sample was taken, of one that does not go round and round."""
+        return self._number + 1 in self._played
 
     def close(self) -> None:
         self._pjsua.pjsua_player_destroy(self._number)
@@ -170,9 +175,10 @@ def _rtp_offset(config: bytes) -> int:
     found = [
         at
         for at in range(0, len(config) - 48, 8)
-        if struct.unpack_from("=I", config, at)[0] == DEFAULT_RTP_PORT
-        and not any(config[at + 4 : at + 48])
+        if struct.unpack_from("=I", config, at)[0] == DEFAULT_RTP_PORT and not any(config[at + 4 : at + 48])
     ]
     if len(found) != 1:
-        raise PjsipFault("the account's settings have another form: the version of pjsua2 is not the one known")
+        raise PjsipFault(
+            "the account's settings have another form: the version of pjsua2 is not the one known"
+        )
     return found[0]

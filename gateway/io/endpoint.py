@@ -18,7 +18,16 @@ from pathlib import Path
 
 from gateway.config.endpoint import CALLS_EACH, PORTS_EACH, EndpointSettings
 from gateway.endpoint.front import Forwarder, Hop
-from gateway.endpoint.messages import Arrived, Cause, Configure, Described, FromProcess, Over, Ready, Registered
+from gateway.endpoint.messages import (
+    Arrived,
+    Cause,
+    Configure,
+    Described,
+    FromProcess,
+    Over,
+    Ready,
+    Registered,
+)
 from gateway.io.front import DEFAULT_PORT, Front
 from gateway.io.seats import Seat, SeatFailed
 from gateway.io.sounds import NoticeFault, make_notice, make_tones
@@ -98,7 +107,9 @@ class Endpoint:
             inside = await front.start()
         except OSError as error:
             place = f"{settings.address}:{settings.port}"
-            raise EndpointFault(f"the endpoint cannot listen on {place}: {os.strerror(error.errno or 0)}") from error
+            raise EndpointFault(
+                f"the endpoint cannot listen on {place}: {os.strerror(error.errno or 0)}"
+            ) from error
         self._front = front
         front.forwarder = self._forwarder(inside)
         sounds = (str(notice) if notice else "", str(ringing), str(busy))
@@ -142,7 +153,9 @@ class Endpoint:
         """Networks that may send SIP: those set, and where the trunk and the practice's phone are."""
         networks = [ipaddress.ip_network(peer) for peer in self._settings.peers]
         loop = asyncio.get_running_loop()
-        for place in filter(None, (self._settings.registrar, self._settings.proxy, _host_of(destination(self._settings)))):
+        for place in filter(
+            None, (self._settings.registrar, self._settings.proxy, _host_of(destination(self._settings)))
+        ):
             host, port = _split(place)
             try:
                 found = await loop.getaddrinfo(host, port or DEFAULT_PORT, proto=socket.IPPROTO_UDP)
@@ -155,7 +168,9 @@ class Endpoint:
     def _forwarder(self, inside: tuple[str, int]) -> Forwarder:
         settings = self._settings
         here = Hop(settings.transport, settings.public_address or settings.address, settings.port)
-        proxies = {settings.registrar.lower(): Hop(settings.transport, *_split(settings.proxy or settings.registrar))}
+        proxies = {
+            settings.registrar.lower(): Hop(settings.transport, *_split(settings.proxy or settings.registrar))
+        }
         return Forwarder(here, inside, self._choose, secrets.token_hex(16), proxies)
 
     def _choose(self) -> int | None:
@@ -168,7 +183,9 @@ class Endpoint:
         number = min(loads, key=lambda each: loads[each], default=None)
         return number if number is not None and loads[number] < CALLS_EACH else None
 
-    def _configure(self, number: int, inside: tuple[str, int], password: str, sounds: tuple[str, str, str]) -> Configure:
+    def _configure(
+        self, number: int, inside: tuple[str, int], password: str, sounds: tuple[str, str, str]
+    ) -> Configure:
         settings = self._settings
         host = bracketed(settings.public_address or settings.address)
         transport = ";transport=tcp" if settings.transport == "tcp" else ""
@@ -246,7 +263,11 @@ class Endpoint:
     def _tell_registration(self, known: bool) -> None:
         if known is not self._known:
             say = log.info if known else log.error
-            say("attachment %s: %s", self._settings.name, "registered" if known else "the registration was refused")
+            say(
+                "attachment %s: %s",
+                self._settings.name,
+                "registered" if known else "the registration was refused",
+            )
         self._known = known
         self._registered(known)
 

@@ -23,7 +23,9 @@ class EndpointMetrics:
         self.calls_now = gauge("calls_now", "Calls that the endpoint has, those that ring included")
         self.calls = counter("calls", "Calls that came to the endpoint, by how they ended", "cause")
         self.notices = counter("notices", "Notices by whether they were played to their end", "outcome")
-        self.keys = counter("relayed_keys", "Keys passed from one leg to the other, by way and outcome", "way", "outcome")
+        self.keys = counter(
+            "relayed_keys", "Keys passed from one leg to the other, by way and outcome", "way", "outcome"
+        )
         self.dropped = counter("dropped_messages", "SIP messages that were not forwarded, by kind", "kind")
 
     def begin(self, name: str) -> None:

@@ -14,7 +14,9 @@ from gateway.io.ring import TapFault
 SIOCGIFADDR = 0x8915  # <linux/sockios.h>
 # Nothing is awaited there: what the endpoint's calls are, its own processes tell.
 NO_SIP = 9
-EARLY_SECONDS = 0.2  # from the bridge until the media worker knows of the call; more would hold what was said before
+EARLY_SECONDS = (
+    0.2  # from the bridge until the media worker knows of the call; more would hold what was said before
+)
 
 
 def taps_of(settings: Settings) -> tuple[TapSettings, ...]:
@@ -47,4 +49,6 @@ def interface_of(address: str) -> str:
                 continue
             if socket.inet_ntoa(answer[20:24]) == address:
                 return name
-    raise TapFault(f"no network interface has the endpoint's address {address}: set `interface` in its [[attach]]")
+    raise TapFault(
+        f"no network interface has the endpoint's address {address}: set `interface` in its [[attach]]"
+    )

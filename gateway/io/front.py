@@ -23,7 +23,9 @@ MAX_UNSENT_BYTES = 1 << 20
 MAX_WAITING = 64  # messages that wait for a name to be resolved or a connection to be made
 CONNECT_SECONDS = 5.0
 NAME_SECONDS = 60.0  # how long an address found for a name is used
-KEEPALIVE_SECONDS = 25.0  # RFC 5626 section 3.5.1: holds the connection open where there is address translation
+KEEPALIVE_SECONDS = (
+    25.0  # RFC 5626 section 3.5.1: holds the connection open where there is address translation
+)
 DEFAULT_PORT = 5060
 
 Place = tuple[str, int]

@@ -11,8 +11,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, star
 from gateway.config.watching import MetricsSettings
 from gateway.io.append import Synced
 from gateway.io.channel import Ticked
-from gateway.io.process_metrics import ProcessMetrics
 from gateway.io.endpoint_metrics import EndpointMetrics
+from gateway.io.process_metrics import ProcessMetrics
 from gateway.io.redaction_metrics import RedactionMetrics
 from gateway.io.storage_metrics import StorageMetrics
 from gateway.io.tap_metrics import TapMetrics

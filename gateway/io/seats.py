@@ -10,7 +10,17 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 
-from gateway.endpoint.messages import BadLine, Broken, Configure, FromProcess, HangUp, Lines, Ready, ToProcess, write
+from gateway.endpoint.messages import (
+    BadLine,
+    Broken,
+    Configure,
+    FromProcess,
+    HangUp,
+    Lines,
+    Ready,
+    ToProcess,
+    write,
+)
 
 log = logging.getLogger(__name__)
 

@@ -80,7 +80,9 @@ def _speak(text: str, language: str, path: Path) -> None:
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise NoticeFault(f"notice_text cannot be spoken: {SPEAKER} failed: {type(error).__name__}") from error
+        raise NoticeFault(
+            f"notice_text cannot be spoken: {SPEAKER} failed: {type(error).__name__}"
+        ) from error
     if done.returncode or not path.exists():
         raise NoticeFault(f"notice_text cannot be spoken: {SPEAKER} has no voice {language!r}, or failed")
 

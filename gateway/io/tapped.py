@@ -80,8 +80,12 @@ class Tapped:
         self._watch = watch
         self._tell = tell
         self._hang_up = hang_up
-        self._endpoints = endpoints  # numbers of taps that hear the audio of an endpoint, which itself tells its calls
-        self.end_silent: Callable[[int, TappedId], None] = lambda tap, call: None  # ends a call of an endpoint
+        self._endpoints = (
+            endpoints  # numbers of taps that hear the audio of an endpoint, which itself tells its calls
+        )
+        self.end_silent: Callable[[int, TappedId], None] = lambda tap, call: (
+            None
+        )  # ends a call of an endpoint
         self._spawn = spawn
         self._calls: dict[tuple[int, TappedId], TappedCall] = {}
         self._recorded: dict[str, TappedCall] = {}  # by the call's id

@@ -85,9 +85,13 @@ class _Trunk:
     def ready(self) -> None:
         seconds = self.endpoint.notice_seconds
         told = f"a notice of {seconds:.1f} seconds" if seconds else "no notice"
-        log.info("endpoint %s: takes %d calls at once, with %s", self._settings.name, self._settings.calls, told)
+        log.info(
+            "endpoint %s: takes %d calls at once, with %s", self._settings.name, self._settings.calls, told
+        )
         if not seconds:
-            log.warning("endpoint %s: callers are not told that they are recorded: set notice", self._settings.name)
+            log.warning(
+                "endpoint %s: callers are not told that they are recorded: set notice", self._settings.name
+            )
 
     def hang_up(self, number: TappedId) -> None:
         if call := self._telling.name(number):

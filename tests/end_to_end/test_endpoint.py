@@ -95,7 +95,9 @@ def test_both_legs_are_recorded(evening: Evening) -> None:
     for role, speaker in (("external", evening.caller), ("agent", evening.phone)):
         stored = _samples(legs[role])
         said = decode(speaker.sound)
-        assert any(similarity(stored, said[at : at + 4000])[0] > 0.99 for at in range(0, len(said) - 4000, 4000))
+        assert any(
+            similarity(stored, said[at : at + 4000])[0] > 0.99 for at in range(0, len(said) - 4000, 4000)
+        )
 
 
 def test_nothing_is_kept_of_what_the_notice_was_played_over(evening: Evening) -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 HOST = "127.0.0.1"
 PCMA, EVENT = 8, 101
-DEADLINE = 10.0  # seconds, for what takes milliseconds on a machine that has time
+DEADLINE = 30.0  # seconds, for what takes milliseconds on a machine that has time
 FRAME = 160
 KEYS = "0123456789*#ABCD"
 
@@ -33,7 +33,11 @@ class Message:
     def of(cls, data: bytes) -> Message:
         head, _, body = data.decode().partition("\r\n\r\n")
         start, *lines = head.split("\r\n")
-        return cls(start, [(k.strip().lower(), v.strip()) for k, _, v in (line.partition(":") for line in lines)], body)
+        return cls(
+            start,
+            [(k.strip().lower(), v.strip()) for k, _, v in (line.partition(":") for line in lines)],
+            body,
+        )
 
     def get(self, name: str) -> str:
         return next((value for key, value in self.fields if key == name.lower()), "")
@@ -82,8 +86,12 @@ class Phone:
     async def open(self) -> Phone:
         loop = asyncio.get_running_loop()
         self._news = asyncio.Condition()
-        self._sip, _ = await loop.create_datagram_endpoint(lambda: _Socket(self._take), local_addr=(HOST, self.port))
-        self._rtp, _ = await loop.create_datagram_endpoint(lambda: _Socket(self._take_rtp), local_addr=(HOST, 0))
+        self._sip, _ = await loop.create_datagram_endpoint(
+            lambda: _Socket(self._take), local_addr=(HOST, self.port)
+        )
+        self._rtp, _ = await loop.create_datagram_endpoint(
+            lambda: _Socket(self._take_rtp), local_addr=(HOST, 0)
+        )
         self.port = self._sip.get_extra_info("sockname")[1]
         self.media_port = self._rtp.get_extra_info("sockname")[1]
         self._peer: tuple[str, int] | None = None
@@ -149,6 +157,7 @@ class Phone:
 
     async def response(self, method: str, least: int = 200) -> Message:
         """The final response to the newest request of a method."""
+
         def found() -> list[Message]:
             return [
                 m for m in self.heard
@@ -160,6 +169,7 @@ class Phone:
 
     async def requested(self, method: str, number: int = 1) -> Message:
         """The so many-th request of a method that came."""
+
         def found() -> list[Message]:
             unique = {m.get("Call-ID") + m.get("CSeq"): m for m in self.heard if m.method == method}
             return list(unique.values())[number - 1 :]
@@ -263,7 +273,11 @@ class Phone:
                 self._take_invite(message)
             case "CANCEL":
                 self._respond(message, 200)
-                invite = next(m for m in self.heard if m.method == "INVITE" and m.get("Call-ID") == message.get("Call-ID"))
+                invite = next(
+                    m
+                    for m in self.heard
+                    if m.method == "INVITE" and m.get("Call-ID") == message.get("Call-ID")
+                )
                 self._respond(invite, 487)
             case "ACK":
                 pass
@@ -291,7 +305,9 @@ class Phone:
     def _take_rtp(self, data: bytes, peer: tuple[str, int]) -> None:
         if len(data) < 12 or data[0] >> 6 != 2:
             return
-        self.packets.append(Packet(time.monotonic(), data[1] & 127, int.from_bytes(data[2:4], "big"), data[12:]))
+        self.packets.append(
+            Packet(time.monotonic(), data[1] & 127, int.from_bytes(data[2:4], "big"), data[12:])
+        )
         if data[1] & 127 == EVENT:
             asyncio.ensure_future(self._tell())
 
@@ -371,3 +387,9 @@ def similarity(heard: NDArray[np.float64], wanted: NDArray[np.float64]) -> tuple
     scores = dots / np.sqrt(np.maximum(windows, 1.0) * (wanted**2).sum())
     place = int(np.argmax(scores))
     return float(scores[place]), place
+
+
+def said_by(speaker: Phone, heard: NDArray[np.float64], alike: float = 0.8) -> bool:
+    """Whether a fifth of a second of what one says was heard; no more, since a busy machine makes jitter."""
+    said = decode(speaker.sound)
+    return any(similarity(heard, said[at : at + 1600])[0] > alike for at in range(0, len(said) - 1600, 800))

@@ -10,9 +10,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gateway.endpoint.messages import Bridged, Cause, Connected, Described, Noticed, Over, Relayed, Side
-from gateway.endpoint.messages import KeyPressed
-from tests.endpoint.phone import Phone, decode, noise, similarity
+from gateway.endpoint.messages import (
+    Bridged,
+    Cause,
+    Connected,
+    Described,
+    KeyPressed,
+    Noticed,
+    Over,
+    Relayed,
+    Side,
+)
+from tests.endpoint.phone import Phone, decode, noise, said_by, similarity
 from tests.endpoint.trunk import NOTICE, NOTICE_SECONDS, Trunk, caller, run, trunk
 
 ALIKE = 0.9  # of the same sound after G.711 twice and a resampler; of two noises it is below 0.1
@@ -41,19 +50,12 @@ def test_the_notice_is_heard_in_full_before_the_bridge_and_then_both_hear_each_o
             assert score > ALIKE
             invited = line.of(Connected, call)[0].at_ns
             assert (line.of(Noticed, call)[0].at_ns - invited) / 1e9 > NOTICE_SECONDS
-            practice = decode(line.phone.sound)[: 8000]
-            assert similarity(heard[: place + len(NOTICE)], practice)[0] < 0.5
-            assert max(similarity(heard, np.roll(practice, k))[0] for k in (0,)) > ALIKE or _some(heard, line.phone)
-            assert _some(line.phone.audio(), one)
+            assert not said_by(line.phone, heard[: place + len(NOTICE)])
+            assert said_by(line.phone, heard[place + len(NOTICE) :])
+            assert said_by(one, line.phone.audio())
             await one.close()
 
     run(work())
-
-
-def _some(heard: np.ndarray, speaker: Phone) -> bool:
-    """Whether half a second of what one says was heard, from anywhere in it."""
-    said = decode(speaker.sound)
-    return any(similarity(heard, said[at : at + 4000])[0] > ALIKE for at in range(0, len(said) - 4000, 2000))
 
 
 def test_keys_pass_both_ways_by_rtp(tmp_path: Path) -> None:
@@ -84,7 +86,10 @@ def test_keys_pass_both_ways_by_info_and_are_told(tmp_path: Path) -> None:
             line.phone.info("3")
             assert "Signal=3" in (await one.requested("INFO")).body.replace(" ", "")
             await line.until(lambda: len(line.of(KeyPressed, call)) == 2, "keys were not told")
-            assert [(m.side, m.key) for m in line.of(KeyPressed, call)] == [(Side.CALLER, "7"), (Side.CALLEE, "3")]
+            assert [(m.side, m.key) for m in line.of(KeyPressed, call)] == [
+                (Side.CALLER, "7"),
+                (Side.CALLEE, "3"),
+            ]
             await one.close()
 
     run(work())
@@ -113,15 +118,18 @@ def test_hold_passes(tmp_path: Path, side: Side) -> None:
             holder.reinvite("sendonly")
             assert (await holder.response("INVITE")).direction == "recvonly"
             assert (await held.requested("INVITE", before + 1)).direction in ("sendonly", "inactive")
-            await line.until(lambda: any(m.held and m.side is side for m in line.of(Described, call)), "no hold told")
+            await line.until(
+                lambda: any(m.held and m.side is side for m in line.of(Described, call)), "no hold told"
+            )
             await held.requested("ACK", before + 1)
             holder.reinvite("sendrecv")
             assert (await holder.response("INVITE")).direction == "sendrecv"
             assert (await held.requested("INVITE", before + 2)).direction == "sendrecv"
-            holder.packets.clear(), held.packets.clear()
+            holder.packets.clear()
+            held.packets.clear()
             await asyncio.sleep(HEARD_SECONDS)
-            assert _some(held.audio(), holder)
-            assert _some(holder.audio(), held)
+            assert said_by(holder, held.audio())
+            assert said_by(held, holder.audio())
             await one.close()
 
     run(work())
@@ -158,7 +166,7 @@ def test_a_busy_practice_is_heard_as_busy_and_the_caller_is_let_go(tmp_path: Pat
 
 def test_answering_late_the_refusal_itself_reaches_the_caller(tmp_path: Path) -> None:
     async def work() -> None:
-        async with trunk(tmp_path, Phone(answers=486), answer="when_connected") as line:
+        async with trunk(tmp_path, Phone(answers=486), changes={"answer": "when_connected"}) as line:
             one = await caller()
             call = one.call(line.server)
             assert (await one.response("INVITE")).status == 486
@@ -171,7 +179,9 @@ def test_answering_late_the_refusal_itself_reaches_the_caller(tmp_path: Path) ->
 
 def test_answering_late_the_caller_is_answered_when_the_phone_is(tmp_path: Path) -> None:
     async def work() -> None:
-        async with trunk(tmp_path, Phone(sound=noise(2, 2.0), answers=180), answer="when_connected") as line:
+        async with trunk(
+            tmp_path, Phone(sound=noise(2, 2.0), answers=180), changes={"answer": "when_connected"}
+        ) as line:
             one = await caller()
             call = one.call(line.server)
             await line.phone.requested("INVITE")
@@ -181,8 +191,8 @@ def test_answering_late_the_caller_is_answered_when_the_phone_is(tmp_path: Path)
             await line.message(Bridged, call)
             one.packets.clear()
             await asyncio.sleep(HEARD_SECONDS)
-            assert _some(one.audio(), line.phone)
-            assert _some(line.phone.audio(), one)
+            assert said_by(line.phone, one.audio())
+            assert said_by(one, line.phone.audio())
             await one.close()
 
     run(work())
@@ -204,7 +214,7 @@ def test_a_caller_who_hangs_up_while_it_rings_cancels_the_phone(tmp_path: Path) 
 
 def test_cancel_passes(tmp_path: Path) -> None:
     async def work() -> None:
-        async with trunk(tmp_path, Phone(answers=180), answer="when_connected") as line:
+        async with trunk(tmp_path, Phone(answers=180), changes={"answer": "when_connected"}) as line:
             one = await caller()
             call = one.call(line.server)
             await line.phone.requested("INVITE")
@@ -219,7 +229,7 @@ def test_cancel_passes(tmp_path: Path) -> None:
 
 def test_nobody_answers(tmp_path: Path) -> None:
     async def work() -> None:
-        async with trunk(tmp_path, Phone(answers=180), ring_seconds=5) as line:
+        async with trunk(tmp_path, Phone(answers=180), changes={"ring_seconds": 5}) as line:
             one = await caller()
             call = one.call(line.server)
             await line.phone.requested("CANCEL")
@@ -232,7 +242,7 @@ def test_nobody_answers(tmp_path: Path) -> None:
 
 def test_the_death_of_a_process_ends_its_calls_and_no_other(tmp_path: Path) -> None:
     async def work() -> None:
-        async with trunk(tmp_path, calls=5) as line:
+        async with trunk(tmp_path, changes={"calls": 5}) as line:
             callers = [await caller(seed) for seed in range(10, 15)]
             calls = [await bridged(line, one) for one in callers]
             assert sorted(line.endpoint.load(seat) for seat in range(3)) == [1, 2, 2]
@@ -241,10 +251,13 @@ def test_the_death_of_a_process_ends_its_calls_and_no_other(tmp_path: Path) -> N
             assert (await sixth.response("INVITE")).status == 486
             victim = line.endpoint.seat_of(calls[0])
             lost = {call for call in calls if line.endpoint.seat_of(call) == victim}
+            assert victim is not None
             pid = line.endpoint.pids[victim]
             assert pid
             os.kill(pid, signal.SIGKILL)
-            await line.until(lambda: {m.call for m in line.of(Over)} == lost, "the calls of the dead are not over")
+            await line.until(
+                lambda: {m.call for m in line.of(Over)} == lost, "the calls of the dead are not over"
+            )
             for one, call in zip(callers, calls, strict=True):
                 if call not in lost:
                     one.packets.clear()

@@ -16,10 +16,18 @@ PROCESS_PORT = 50_003
 
 def forwarder(seats: list[int | None], **proxies: Hop) -> Forwarder:
     left = iter(seats)
-    return Forwarder(HERE, INSIDE, lambda: next(left), "secret", {k.replace("_", "."): v for k, v in proxies.items()})
+    return Forwarder(
+        HERE, INSIDE, lambda: next(left), "secret", {k.replace("_", "."): v for k, v in proxies.items()}
+    )
 
 
-def request(method: str, call: str = "a", tag: str = "", via: str = "SIP/2.0/UDP 198.51.100.1;branch=z9hG4bKx", *extra: str) -> bytes:
+def request(
+    method: str,
+    call: str = "a",
+    tag: str = "",
+    via: str = "SIP/2.0/UDP 198.51.100.1;branch=z9hG4bKx",
+    *extra: str,
+) -> bytes:
     lines = [
         f"{method} sip:practice@192.0.2.1:5070 SIP/2.0", f"Via: {via}", "From: <sip:1@trunk>;tag=1",
         f"To: <sip:practice@192.0.2.1>{';tag=' + tag if tag else ''}", f"Call-ID: {call}", f"CSeq: 1 {method}", *extra,
@@ -29,7 +37,11 @@ def request(method: str, call: str = "a", tag: str = "", via: str = "SIP/2.0/UDP
 
 
 def answer(to: Message, status: int, *extra: str) -> bytes:
-    copied = [f"{k}: {v}" for k, v in to.headers.fields if k in ("Via", "Record-Route", "From", "To", "Call-ID", "CSeq")]
+    copied = [
+        f"{k}: {v}"
+        for k, v in to.headers.fields
+        if k in ("Via", "Record-Route", "From", "To", "Call-ID", "CSeq")
+    ]
     return ("\r\n".join([f"SIP/2.0 {status} X", *copied, *extra, "Content-Length: 0"]) + "\r\n\r\n").encode()
 
 
@@ -82,7 +94,11 @@ def test_an_answer_goes_to_the_port_that_asked_for_it() -> None:
 
 def test_over_tcp_an_answer_takes_the_connection_of_its_request() -> None:
     front = forwarder([0])
-    effect = only(front.from_outside(request("INVITE", via="SIP/2.0/TCP 10.0.0.5;branch=z9hG4bKx"), Hop("tcp", "198.51.100.1", 41_000)))
+    effect = only(
+        front.from_outside(
+            request("INVITE", via="SIP/2.0/TCP 10.0.0.5;branch=z9hG4bKx"), Hop("tcp", "198.51.100.1", 41_000)
+        )
+    )
     back = only(front.from_inside(answer(parse(effect.data), 200), 0))
     assert isinstance(back, ToOutside)
     assert (back.hop, back.back) == (Hop("tcp", "198.51.100.1", 41_000), True)
@@ -118,7 +134,9 @@ def test_what_a_process_sends_comes_from_our_address_and_its_answer_finds_it() -
     told = parse(back.data)
     assert (told.via.host, told.via.port, told.via.branch) == ("127.0.0.1", PROCESS_PORT, "z9hG4bKpj")
     assert told.headers.all("Record-Route")[-1] == "<sip:127.0.0.1:40000;lr>"
-    assert only(front.from_outside(request("BYE", "c", "2"), TRUNK)) == only(front.from_outside(request("BYE", "c", "2"), TRUNK))
+    assert only(front.from_outside(request("BYE", "c", "2"), TRUNK)) == only(
+        front.from_outside(request("BYE", "c", "2"), TRUNK)
+    )
 
 
 def test_a_proxy_takes_what_begins_and_not_what_goes_on() -> None:
@@ -161,18 +179,28 @@ def test_a_refused_call_and_a_lost_process_make_room() -> None:
 
 def test_transfers_by_the_peer_are_not_offered() -> None:
     front = forwarder([])
-    _, out = sent(front, request("INVITE", "c", "", OWN_VIA, "Allow: INVITE, REFER, BYE", "Supported: replaces, timer, outbound"))
+    _, out = sent(
+        front,
+        request(
+            "INVITE", "c", "", OWN_VIA, "Allow: INVITE, REFER, BYE", "Supported: replaces, timer, outbound"
+        ),
+    )
     assert "REFER" not in out.headers.all("Allow")
     assert out.headers.all("Supported") == ("timer",)
 
 
 def test_no_endless_way() -> None:
-    told = parse(only(forwarder([0]).from_outside(request("INVITE", "a", "", OWN_VIA, "Max-Forwards: 0"), TRUNK)).data)
+    told = parse(
+        only(forwarder([0]).from_outside(request("INVITE", "a", "", OWN_VIA, "Max-Forwards: 0"), TRUNK)).data
+    )
     assert isinstance(told, Response)
     assert told.status == 483
 
 
-@given(st.binary(max_size=400) | st.builds(lambda a, b: request("INVITE")[:a] + b, st.integers(0, 200), st.binary(max_size=80)))
+@given(
+    st.binary(max_size=400)
+    | st.builds(lambda a, b: request("INVITE")[:a] + b, st.integers(0, 200), st.binary(max_size=80))
+)
 def test_octets_of_strangers_are_counted_or_forwarded_never_raised(data: bytes) -> None:
     front = forwarder([0] * 3)
     for effects in (front.from_outside(data, TRUNK), front.from_inside(data, 0)):

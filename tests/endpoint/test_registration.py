@@ -37,7 +37,9 @@ async def _listening(port: int) -> None:
     """Without a connection, which sipp would take for its only one."""
     place = f"{int.from_bytes(bytes(map(int, HOST.split('.'))), 'little'):08X}:{port:04X}"
     async with asyncio.timeout(DEADLINE):
-        while not any(f" {place} " in line and " 0A " in line for line in Path("/proc/net/tcp").read_text().splitlines()):
+        while not any(
+            f" {place} " in line and " 0A " in line for line in Path("/proc/net/tcp").read_text().splitlines()
+        ):
             await asyncio.sleep(0.02)
 
 
@@ -58,7 +60,7 @@ def test_it_registers_and_takes_calls_and_ends_its_registration(tmp_path: Path, 
                 "registrar": f"{HOST}:{port}", "register_here": True, "transport": transport,
                 "password_file": password(tmp_path, "opensesame"),
             }  # fmt: skip
-            async with trunk(tmp_path, **settings) as line:
+            async with trunk(tmp_path, changes=settings) as line:
                 await line.until(lambda: line.registered, "no answer of the registrar")
                 assert line.registered == [True]
                 one = await caller()
@@ -79,8 +81,12 @@ def test_a_wrong_password_is_told(tmp_path: Path) -> None:
 
     async def work() -> None:
         async with registrar("udp", port, tmp_path):
-            settings = {"registrar": f"{HOST}:{port}", "register_here": True, "password_file": password(tmp_path, "no")}
-            async with trunk(tmp_path, **settings) as line:
+            settings = {
+                "registrar": f"{HOST}:{port}",
+                "register_here": True,
+                "password_file": password(tmp_path, "no"),
+            }
+            async with trunk(tmp_path, changes=settings) as line:
                 await line.until(lambda: line.registered, "no answer of the registrar")
                 assert line.registered == [False]
 
@@ -89,7 +95,7 @@ def test_a_wrong_password_is_told(tmp_path: Path) -> None:
 
 def test_a_password_that_others_may_read_is_refused(tmp_path: Path) -> None:
     async def work() -> None:
-        async with trunk(tmp_path, password_file=password(tmp_path, "opensesame", 0o644)):
+        async with trunk(tmp_path, changes={"password_file": password(tmp_path, "opensesame", 0o644)}):
             pass
 
     with pytest.raises(EndpointFault, match="mode 0644 lets others read it"):

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import wave
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import TypeVar
-
-import numpy as np
 
 from gateway.config.endpoint import EndpointSettings
 from gateway.endpoint.messages import FromProcess
 from gateway.io.endpoint import Endpoint
-from tests.endpoint.phone import DEADLINE, HOST, Phone, decode, noise
 from tests.end_to_end.gateway import free_port
+from tests.endpoint.phone import DEADLINE, HOST, Phone, decode, noise
 
 T = TypeVar("T", bound=FromProcess)
 NOTICE_SECONDS = 1.0
@@ -45,7 +44,9 @@ class Trunk:
     news: asyncio.Event = field(default_factory=asyncio.Event)
 
     def of(self, kind: type[T], call: str | None = None) -> list[T]:
-        return [m for m in self.told if isinstance(m, kind) and (call is None or getattr(m, "call", None) == call)]
+        return [
+            m for m in self.told if isinstance(m, kind) and (call is None or getattr(m, "call", None) == call)
+        ]
 
     async def until(self, wanted: Callable[[], object], what: str) -> None:
         try:
@@ -63,7 +64,9 @@ class Trunk:
 
 
 @asynccontextmanager
-async def trunk(folder: Path, phone: Phone | None = None, **changes: object) -> AsyncIterator[Trunk]:
+async def trunk(
+    folder: Path, phone: Phone | None = None, changes: Mapping[str, object] = MappingProxyType({})
+) -> AsyncIterator[Trunk]:
     """An endpoint whose practice has one phone; `changes` of the settings."""
     phone = await (phone or Phone(sound=noise(2, 2.0))).open()
     values: dict[str, object] = {
@@ -72,7 +75,7 @@ async def trunk(folder: Path, phone: Phone | None = None, **changes: object) -> 
         "notice": write_wav(folder / "given.wav", NOTICE), "calls": 2, "first_rtp_port": 20_000 + 64 * (free_port() % 400),
         "busy_seconds": 1.0,
     }  # fmt: skip
-    settings = EndpointSettings.model_validate(values | changes)
+    settings = EndpointSettings.model_validate(values | dict(changes))
     found = Trunk(None, (HOST, settings.port), phone)  # type: ignore[arg-type]
 
     def hear(message: FromProcess) -> None:
@@ -101,7 +104,3 @@ def run(work: Awaitable[None]) -> None:
         await work
 
     asyncio.run(main())
-
-
-def level(samples: np.ndarray) -> float:
-    return float(np.sqrt(np.mean(samples**2))) if len(samples) else 0.0
