@@ -109,7 +109,6 @@ class Agent:
 
     def start(self) -> None:
         """Raises PjsipFault and RuntimeError."""
-        config = self._config
         self._pjsip.silence()
         self._endpoint.libCreate()
         settings = pjsua2.EpConfig()

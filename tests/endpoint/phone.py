@@ -6,6 +6,7 @@ import asyncio
 import re
 import struct
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -85,7 +86,7 @@ class Phone:
 
     async def open(self) -> Phone:
         loop = asyncio.get_running_loop()
-        self._news = asyncio.Condition()
+        self._waiting: list[asyncio.Event] = []
         self._sip, _ = await loop.create_datagram_endpoint(
             lambda: _Socket(self._take), local_addr=(HOST, self.port)
         )
@@ -146,14 +147,19 @@ class Phone:
             event = struct.pack(">BBH", KEYS.index(key), end | 10, duration)
             self._send_rtp(self._event, stamp, event, marker=not place)
 
-    async def until(self, wanted: object, what: str) -> None:
+    async def until(self, wanted: Callable[[], object], what: str) -> None:
         """Wait until `wanted()` holds."""
-        assert callable(wanted)
+        news = asyncio.Event()
+        self._waiting.append(news)
         try:
-            async with asyncio.timeout(DEADLINE), self._news:
-                await self._news.wait_for(wanted)
+            async with asyncio.timeout(DEADLINE):
+                while not wanted():
+                    await news.wait()
+                    news.clear()
         except TimeoutError:
             raise AssertionError(f"{what}; heard {[m.start for m in self.heard]}") from None
+        finally:
+            self._waiting.remove(news)
 
     async def response(self, method: str, least: int = 200) -> Message:
         """The final response to the newest request of a method."""
@@ -182,7 +188,7 @@ class Phone:
         packets = sorted((p for p in self.packets if p.payload_type == PCMA), key=lambda p: p.sequence)
         return decode(b"".join(p.payload for p in packets))
 
-    def keys(self) -> list[str]:
+    def pressed(self) -> list[str]:
         """Keys that arrived by RFC 4733, once each."""
         found: list[str] = []
         ended = True
@@ -255,7 +261,7 @@ class Phone:
             self._take_response(message)
         else:
             self._take_request(message)
-        asyncio.ensure_future(self._tell())
+        self._wake()
 
     def _take_response(self, message: Message) -> None:
         if message.cseq != "INVITE" or message.status < 200:
@@ -309,11 +315,11 @@ class Phone:
             Packet(time.monotonic(), data[1] & 127, int.from_bytes(data[2:4], "big"), data[12:])
         )
         if data[1] & 127 == EVENT:
-            asyncio.ensure_future(self._tell())
+            self._wake()
 
-    async def _tell(self) -> None:
-        async with self._news:
-            self._news.notify_all()
+    def _wake(self) -> None:
+        for each in self._waiting:
+            each.set()
 
     async def _speak(self) -> None:
         """One frame each 20 ms, round and round, from the first description on."""
