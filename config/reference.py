@@ -130,6 +130,8 @@ def _type(annotation: object) -> str:
             return f"list of {_type(arguments[0])}"
         case origin if origin is Annotated:
             return _type(arguments[0])
+        case origin if origin is dict:
+            return f"table, a {_type(arguments[1])} under each name"
         case _:
             return PLAIN[annotation]
 

@@ -16,7 +16,9 @@ from pydantic_core import ErrorDetails
 from gateway.config.api import ApiSettings
 from gateway.config.attach import Attachment, TapSettings
 from gateway.config.endpoint import EndpointSettings
+from gateway.config.notice import NoticeSettings
 from gateway.config.redaction import OptOutSettings, RedactionSettings
+from gateway.config.scope import ScopeSettings
 from gateway.config.section import Patterns, Section
 from gateway.config.watching import LogSettings, MetricsSettings
 
@@ -295,8 +297,10 @@ class Settings(Section):
     roles: RoleSettings = RoleSettings()
     redaction: RedactionSettings = RedactionSettings()
     optout: OptOutSettings = OptOutSettings()
+    scope: ScopeSettings = ScopeSettings()
     api: ApiSettings = ApiSettings()
     speech: SpeechSettings = SpeechSettings()
+    notice: NoticeSettings = NoticeSettings()
     metrics: MetricsSettings = MetricsSettings()
     log: LogSettings = LogSettings()
 
@@ -388,8 +392,17 @@ def _rooted(settings: Settings, folder: Path) -> Settings:
     keys = _paths_in(settings.keys, folder)
     api = _paths_in(settings.api, folder)
     attach = tuple(_paths_in(each, folder) for each in settings.attach)
+    references = {name: folder / path for name, path in settings.notice.references.items()}
+    notice = settings.notice.model_copy(update={"references": references})
     return settings.model_copy(
-        update={"storage": storage, "keys": keys, "sip": sip, "api": api, "attach": attach}
+        update={
+            "storage": storage,
+            "keys": keys,
+            "sip": sip,
+            "api": api,
+            "attach": attach,
+            "notice": notice,
+        }
     )
 
 

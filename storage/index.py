@@ -23,7 +23,7 @@ from gateway.storage import files, tables
 from gateway.storage.keys import Sealed
 from gateway.storage.records import CallRecord
 
-SCHEMA_VERSION = "0004"  # the newest step in migrations/versions
+SCHEMA_VERSION = "0005"  # the newest step in migrations/versions
 PAGE = 500  # calls read at once: under SQLite's limit of variables in a statement, and a few MB of rows
 MAX_FAULTS = 20  # of a damaged file: the first ones tell enough
 BUSY_MS = 5000  # a reader waits this long for a writer of another process

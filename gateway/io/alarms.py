@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 
+from gateway.io import clock
 from gateway.io.metrics import Metrics
 from gateway.io.running import Running
 from gateway.io.running_call import Live, Requested
@@ -56,7 +56,7 @@ class Alarms:
         """A request of somebody's has been applied, or not."""
         done = answered.outcome in (Outcome.APPLIED, Outcome.LATE)
         if done and isinstance(requested.command, Pause | StopRecording):
-            self._metrics.latency.observe((time.monotonic_ns() - requested.command.at_ns) / NS)
+            self._metrics.latency.observe((clock.monotonic_ns() - requested.command.at_ns) / NS)
 
     def unconfirmed(self, call_id: str) -> None:
         self._metrics.unconfirmed.inc()
@@ -76,7 +76,7 @@ class Alarms:
     async def watch_forever(self) -> None:
         """Look now and then how many calls are paused, and for how long."""
         while True:
-            self.look(time.monotonic_ns())
+            self.look(clock.monotonic_ns())
             await asyncio.sleep(LOOK_SECONDS)
 
     def look(self, now: int) -> None:
@@ -119,7 +119,7 @@ class Alarms:
         if not live.paused_before:
             self._metrics.calls_paused.inc()
         live.paused_before = True
-        now = time.monotonic_ns()
+        now = clock.monotonic_ns()
         started_ns = live.call.opening.started_ns
         silent = [
             leg.role for leg in live.call.legs if now - live.heard_ns.get(leg.role, started_ns) > SILENT_NS

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 
 from gateway.codecs.registry import supported
 from gateway.config.settings import Settings
+from gateway.io import clock
 from gateway.io.alarms import Alarms
 from gateway.io.controls import RunningControls
 from gateway.io.discards import Discards
@@ -21,6 +21,7 @@ from gateway.io.redaction_rules import rules_of
 from gateway.io.room import Room
 from gateway.io.running import Running
 from gateway.io.running_call import Branch, Ending, Live
+from gateway.io.scope_rules import scope_of
 from gateway.io.segments import Segments
 from gateway.io.sessions import Sessions
 from gateway.io.setting_up import SettingUp
@@ -93,8 +94,9 @@ class Calls:
         self.controls.intend, self.controls.withheld = discards.intend, discards.withheld
         self.controls.keep = self._segments.save
         self._watch = Watch(
-            settings.optout, listed, self.controls, discards, self._segments, metrics, self._spawn
-        )
+            settings.optout, scope_of(settings.scope), listed, self.controls, discards, self._segments, metrics,
+            self._spawn,
+        )  # fmt: skip
         self._setting_up = SettingUp(
             settings, store, metrics, self._ports, self._lines, self._room, self._running, self._groups,
             self._sessions, self._segments, self._watch, self._tell,
@@ -147,7 +149,7 @@ class Calls:
                 self._silences.probed(session, alive)
             case KeyPressed(session, digit, lasts_ms):
                 if live := self._sessions.call(session):
-                    role, now = live.sole_role(session), time.monotonic_ns()
+                    role, now = live.sole_role(session), clock.monotonic_ns()
                     self._tell(Press(live.call.id, role, digit, now, lasts_ms * 1_000_000), ())
             case Established():
                 pass
@@ -164,6 +166,11 @@ class Calls:
     def running(self) -> int:
         """Calls that are not stored yet, those being set up included."""
         return self._setting_up.running() + self.tapped.setting_up()
+
+    async def quiet(self) -> None:
+        """Wait until all that was begun for calls is done, as far as it waits for nobody outside."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
 
     async def drain(self) -> None:
         """Take no call any more; return when the last one is stored."""
@@ -183,7 +190,7 @@ class Calls:
                 self._hang_up(live, live.ending)
             for session in _clients(live):
                 self.sip.act(self.sip.machine.end(session, self.sip.now(), "shutdown"))
-            self._tell(Close(live.call.id, time.monotonic_ns(), at_once=True), ())
+            self._tell(Close(live.call.id, clock.monotonic_ns(), at_once=True), ())
         try:
             await asyncio.wait_for(self._running.none(), deadline_seconds)
         except TimeoutError:
@@ -216,7 +223,7 @@ class Calls:
                 self.sip.act(self.sip.machine.refuse(changed.session, 491, "", self.sip.now()))
             self._sessions.wished(changed.session, changed.wish)
             return
-        branch, now = live.branches[changed.session], time.monotonic_ns()
+        branch, now = live.branches[changed.session], clock.monotonic_ns()
         live.call.note(changed.notes)
         if changed.streams is not None:
             self._lines.fit(live, branch, changed.streams, now)
@@ -237,7 +244,7 @@ class Calls:
 
     def _late(self, live: Live, late: LateRedaction) -> None:
         """Something was stored that must not be kept: the record says so at once, and it is cut after the end."""
-        live.call.late(Cut(late.start, late.end, late.legs, late.cause, time.time_ns()))
+        live.call.late(Cut(late.start, late.end, late.legs, late.cause, clock.time_ns()))
         self._spawn(self._segments.save(live))
 
     def _leave(self, live: Live, session: SessionId, cause: str) -> None:
@@ -288,4 +295,4 @@ def _clients(live: Live) -> list[SessionId]:
 
 
 def _ending(cause: str) -> Ending:
-    return Ending(CAUSES.get(cause, cause), time.time_ns(), time.monotonic_ns())
+    return Ending(CAUSES.get(cause, cause), clock.time_ns(), clock.monotonic_ns())

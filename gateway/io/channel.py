@@ -9,7 +9,8 @@ import json
 import socket
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 from gateway.io.append import AppendFailed, PartEnded, Synced
 from gateway.io.tap_messages import Attach, TapMessage
@@ -130,7 +131,7 @@ def _datagrams(messages: Iterable[Message]) -> Iterable[bytes]:
     texts: list[str] = []
     size = 0
     for message in messages:
-        text = json.dumps([type(message).__name__, asdict(message)], separators=(",", ":"))
+        text = json.dumps([type(message).__name__, message], separators=(",", ":"), default=_fields)
         if size + len(text) > MANY_BYTES and texts:
             yield from _pieces(f"[{','.join(texts)}]".encode())
             texts, size = [], 0
@@ -138,6 +139,11 @@ def _datagrams(messages: Iterable[Message]) -> Iterable[bytes]:
         size += len(text)
     if texts:
         yield from _pieces(f"[{','.join(texts)}]".encode())
+
+
+def _fields(fact: Any) -> dict[str, Any]:
+    """A dataclass as JSON has it."""
+    return {field.name: getattr(fact, field.name) for field in fields(fact)}
 
 
 def _pieces(text: bytes) -> Iterable[bytes]:

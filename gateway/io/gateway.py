@@ -23,8 +23,10 @@ from gateway.io.credentials import CredentialsFault
 from gateway.io.cutting import Cutting
 from gateway.io.endpoint import EndpointFault
 from gateway.io.endpoint_taps import taps_of
+from gateway.io.jobs import Notices
 from gateway.io.metrics import Metrics
 from gateway.io.redaction_rules import rules_of
+from gateway.io.references import ReferenceFault, read_notices
 from gateway.io.ring import TapFault
 from gateway.io.room import MEGABYTE
 from gateway.io.secrecy import refuse_dumps
@@ -83,11 +85,11 @@ async def _run(settings: Settings, store: Store, key: VaultPublicKey, recovered:
         count = count_workers(settings.media)
         metrics = Metrics(count)
         metrics.recovered.set(recovered)
-        analysis = Analysis(store, metrics, settings.speech.measure)
+        analysis = Analysis(store, metrics, settings.speech.measure, _notices(settings))
         stack.push_async_callback(analysis.stop, ANALYSIS_SECONDS)
         cutting = Cutting(store, metrics, analysis.submit)
         stack.push_async_callback(cutting.stop, CUTTING_SECONDS)
-        numbers = _numbers(settings, store, metrics)
+        numbers = numbers_of(settings, store, metrics)
         calls = Calls(
             settings,
             store,
@@ -104,7 +106,7 @@ async def _run(settings: Settings, store: Store, key: VaultPublicKey, recovered:
         )
         calls.tapped.end_silent = trunks.hang_up
         progress.overheard = [taps.hear, calls.tapped.hear]
-        workers = Workers(_configure(settings, count), count, progress, taps.attached)
+        workers = Workers(configure_of(settings, count), count, progress, taps.attached)
         stack.push_async_callback(workers.stop)
         try:
             await workers.start()
@@ -186,7 +188,14 @@ async def _drain(calls: Calls, trunks: Trunks, stop: asyncio.Event, seconds: flo
     await asyncio.gather(*waits, return_exceptions=True)
 
 
-def _numbers(settings: Settings, store: Store, metrics: Metrics) -> NumberList:
+def _notices(settings: Settings) -> Notices:
+    try:
+        return read_notices(settings.notice)
+    except ReferenceFault as fault:
+        raise CannotStart(str(fault)) from fault
+
+
+def numbers_of(settings: Settings, store: Store, metrics: Metrics) -> NumberList:
     """The never-record list, which may change at any time."""
 
     def told(fault: NeverRecordFault) -> None:
@@ -258,7 +267,7 @@ async def _serve_api(settings: Settings, calls: Calls, metrics: Metrics, stack: 
         raise CannotStart(str(error)) from error
 
 
-def _configure(settings: Settings, workers: int) -> Configure:
+def configure_of(settings: Settings, workers: int) -> Configure:
     """What each worker is told first."""
     media = settings.media
     # A call's legs are in use until its audio has drained, so for longer than the call. All calls of a tap are one worker's.

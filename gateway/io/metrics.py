@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import collections
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from http.server import HTTPServer
 
@@ -42,6 +43,7 @@ class Metrics:
         self.calls_now = gauge(
             "calls_recording", "Calls being recorded, those whose last audio waits included"
         )
+        self.setting_up = gauge("calls_setting_up", "Calls and sessions that are not answered yet")
         self.taking_calls = gauge("taking_calls", "1 when a new call would be recorded, 0 when it gets 503")
         self.calls_ended = counter("calls", "Calls by the state they ended in", "state")
         for state in CallState:
@@ -67,12 +69,12 @@ class Metrics:
         self.refused = counter(
             "refused_requests", "SIP messages refused or not understood, by reason", "reason"
         )
-        self._packets = counter("rtp_packets", "RTP packets taken", "leg")
-        self._lost = counter("rtp_lost_packets", "RTP packets that never came", "leg")
-        self._late = counter(
-            "rtp_late_packets", "RTP packets that came after their place was committed", "leg"
+        self._legs = (
+            counter("rtp_packets", "RTP packets taken", "leg"),
+            counter("rtp_lost_packets", "RTP packets that never came", "leg"),
+            counter("rtp_late_packets", "RTP packets that came after their place was committed", "leg"),
+            counter("rtp_duplicated_packets", "RTP packets that had come before", "leg"),
         )
-        self._duplicated = counter("rtp_duplicated_packets", "RTP packets that had come before", "leg")
         self.media_refused = counter(
             "media_refused_datagrams", "Datagrams on media ports that are no media", "kind"
         )
@@ -92,6 +94,11 @@ class Metrics:
         )
         for outcome in ("measured", "failed", "overload", "stopped"):
             self.speech.labels(outcome)
+        self._announced = counter(
+            "announced_calls", "Ended calls that were to be searched for the notice, by outcome", "outcome"
+        )
+        for outcome in ("announced", "unannounced", "cut_off", "not_measured"):
+            self._announced.labels(outcome)
         self.unrecorded = counter(
             "unrecorded_calls", "Calls that came to be not recorded, by ground", "ground"
         )
@@ -126,13 +133,26 @@ class Metrics:
         server, _ = start_http_server(settings.port, settings.address, self.registry)
         return server
 
-    def leg(self, before: LegReport, now: LegReport) -> None:
-        """A leg's counts have grown; a late packet makes one lost less, which a counter cannot say."""
-        role = now.role.value
-        self._packets.labels(role).inc(max(0, now.packets - before.packets))
-        self._lost.labels(role).inc(max(0, now.lost - before.lost))
-        self._late.labels(role).inc(max(0, now.late - before.late))
-        self._duplicated.labels(role).inc(max(0, now.duplicated - before.duplicated))
+    def legs(self, changes: Iterable[tuple[LegReport, LegReport]]) -> None:
+        """Counts of legs have grown; a late packet makes one lost less, which a counter cannot say."""
+        packets, lost, late, duplicated = grown = [collections.Counter[str]() for _ in range(4)]
+        for before, now in changes:
+            role = now.role.value
+            packets[role] += max(0, now.packets - before.packets)
+            if now.lost != before.lost:
+                lost[role] += max(0, now.lost - before.lost)
+            if now.late != before.late:
+                late[role] += now.late - before.late
+            if now.duplicated != before.duplicated:
+                duplicated[role] += now.duplicated - before.duplicated
+        for metric, counts in zip(self._legs, grown, strict=True):
+            for role, count in counts.items():
+                metric.labels(role).inc(max(0, count))
+
+    def announced(self, outcome: str, searched: bool) -> None:
+        """What was found of the notice in a call; calls that needed none are not counted."""
+        if searched:
+            self._announced.labels(outcome).inc()
 
     def ticked(self, worker: int, report: Ticked, calls: int) -> None:
         """A worker's last second, and how many calls it has."""

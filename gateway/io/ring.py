@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import fcntl
 import mmap
 import socket
 import struct
@@ -23,15 +24,15 @@ from gateway.rtp.packets import Ints
 from gateway.tap.frames import FrameBatch
 from gateway.tap.kernel_filter import kernel_filter
 
-BLOCK_BYTES = (
-    1 << 18
-)  # the longest frame that offloads make fits; a ring of few large blocks fills with few frames
-RETIRE_MS = 40  # a block is given over after this long though it is not full; a tick is longer
-RETIRED_NS = (
-    250_000_000  # longest that a frame waits in its block before it can be seen, with room for a busy kernel
-)
-ARENA_BLOCKS = 32  # copied out in one go; what is left comes with the next batch
+BLOCK_BYTES = 1 << 17  # the longest frame that offloads make fits
+# A block is given over after this long though it is not full. However little traffic there is, the ring holds at least
+# so long for each of its blocks, while a worker is replaced or behind; a tick is longer.
+RETIRE_MS = 80
+# Longest that a frame waits in its block before it can be seen, with room for a busy kernel.
+RETIRED_NS = 250_000_000
+ARENA_BLOCKS = 64  # copied out in one go; what is left comes with the next batch
 SLACK_BYTES = 2048  # behind the last frame, so that who reads past its end reads zeros
+ASTRAY_NS = 1_000_000  # readings of two clocks differ by less
 NS = 1_000_000_000
 
 # <linux/if_packet.h>, <linux/if_ether.h>, <asm-generic/socket.h>
@@ -53,6 +54,9 @@ SECONDS, NANOSECONDS, CAPTURED, LENGTH, PLACE = 1, 2, 3, 4, 6
 ETHERNET, RAW = 1, 101
 ARPHRD = {1: ETHERNET, 772: ETHERNET, 512: RAW, 519: RAW, 65534: RAW, 768: RAW, 769: RAW, 776: RAW, 778: RAW}
 LOOPBACK = 772
+# <linux/sockios.h>, <linux/if.h>
+SIOCGIFFLAGS, SIOCGIFHWADDR, IFF_UP = 0x8913, 0x8927, 1
+IFREQ = struct.Struct("=16sH22x")
 
 
 class TapFault(Exception):
@@ -94,8 +98,8 @@ def _sentence(error: OSError, interface: str, settings: TapSettings) -> str:
 
 def _prepare(opened: socket.socket, interface: str, settings: TapSettings) -> None:
     """Nothing comes before the filter and the ring are there: the socket is bound last."""
+    kind = _asked(opened, SIOCGIFHWADDR, interface)
     index = socket.if_nametoindex(interface)
-    kind = _hardware(interface)
     if kind not in ARPHRD:
         raise OSError(0, f"frames of interfaces of hardware type {kind} are not known")
     ports = (*settings.sip_ports, *settings.tls_ports)
@@ -114,9 +118,19 @@ def _prepare(opened: socket.socket, interface: str, settings: TapSettings) -> No
     opened.bind((interface, ETH_P_ALL))
 
 
-def _hardware(interface: str) -> int:
-    with open(f"/sys/class/net/{interface}/type", encoding="ascii") as file:
-        return int(file.read())
+def _asked(opened: socket.socket, what: int, interface: str) -> int:
+    """What netdevice(7) tells of an interface: the two octets behind its name."""
+    told = fcntl.ioctl(opened, what, IFREQ.pack(interface.encode(), 0))
+    return int(IFREQ.unpack(told)[1])
+
+
+def is_up(interface: str, ring: socket.socket) -> bool:
+    """Whether the interface that a ring is bound to is there and up; a new one of the same name is another."""
+    try:
+        up = _asked(ring, SIOCGIFFLAGS, interface) & IFF_UP
+        return bool(up) and ring.getsockname()[0] == interface
+    except OSError:
+        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +163,7 @@ class Ring:
         self._frames = sliding_window_view(self._arena.view(np.uint32), HEADER_WORDS)
         self._next = self._oldest()
         self._number = 1
+        self.astray = 0  # frames that, by the kernel's time, came when they cannot have come
         self._drained_ns = time.monotonic_ns() - WAITED_NS
 
     def drain(self) -> tuple[FrameBatch, bool]:
@@ -208,7 +223,9 @@ class Ring:
     def _arrivals(self, utc: Ints) -> Ints:
         """The kernel's times on the monotonic clock; a step of the system clock moves them no further than is possible."""
         now = time.monotonic_ns()
-        clipped: Ints = np.clip(utc + monotonic_less_utc(), self._drained_ns - RETIRED_NS, now)
+        told = utc + monotonic_less_utc()
+        clipped: Ints = np.clip(told, self._drained_ns - RETIRED_NS, now)
+        self.astray += int(np.count_nonzero(np.abs(told - clipped) > ASTRAY_NS))
         return clipped
 
 

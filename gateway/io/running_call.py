@@ -86,6 +86,7 @@ class Live:
     heard_ns: dict[Role, int] = field(default_factory=dict)  # when a leg last carried a packet, as reported
     pair: str | None = None
     group: str | None = None
+    peers: tuple[str, ...] = ()  # addresses that its signalling comes from or goes between
     ending: Ending | None = None  # while it waits for another session of its group
     waiting: asyncio.TimerHandle | None = None
     saving: asyncio.Lock = field(default_factory=asyncio.Lock)

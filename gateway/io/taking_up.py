@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
+from gateway.io import clock
 from gateway.io.ids import new_id
 from gateway.io.lines import Lines
 from gateway.io.metrics import Metrics
@@ -29,6 +29,7 @@ from gateway.tap.effects import MediaAgreed, Seen, Side, TapEffect
 
 log = logging.getLogger(__name__)
 
+MINUTE_NS = 60_000_000_000
 MAX_EXPLAINED = 600  # records of calls that were not recorded, a minute: a flood of INVITEs fills no disk
 NOBODY = Assignment(Direction.UNKNOWN, (), {})
 
@@ -77,7 +78,7 @@ class TakingUp:
         self._worker_of = worker_of
         self._assign = assign
         self._tell = tell
-        self._explained: deque[float] = deque()  # when the last records of this kind were written
+        self._explained: deque[int] = deque()  # when the last records of this kind were written
         self.count = 0  # of calls that are being set up
 
     def assign(self, call: TappedCall, labels: Sequence[str | None]) -> Assignment:
@@ -109,6 +110,7 @@ class TakingUp:
             self.count -= 1
         parties = Parties(assigned, [leg.role for leg in opening.legs])
         live = Live(recorded, parties, {opening.recording_id: key}, [], self._worker_of(call.tap))
+        live.peers = tuple(address for address, _ in call.seen.peers)
         self._enter(call, live, streams, agreed.at_ns)
         return live
 
@@ -144,8 +146,8 @@ class TakingUp:
     async def _write(self, opening: Opening, why: Reason, ended_ns: int) -> None:
         self._metrics.ended(CallState.NOT_RECORDED, why.why)
         log.info("call %s ended not_recorded: %s", opening.call_id, why.text)
-        now = time.monotonic()
-        while self._explained and self._explained[0] < now - 60:
+        now = clock.monotonic_ns()
+        while self._explained and self._explained[0] < now - MINUTE_NS:
             self._explained.popleft()
         if len(self._explained) >= MAX_EXPLAINED:
             self._metrics.tap.unexplained.inc()
@@ -177,4 +179,4 @@ def _opening(
 
 def utc(at_ns: int) -> int:
     """A monotonic time as UTC, ns since 1970."""
-    return time.time_ns() - time.monotonic_ns() + at_ns
+    return clock.time_ns() - clock.monotonic_ns() + at_ns

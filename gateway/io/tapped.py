@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 
+from gateway.io import clock
 from gateway.io.lines import Lines
 from gateway.io.metrics import Metrics
 from gateway.io.running_call import Ending, Live
@@ -114,7 +114,7 @@ class Tapped:
         if call and call.tap in self._endpoints:
             self.end_silent(call.tap, call.seen.call)
         elif call:
-            self._act(call.tap, self._dialogs[call.tap].silent(call.seen.call, time.monotonic_ns()))
+            self._act(call.tap, self._dialogs[call.tap].silent(call.seen.call, clock.monotonic_ns()))
 
     def tell(self, tap: int, effects: Sequence[TapEffect]) -> None:
         """What an endpoint says of its calls."""
@@ -128,17 +128,25 @@ class Tapped:
         """Look now and then for calls of which nothing is heard any more."""
         while True:
             await asyncio.sleep(EXPIRE_SECONDS)
-            for tap, dialogs in enumerate(self._dialogs):
-                self._act(tap, dialogs.expire(time.monotonic_ns()))
+            self.expire()
 
-    def stop(self) -> None:
-        """The gateway stops: every call ends now."""
-        now = time.monotonic_ns()
+    def expire(self) -> None:
+        """Calls of which nothing has been heard for too long are over."""
+        for tap, dialogs in enumerate(self._dialogs):
+            self._act(tap, dialogs.expire(clock.monotonic_ns()))
+
+    def following(self) -> int:
+        """How many calls are not over, those included that are not recorded."""
+        return len(self._calls)
+
+    def stop(self, why: Reason = STOPPED) -> None:
+        """Nothing more is heard: every call ends now."""
+        now = clock.monotonic_ns()
         for call in list(self._calls.values()):
             if call.live:
-                self._hang_up(call.live, Ending(STOPPED.text, utc(now), now))
+                self._hang_up(call.live, Ending(why.text, utc(now), now))
             elif not call.setting_up:
-                self._spawn(self._taking_up.explain(call, call.why or STOPPED, now))
+                self._spawn(self._taking_up.explain(call, call.why or why, now))
         self._calls.clear()
 
     def _heard(self, passed: Passed) -> None:

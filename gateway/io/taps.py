@@ -8,10 +8,9 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 
 from gateway.config.attach import TapSettings
-from gateway.io.ring import link_type, open_ring
+from gateway.io.ring import is_up, link_type, open_ring
 from gateway.io.tap_messages import Attach, Passed, TapMessage, TapReport
 from gateway.io.tap_metrics import TapMetrics
 
@@ -86,7 +85,7 @@ class Taps:
                 silent[number] = quiet
                 self._metrics.silent.labels(tap.name).set(quiet)
                 for interface, ring in zip(tap.interfaces, self._rings[number], strict=True):
-                    up = _up(interface, ring)
+                    up = is_up(interface, ring)
                     if not up and interface not in down:
                         log.error("tap %s: the interface %s is down or gone", tap.name, interface)
                     (down.discard if up else down.add)(interface)
@@ -114,12 +113,3 @@ def _attach(number: int, tap: TapSettings, rings: Sequence[socket.socket]) -> At
         round(tap.early_seconds * NS),
         tap.early_megabytes * MEGABYTE,
     )
-
-
-def _up(interface: str, ring: socket.socket) -> bool:
-    """Whether the interface that a ring is bound to is there and up; a new one of the same name is another."""
-    try:
-        flags = int(Path(f"/sys/class/net/{interface}/flags").read_text(encoding="ascii"), 16)
-        return bool(flags & 1) and ring.getsockname()[0] == interface  # <linux/if.h>: IFF_UP
-    except OSError:
-        return False

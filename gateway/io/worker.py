@@ -16,6 +16,7 @@ from pathlib import Path
 
 from gateway.io.append import Appender
 from gateway.io.channel import Channel, ChannelClosed, Configure, Message, Ready, Ticked
+from gateway.io.following import Following
 from gateway.io.heap import keep_heap
 from gateway.io.log import begin_childs_log
 from gateway.io.overhearing import Overhearing
@@ -24,7 +25,8 @@ from gateway.io.receive import Receiver
 from gateway.io.secrecy import lock_memory, refuse_dumps
 from gateway.io.tap_messages import Attach
 from gateway.recording.engine import Engine
-from gateway.recording.messages import CallReport, Command, Finished, Join, LegPlan, Open, Reformat
+from gateway.recording.messages import Close, Command, Counted, Finished, Join, Open
+from gateway.rtp.packets import PacketBatch
 
 REPORT_NS = 1_000_000_000
 MAX_BEHIND = 64  # datagrams that wait for the control process before what was overheard waits, too
@@ -43,7 +45,7 @@ class Worker:
         self._arriving: dict[str, list[int]] = {}  # sockets of legs that are being opened
         self._sockets: dict[str, list[int]] = {}
         self._taps: dict[int, Overhearing] = {}
-        self._overheard: dict[str, dict[int, int]] = {}  # by call: its legs and the tap of each
+        self._following = Following(self._engine, self._taps)
         self._ticks = self._latest_ns = self._busy_ns = 0
         self._reported_ns = 0
         self._cpu_ns = 0  # told of so far
@@ -82,18 +84,25 @@ class Worker:
             if isinstance(message, Command):
                 commands.append(message)
         if commands:
-            self._send(self._engine.obey(commands, time.monotonic_ns()))
+            before = self._came_before(commands)
+            self._send(self._engine.obey(commands, time.monotonic_ns(), before))
             self._listen()
-            self._overhear(commands)
+            self._following.obeyed(commands)
+
+    def _came_before(self, commands: Sequence[Command]) -> PacketBatch | None:
+        """What waits for the calls that commands change: keys that were pressed, packets under older keys."""
+        calls = {command.call_id for command in commands if not isinstance(command, Open | Join | Close)}
+        handles = [handle for call_id in calls for handle in self._sockets.get(call_id, ())]
+        return self._receiver.drain_these(handles) if handles else None
 
     def _tick(self, now: int) -> None:
-        heard = self._drain_taps()
-        batch, more = self._receiver.drain()
+        heard, turn = self._drain_taps(), self._engine.turn
+        batch, more = self._receiver.drain(turn)
         writes, events = self._engine.tick(now, batch)
         for _ in range(MAX_DRAINS):
             if not more:
                 break
-            batch, more = self._receiver.drain()
+            batch, more = self._receiver.drain(turn)
             self._engine.receive(batch)
         self._drop({event.call_id for event in events if isinstance(event, Finished)})
         self._appender.put(writes)
@@ -109,7 +118,7 @@ class Worker:
 
     def _send(self, events: Sequence[Message]) -> None:
         if self._channel.pending:  # a slow reader is spared what the next report says again
-            events = [event for event in events if not isinstance(event, CallReport)]
+            events = [event for event in events if not isinstance(event, Counted)]
         self._channel.send(events)
 
     def _listen(self) -> None:
@@ -122,28 +131,9 @@ class Worker:
                 continue
             mine = self._sockets.setdefault(call_id, [])
             for handle, leg in zip(handles, legs[len(mine) :], strict=True):
-                self._receiver.add(handle, leg)
+                self._receiver.add(handle, leg, self._engine.turn_of(call_id))
             mine += handles
         self._arriving.clear()
-
-    def _overhear(self, commands: Sequence[Command]) -> None:
-        """Take the packets of legs that a tap overhears from now on, and what came before they were known."""
-        for command in commands:
-            legs = self._engine.legs(command.call_id)
-            match command:
-                case Open(legs=plans) | Reformat(legs=plans):
-                    self._follow(command.call_id, legs, plans)
-                case Join(leg=plan):
-                    self._follow(command.call_id, legs[-1:], [plan])
-        for tap in self._taps.values():
-            for early in tap.early():
-                self._engine.receive(early)
-
-    def _follow(self, call_id: str, legs: Sequence[int], plans: Sequence[LegPlan]) -> None:
-        for leg, plan in zip(legs, plans, strict=False):
-            if plan.flow and (tap := self._taps.get(plan.flow.tap)):
-                tap.set(leg, plan.flow)
-                self._overheard.setdefault(call_id, {})[leg] = plan.flow.tap
 
     def _drop(self, finished: set[str]) -> None:
         for call_id in finished:
@@ -151,8 +141,7 @@ class Worker:
                 self._receiver.remove(handle)
             for handle in self._arriving.pop(call_id, ()):
                 os.close(handle)
-            for leg, tap in self._overheard.pop(call_id, {}).items():
-                self._taps[tap].release(leg)
+        self._following.drop(finished)
 
     def _measure(self, late_ns: int, busy_ns: int) -> None:
         self._ticks += 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import TypeVar
@@ -189,6 +189,18 @@ class Call:
             self._legs[total.role] = total
         self._redactions = (*self._masked, *report.redactions)
         self._markers = tuple(dict.fromkeys((*self._noted, *report.markers)))
+        return changes
+
+    def count(self, counts: Iterable[Sequence[int]]) -> list[tuple[LegReport, LegReport]]:
+        """As `report` when nothing but the numbers of its legs, in their order, has changed."""
+        changes = []
+        for leg, numbers in zip(self.legs, counts, strict=False):
+            before = self._legs[leg.role]
+            now = LegReport(leg.role, before.codec, *numbers)
+            if leg.role in self._earlier:
+                now = _sum(self._earlier[leg.role], now)
+            self._legs[leg.role] = now
+            changes.append((before, now))
         return changes
 
     def late(self, cut: Cut) -> None:

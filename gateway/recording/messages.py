@@ -246,6 +246,15 @@ class CallReport:
 
 
 @dataclass(frozen=True, slots=True)
+class Counted:
+    """How the legs of calls stand of which nothing but these counts has changed since their last CallReport."""
+
+    calls: tuple[str, ...]
+    legs: tuple[int, ...]  # how many each has
+    counts: tuple[int, ...]  # of each leg, in the order of its call: the numbers of a LegReport
+
+
+@dataclass(frozen=True, slots=True)
 class Unreadable:
     """SRTP of a call goes on under a key that was not told: its audio is lost."""
 
@@ -347,6 +356,6 @@ class Keyed:
 
 
 Event = (
-    CallReport | MediaStopped | Unreadable | SegmentEnded | Finished | Refused
+    CallReport | Counted | MediaStopped | Unreadable | SegmentEnded | Finished | Refused
     | Status | Answered | LateRedaction | Keyed
 )  # fmt: skip

@@ -39,8 +39,9 @@ class Agreement:
     def __bool__(self) -> bool:
         return self.caller is not None or self.callee is not None
 
-    def of(self, side: Side) -> SessionDescription | None:
-        return self.caller if side is Side.CALLER else self.callee
+    @property
+    def whole(self) -> bool:
+        return self.caller is not None and self.callee is not None
 
     def with_side(self, side: Side, description: SessionDescription, offerer: Side) -> Agreement:
         """One side's description exchanged, the other's kept."""

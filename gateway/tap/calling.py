@@ -33,6 +33,7 @@ AUDIO_OF_TLS = Reason(
     Why.UNREADABLE,
 )
 STOPPED = Reason("the gateway was stopped", Why.SETUP)
+CAPTURE_OVER = Reason("the capture ended before the call did", Why.NO_MEDIA)
 ENDS = {
     End.BYE: "a party hung up",
     End.CANCELLED: "the caller hung up before the call was answered",

@@ -45,6 +45,10 @@ class CaptureReader:
         self._number = first + len(records)
         return _batch(data, records, first)
 
+    def break_off(self, why: str) -> None:
+        """Nothing more can be read, for a reason that lies outside the format."""
+        self.fault = self.fault or f"{why} within packet {self._number}"
+
     def finish(self) -> None:
         """No chunk follows: what is not whole is a fault."""
         if self.fault:

@@ -7,37 +7,27 @@ from __future__ import annotations
 
 import heapq
 from collections import OrderedDict
-from dataclasses import dataclass
 from itertools import count
 
 from gateway.sip.errors import BadMessage
 from gateway.sip.message import Request
 from gateway.sip.sdp import Supported
 from gateway.siprec.wishes import Wishes, nobody_wishes
-from gateway.tap.effects import End, Place, Side, TapEffect, TappedId, TappedStream, Unheard
-from gateway.tap.exchange import other
-from gateway.tap.hearing import DialogName, Heard, hear, replaced
+from gateway.tap import effects
+from gateway.tap.effects import End, TapEffect, TappedId, TappedStream, Unheard
+from gateway.tap.hearing import Heard, hear
 from gateway.tap.invitation import Invitation
 from gateway.tap.progress import SECOND, State
+from gateway.tap.referrals import Joining, Place, Referrals
 from gateway.tap.tapped_call import TappedCall
 
 LINGER_NS = 64 * SECOND  # a call that is over still has its messages repeated: twice RFC 3261's 32 s
 MAX_REMEMBERED = 4096  # calls that are over, and sessions that are not looked at
 MAX_OF_CALL_ID = 4  # calls of one Call-ID: a telephone system that keeps it on both its sides makes two
-MAX_REFERRED = 1024  # transfers under way
 MAX_CALLS = 20_000  # as many as are ever recorded at once
 TIMER_NS = 600 * SECOND  # the farthest that is looked ahead, so that what is over is not kept for a day
 REUSED_NS = 2 * SECOND  # a call must have been quiet before another one is taken to have its place
-METHODS = frozenset({"INVITE", "ACK", "BYE", "CANCEL", "PRACK", "UPDATE", "INFO", "REFER"})
-
-
-@dataclass(frozen=True, slots=True)
-class _Joining:
-    """An INVITE that asks for the place of another dialog."""
-
-    target: Invitation  # the dialog that it names
-    recipient: Side  # who of it receives the INVITE
-    referred: Invitation | None  # the call in which somebody was told to do so
+METHODS = frozenset({"INVITE", "ACK", "BYE", "CANCEL", "PRACK", "UPDATE", "INFO", "REFER", "NOTIFY"})
 
 
 class Dialogs:
@@ -53,12 +43,13 @@ class Dialogs:
         self._by_call_id: dict[str, list[Invitation]] = {}
         self._calls: dict[Invitation, TappedCall] = {}  # of those that are not over
         self._by_id: dict[TappedId, TappedCall] = {}
-        self._joining: dict[Invitation, _Joining] = {}
-        self._referred: OrderedDict[DialogName, Invitation] = OrderedDict()
+        self._joining: dict[Invitation, Joining] = {}
+        self._referrals = Referrals()
         self._calling: OrderedDict[Invitation, None] = OrderedDict()  # nothing but an INVITE was heard
         self._over: OrderedDict[Invitation, int] = OrderedDict()  # until when they are remembered
         self._ignored: OrderedDict[str, None] = OrderedDict()  # Call-IDs of recording sessions
-        self._places: dict[Place, Invitation] = {}  # who listens there
+        self._places: dict[effects.Place, Invitation] = {}  # who listens there
+        self._shared: OrderedDict[effects.Place, None] = OrderedDict()  # where several calls listen at once
         self._timers: list[tuple[int, int, Invitation]] = []
         self._armed: dict[Invitation, int] = {}  # when each is looked at again
         self._order = count()
@@ -72,7 +63,13 @@ class Dialogs:
         return sum(len(alike) for alike in self._by_call_id.values())
 
     def heard(
-        self, data: bytes, at_ns: int, number: int, source: Place, destination: Place, transport: str = "udp"
+        self,
+        data: bytes,
+        at_ns: int,
+        number: int,
+        source: effects.Place,
+        destination: effects.Place,
+        transport: str = "udp",
     ) -> list[TapEffect]:
         """One whole message: a UDP datagram, or what was framed out of a TCP connection; `number` of its frame."""
         out = self.expire(at_ns)
@@ -87,7 +84,7 @@ class Dialogs:
     def silent(self, call: TappedId, now_ns: int) -> list[TapEffect]:
         """No media of a call was heard for long: it is over, unless it is on hold or was never answered."""
         told = self._by_id.get(call)
-        if told is None or not told.answered or told.held:
+        if told is None or not told.answered or told.held or told.invitation.ending:
             return []
         told.invitation.end(End.LOST, now_ns)
         return self._follow(told.invitation, now_ns)
@@ -100,6 +97,7 @@ class Dialogs:
             if self._armed.get(invitation) != at_ns:
                 continue
             del self._armed[invitation]
+            self._spare(invitation)
             invitation.expire(now_ns)
             out += self._follow(invitation, now_ns)
         while self._over and next(iter(self._over.values())) <= now_ns:
@@ -130,14 +128,13 @@ class Dialogs:
             if not _begins(heard):
                 return out
             out += self._room(heard)
-            if (
-                len(self._by_call_id) >= self._max_calls + MAX_REMEMBERED
-                or len(self._calls) >= self._max_calls
-            ):
+            if self._full(heard.call_id):
                 return [*out, Unheard("too_many_calls", heard.at_ns, heard.number)]
             invitation = self._begin(heard)
+        self._heard_again(invitation)
         invitation.hear(heard)
-        self._refer(invitation)
+        if heard.cseq.method == "REFER" and isinstance(heard.message, Request):
+            self._referrals.refer(invitation, heard)
         out += [Unheard(kind, heard.at_ns, heard.number) for kind in invitation.faults]
         invitation.faults.clear()
         return out + self._follow(invitation, heard.at_ns)
@@ -182,18 +179,25 @@ class Dialogs:
         """Room for one more call: a flood of INVITEs takes the place of its own kind, never of calls that ring or run."""
         out: list[TapEffect] = []
         alike = self._by_call_id.get(heard.call_id, [])
-        while len(alike) >= MAX_OF_CALL_ID:
-            first = alike[0]
-            if first.state is not State.ENDED:
-                first.end(End.LOST, heard.at_ns)
-                out += self._follow(first, heard.at_ns)
-            self._over.pop(first, None)
-            self._forget(first)
+        idle = [each for each in alike if each.state in (State.CALLING, State.ENDED)]
+        if len(alike) >= MAX_OF_CALL_ID and idle:
+            if idle[0].state is not State.ENDED:
+                idle[0].end(End.LOST, heard.at_ns)
+                out += self._follow(idle[0], heard.at_ns)
+            self._over.pop(idle[0], None)
+            self._forget(idle[0])
         if len(self._calls) >= self._max_calls and self._calling:
             first = next(iter(self._calling))
             first.end(End.LOST, heard.at_ns)
             out += self._follow(first, heard.at_ns)
         return out
+
+    def _full(self, call_id: str) -> bool:
+        return (
+            len(self._calls) >= self._max_calls
+            or len(self._by_call_id) >= self._max_calls + MAX_REMEMBERED
+            or len(self._by_call_id.get(call_id, ())) >= MAX_OF_CALL_ID
+        )
 
     def _arm(self, invitation: Invitation, now_ns: int) -> None:
         at_ns = min(invitation.due_ns, now_ns + TIMER_NS)
@@ -222,14 +226,17 @@ class Dialogs:
             if call.seen:
                 self._by_id[call.id] = call
         if invitation.state is State.ENDED:
+            joining = self._joining.pop(invitation, None)
             self._settle(invitation, at_ns)
+            out += self._stand_down(joining, at_ns) if joining else []
         else:
             self._arm(invitation, at_ns)
         return out
 
     def _listen(self, call: TappedCall, before: tuple[TappedStream, ...], at_ns: int) -> None:
         """Remember where a call is heard. A call whose place a newer one has from its start is over, unless it is
-        heard of again: a telephone system that lets two calls speak directly gives them one place, but it tells both.
+        heard of again, or others are that have one place: a telephone system that lets two calls speak directly gives
+        them one, and so do some that make calls by the hundred.
         """
         invitation = call.invitation
         for place in {stream.to for stream in before if stream.to} - call.places:
@@ -239,10 +246,26 @@ class Dialogs:
             owner = self._places.get(place)
             old = self._calls.get(owner) if owner and owner is not invitation else None
             quiet = owner is not None and owner.heard_ns + REUSED_NS < invitation.begun_ns
-            if old and owner and quiet and owner.answered and not old.held and call.agreements == 1:
+            taken = old and quiet and not old.held and call.agreements == 1 and place not in self._shared
+            if taken and owner and owner.answered:
                 owner.taken_ns = at_ns
                 self._arm(owner, at_ns)
             self._places[place] = invitation
+
+    def _heard_again(self, invitation: Invitation) -> None:
+        """A call was thought to be over because its place was taken, and is not."""
+        call = self._calls.get(invitation)
+        if call is None or invitation.taken_ns is None:
+            return
+        for place in call.places:
+            self._shared[place] = None
+            if len(self._shared) > MAX_REMEMBERED:
+                self._shared.popitem(last=False)
+
+    def _spare(self, invitation: Invitation) -> None:
+        call = self._calls.get(invitation)
+        if call and any(place in self._shared for place in call.places):
+            invitation.taken_ns = None
 
     def _unlisten(self, call: TappedCall) -> None:
         for place in call.places:
@@ -250,33 +273,35 @@ class Dialogs:
                 del self._places[place]
 
     def _join(self, invitation: Invitation, heard: Heard) -> None:
-        """An INVITE with Replaces waits for its answer, then the call whose dialog it names goes on in it."""
-        name = replaced(heard.headers)
-        for target in self._by_call_id.get(name.call_id, ()) if name else ():
-            recipient = target.has_tags(name) if name else None
-            if name and recipient and target in self._calls and target is not invitation:
-                referred = self._referred.get(name)
-                self._joining[invitation] = _Joining(target, recipient, referred)
-                return
+        """What asks for another call's place waits for its answer, then that call goes on in it."""
+        joining = self._referrals.joining(heard, lambda call_id: self._by_call_id.get(call_id, ()))
+        if joining and any(old in self._calls and old is not invitation for old in joining.old):
+            self._joining[invitation] = joining
+            for old in joining.old:
+                old.followed = True
 
-    def _refer(self, invitation: Invitation) -> None:
-        """Somebody was told to take another dialog's place: then it is this call that goes on there."""
-        if invitation.referred is None or invitation not in self._calls:
-            return
-        self._referred[invitation.referred[1]] = invitation
-        if len(self._referred) > MAX_REFERRED:
-            self._referred.popitem(last=False)
+    def _take_over(self, invitation: Invitation, joining: Joining, at_ns: int) -> list[TapEffect]:
+        """The first call that still goes on, goes on here; the dialog that was named is over with it."""
+        out: list[TapEffect] = []
+        taken = False
+        for place in joining.places:
+            call = self._calls.get(place.old)
+            if call is None or not call.seen:
+                continue
+            if taken:
+                out += self._replace(place.old, at_ns)
+            else:
+                self._hand(place, invitation)
+            taken = True
+        return out
 
-    def _take_over(self, invitation: Invitation, joining: _Joining, at_ns: int) -> list[TapEffect]:
-        target, referred = joining.target, joining.referred
-        if referred and referred.referred and referred is not target and referred in self._calls:
-            # Whoever was referred has sent the INVITE, and stays.
-            out = self._replace(target, at_ns)
-            self._hand(referred, invitation, other(referred.referred[0]), Side.CALLER)
-            return out
-        if target in self._calls:
-            self._hand(target, invitation, joining.recipient, Side.CALLEE)
-        return []
+    def _stand_down(self, joining: Joining, at_ns: int) -> list[TapEffect]:
+        """What asked for another call's place was not answered: that call stays, or is over if it was hung up."""
+        out: list[TapEffect] = []
+        for old in joining.old:
+            old.unfollow(at_ns)
+            out += self._follow(old, at_ns)
+        return out
 
     def _replace(self, invitation: Invitation, at_ns: int) -> list[TapEffect]:
         call = self._calls.pop(invitation, None)
@@ -286,10 +311,10 @@ class Dialogs:
         self._by_id.pop(call.id, None)
         return call.replaced(at_ns)
 
-    def _hand(self, old: Invitation, new: Invitation, stays: Side, as_: Side) -> None:
-        call = self._calls.pop(old)
+    def _hand(self, place: Place, new: Invitation) -> None:
+        call = self._calls.pop(place.old)
         self._unlisten(call)
-        call.goes_on(new, stays, as_)
+        call.goes_on(new, place.stays, place.as_)
         self._calls[new] = call
 
     def _settle(self, invitation: Invitation, at_ns: int) -> None:
@@ -298,7 +323,6 @@ class Dialogs:
         if call is not None:
             self._by_id.pop(call.id, None)
             self._unlisten(call)
-        self._joining.pop(invitation, None)
         self._armed.pop(invitation, None)
         if invitation not in self._over:
             self._over[invitation] = at_ns + LINGER_NS
@@ -311,9 +335,6 @@ class Dialogs:
             alike.remove(invitation)
         if not alike:
             self._by_call_id.pop(invitation.call_id, None)
-        name = invitation.referred[1] if invitation.referred else None
-        if name and self._referred.get(name) is invitation:
-            del self._referred[name]
 
 
 def _is_initial(heard: Heard) -> bool:

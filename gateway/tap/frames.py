@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -25,8 +25,28 @@ class FrameBatch:
     arrivals: Ints  # ns
     numbers: Ints  # of the frame in its capture, from 1
 
+    def take(self, which: Bools | Ints | slice) -> FrameBatch:
+        """Those that a mask, an index or a slice picks, in its order."""
+        columns: dict[str, Any] = {name: getattr(self, name)[which] for name in self.__slots__[1:]}
+        return FrameBatch(self.octets, **columns)
+
     def __len__(self) -> int:
         return len(self.sizes)
+
+
+def merged(batches: Sequence[FrameBatch]) -> FrameBatch:
+    """Frames of several captures as one batch, in the order of their times."""
+    if len(batches) == 1:
+        return batches[0]
+    starts = np.cumsum([0, *(batch.octets.size for batch in batches[:-1])])
+    order = np.argsort(np.concatenate([batch.arrivals for batch in batches]), kind="stable")
+    columns: dict[str, Any] = {
+        name: np.concatenate([getattr(batch, name) for batch in batches])[order]
+        for name in FrameBatch.__slots__[2:]
+    }
+    offsets = [batch.offsets + start for batch, start in zip(batches, starts, strict=True)]
+    octets = np.concatenate([batch.octets for batch in batches])
+    return FrameBatch(octets, np.concatenate(offsets)[order], **columns)
 
 
 _MAPPED = bytes(10) + b"\xff\xff"
@@ -62,8 +82,8 @@ class Datagrams:
     numbers: Ints  # of the frame; of the last one, where several were put together
     headers: Ints  # where in the arena the UDP or TCP header begins
 
-    def take(self, which: Bools | Ints) -> Datagrams:
-        """Those that a mask or an index picks, in its order."""
+    def take(self, which: Bools | Ints | slice) -> Datagrams:
+        """Those that a mask, an index or a slice picks, in its order."""
         return self._made(lambda name: getattr(self, name)[which])
 
     def and_also(self, other: Datagrams) -> Datagrams:

@@ -10,13 +10,15 @@ from gateway.sip import sdp
 from gateway.sip.errors import BadMessage
 from gateway.sip.headers import CSeq, NameAddr, Via
 from gateway.sip.message import Headers, Message, Request, parse, parse_head
-from gateway.siprec.body import METADATA_TYPES, SDP_TYPE
+from gateway.siprec.body import CISCO_PARTICIPANT, METADATA_TYPES, SDP_TYPE
 from gateway.siprec.bridge import pair_of
 from gateway.siprec.multipart import MultipartError, split
 from gateway.tap.effects import Place
 
 MAX_TEXT = 1024  # characters of a Call-ID or a tag; no equipment comes near
 
+_RACK = re.compile(r"\d{1,10}\s+(\d{1,10})\s+\S+", re.ASCII)
+_REFUSED = re.compile(rb"\s*SIP/2\.0\s+[3-6]\d\d")
 _HEAD_END = re.compile(rb"\r?\n\r?\n")
 
 
@@ -108,7 +110,8 @@ def _records(message: Message) -> bool:
         return False
     required = any(option.lower() == "siprec" for option in message.headers.all("Require"))
     contact = (message.headers.get("Contact") or "").lower()
-    return required or "+sip.src" in contact or pair_of(message) is not None
+    network_based = message.headers.get(CISCO_PARTICIPANT) is not None
+    return required or "+sip.src" in contact or network_based or pair_of(message) is not None
 
 
 def replaced(headers: Headers) -> DialogName | None:
@@ -127,6 +130,17 @@ def referred_dialog(headers: Headers) -> DialogName | None:
         if name.lower() == "replaces":
             return _dialog_name(unquote(value))
     return None
+
+
+def acknowledged_number(headers: Headers) -> int:
+    """The CSeq number of the INVITE whose response a PRACK acknowledges (RFC 3262 section 7.2); -1: not told."""
+    found = _RACK.fullmatch((headers.get("RAck") or "").strip())
+    return int(found[1]) if found else -1
+
+
+def fared_badly(notify: Request) -> bool:
+    """Whether a NOTIFY tells that a reference came to nothing (RFC 3515 section 2.4.5)."""
+    return bool(_REFUSED.match(notify.body))
 
 
 def _dialog_name(text: str) -> DialogName | None:

@@ -10,15 +10,16 @@ from gateway.sip import session_timer
 from gateway.sip.message import Headers, Request, Response
 from gateway.siprec.dtmf import DtmfError, key_of
 from gateway.siprec.wishes import Wishes
-from gateway.tap import parties
 from gateway.tap.agreeing import Agreement
-from gateway.tap.effects import End, Party, Place, Side
+from gateway.tap.effects import End, Place, Side
 from gateway.tap.exchange import Exchange, Key, other
-from gateway.tap.hearing import DialogName, Heard, referred_dialog
+from gateway.tap.hearing import DialogName, Heard, acknowledged_number, fared_badly
+from gateway.tap.identities import Identities
 from gateway.tap.lanes import MAX_TAGS, Lane, Lanes, Transaction, asker, callee_tag
 from gateway.tap.progress import (
     CANCEL_NS,
     EXPIRY_GRACE_NS,
+    FOLLOWED_NS,
     FORK_NS,
     GONE,
     LONGEST_NS,
@@ -28,6 +29,7 @@ from gateway.tap.progress import (
     RINGING_NS,
     SECOND,
     TAKEN_NS,
+    TRANSFER_NS,
     UNANSWERED_NS,
     Ending,
     Pressed,
@@ -49,22 +51,21 @@ class Invitation:
         self.state = State.CALLING
         self.answered_ns = 0
         self.ending: Ending | None = None
-        self.parties = {side: Party() for side in Side}
-        self.handed = 0  # how often somebody took another's place in a running call
+        self.people = Identities(heard.headers)
         self.wished: Wish | None = None
-        self.notes: tuple[str, ...] = ()
         self.pressed: list[Pressed] = []
         self.faults: list[str] = []
-        self.referred: tuple[Side, DialogName] | None = None  # who was told to replace which dialog
+        self.referred: Side | None = None  # who asks the other one to call somebody else
+        self.followed = False  # and that call rings: this one may go on in it
         self.taken_ns: int | None = None  # when a newer call took its place for media
         self._wish = wish
         self._lanes = Lanes()
         self._number = 0  # CSeq of the latest INVITE that begins it
         self._tags: dict[str, bool] = {}  # of the callee's side, and whether it has answered, the latest last
+        self._gone: set[str] = set()  # those of them that were hung up
+        self._rung: dict[str, Headers] = {}  # what they said of themselves while they rang
         self._active: str | None = None
         self._timer_ns: int | None = None  # the session timer's interval
-        self._stated: dict[Side, Party] = {}  # what From and To said first
-        self._told_midway(heard)
 
     @property
     def answered(self) -> bool:
@@ -74,7 +75,7 @@ class Invitation:
     def due_ns(self) -> int:
         """When it ends if nothing more is heard."""
         if self.ending:
-            return self.ending.due_ns
+            return self.ending.at_ns + TRANSFER_NS if self.followed else self.ending.due_ns
         if self.state is State.ANSWERED:
             limits = [self.heard_ns + LONGEST_NS]
             limits += [self.heard_ns + self._timer_ns + EXPIRY_GRACE_NS] if self._timer_ns else []
@@ -138,6 +139,12 @@ class Invitation:
         self.ending = Ending(how, status, at_ns, at_ns)
         self._move(State.ENDED)
 
+    def unfollow(self, now_ns: int) -> None:
+        """The call that was to take its place comes to nothing."""
+        self.referred, self.followed = None, False
+        if self.ending and self.answered:
+            self.end(self.ending.how, self.ending.at_ns)
+
     def expire(self, now_ns: int) -> None:
         """End it where its time has come."""
         if self.state is not State.ENDED and now_ns >= self.due_ns:
@@ -152,18 +159,12 @@ class Invitation:
             raise AssertionError(f"a call cannot go from {self.state} to {to}")
         self.state = to
 
-    def _told_midway(self, heard: Heard) -> None:
-        headers = heard.headers
-        caller, callee = (parties.party(headers.get(name)) for name in ("From", "To"))
-        self.parties = {Side.CALLER: caller, Side.CALLEE: callee}
-        self._stated = dict(self.parties)
-
     # Requests
 
     def _request(self, heard: Heard, request: Request) -> None:
         side = asker(heard, self.caller_tag)
         key: Key = (side, heard.cseq.method, heard.cseq.number)
-        lane = self._lanes.of_request(heard, key)
+        lane = self._lanes.of(heard, key)
         match heard.cseq.method:
             case "ACK":
                 self._acknowledged(heard, side, lane)
@@ -199,7 +200,8 @@ class Invitation:
             again, self._number = self._number > 0, heard.cseq.number
             if again:
                 self._tags, self._active = {}, None
-            self._identify(request)
+            self.people.begin(request)
+            self.wished = self._wish(request) or self.wished
         if not self.answered and self.ending and (newer or self.ending.how is not End.CANCELLED):
             self.ending = None  # the next attempt; without a new CSeq a proxy's
         if heard.description:
@@ -208,22 +210,13 @@ class Invitation:
                 exchange.request(key, heard.description)
                 self._settle(lane, key, tag)
 
-    def _identify(self, request: Request) -> None:
-        self._stated = {
-            side: parties.party(request.headers.get(name))
-            for side, name in ((Side.CALLER, "From"), (Side.CALLEE, "To"))
-        }
-        self.parties = {Side.CALLER: parties.caller_of(request), Side.CALLEE: parties.callee_of(request)}
-        self.notes = tuple(dict.fromkeys((*self.notes, *parties.notes_of(request))))
-        self.wished = self._wish(request) or self.wished
-
     def _described(self, heard: Heard, key: Key, lane: Lane) -> None:
         """An offer within a dialog, or in PRACK the answer to one."""
         assert heard.description is not None
         tag = self._heard_of(heard)
         exchange = lane.exchange(tag, self._lanes.exchange_of(tag))
         if heard.cseq.method == "PRACK":
-            asked: Key = (key[0], "INVITE", _acknowledges(heard.headers))
+            asked: Key = (key[0], "INVITE", acknowledged_number(heard.headers))
             if exchange.acknowledged(asked, heard.description):
                 self._settle(lane, asked, tag)
                 return
@@ -236,7 +229,7 @@ class Invitation:
         self._heard_of(heard)
         match heard.cseq.method:
             case "INVITE" | "UPDATE":
-                self._identity(side, request.headers, "From")
+                self.people.request(side, request.headers, self.answered)
                 self.wished = self._wish(request) or self.wished
             case "INFO":
                 self.wished = self._wish(request) or self.wished
@@ -248,8 +241,9 @@ class Invitation:
                 if told:
                     self.pressed.append(Pressed(side, *told))
             case "REFER":
-                name = referred_dialog(request.headers)
-                self.referred = (side, name) if name else self.referred
+                self.referred = side
+            case "NOTIFY" if fared_badly(request):
+                self.unfollow(heard.at_ns)
             case _:
                 pass
 
@@ -290,9 +284,13 @@ class Invitation:
         others = accepted or [each for each in self._tags if each != tag and not self.answered]
         if tag in self._tags or not self.answered:
             self._tags.pop(tag, None)
+            if len(self._gone) < MAX_TAGS:
+                self._gone.add(tag)
         elif tag and others:
             return  # a branch that was never heard of
-        if not others:
+        if not others and self.referred and self.answered:
+            self.ending = self.ending or Ending(End.BYE, 0, heard.at_ns, heard.at_ns + FOLLOWED_NS)
+        elif not others:
             self.end(End.BYE, heard.at_ns)
         elif self._active == tag:
             self._active = others[-1]
@@ -302,13 +300,15 @@ class Invitation:
     def _response(self, heard: Heard, response: Response) -> None:
         side = asker(heard, self.caller_tag)
         key: Key = (side, heard.cseq.method, heard.cseq.number)
+        if heard.cseq.method == "REFER" and response.status >= 300:
+            self.referred = None
         if response.status == 100 or heard.cseq.method not in ("INVITE", "UPDATE", "PRACK", "BYE"):
             return
         if heard.cseq.method == "BYE":
             if response.status < 300:
                 self._hung_up(heard)  # the request itself was not heard, or has ended it already
             return
-        lane = self._lanes.of_response(heard, key)
+        lane = self._lanes.of(heard, key)
         known = lane.transactions.get(key) or lane.remember(
             Transaction(key, heard.branch, initial=not self.answered and side is Side.CALLER)
         )
@@ -326,10 +326,11 @@ class Invitation:
         tag = self._heard_of(heard)
         self._progress(invite)
         if invite.initial:
-            self._identity(other(invite.key[0]), heard.headers, None)
+            self.people.response(other(invite.key[0]), heard.headers, self.answered)
+            self._rung[tag] = heard.headers
+            if len(self._rung) > MAX_TAGS:
+                del self._rung[next(iter(self._rung))]
         self._answer(heard, invite, lane, tag)
-        if not self.answered and heard.description:
-            self._active = tag
 
     def _progress(self, invite: Transaction) -> None:
         if invite.initial and self.state is State.CALLING:
@@ -344,7 +345,9 @@ class Invitation:
             self._answer(heard, known, lane, tag)
         if repeated and self._tags.get(tag):
             return
-        self._identity(other(known.key[0]), heard.headers, None)
+        if known.initial and tag in self._rung:
+            self.people.response(Side.CALLEE, self._rung.pop(tag), self.answered)
+        self.people.response(other(known.key[0]), heard.headers, self.answered)
         if heard.cseq.method in ("INVITE", "UPDATE"):
             timer = session_timer.asked(heard.headers)
             self._timer_ns = timer.seconds * SECOND if timer and timer.seconds else None
@@ -355,16 +358,16 @@ class Invitation:
         """The description of a response, which answers or offers."""
         if heard.description is None:
             return
-        exchange = self._with_offer(lane, tag)
+        exchange = self._with_offer(lane, known.key, tag)
         exchange.response(known.key, heard.description, asked=known.offered is not False)
         self._settle(lane, known.key, tag)
 
-    def _with_offer(self, lane: Lane, tag: str) -> Exchange:
+    def _with_offer(self, lane: Lane, key: Key, tag: str) -> Exchange:
         """The dialog's exchange; in a new branch the INVITE's offer waits for its answer too."""
         exchange = lane.exchanges.get(tag)
         if exchange is None:
             exchange = lane.exchange(tag, self._lanes.exchange_of(tag))
-            for offer_key, description in lane.offers.waiting():
+            for offer_key, description in self._lanes.waiting(lane, key):
                 exchange.request(offer_key, description)
         return exchange
 
@@ -405,6 +408,8 @@ class Invitation:
 
     def _accepted(self, tag: str, at_ns: int) -> None:
         """A branch answers; the first one is the call."""
+        if tag in self._gone:
+            return
         if tag in self._tags or len(self._tags) < MAX_TAGS:
             self._tags[tag] = True
         if not self.answered:
@@ -416,7 +421,7 @@ class Invitation:
     def _heard_of(self, heard: Heard) -> str:
         """Remember a branch; of too many, the first that has not answered is forgotten."""
         tag = callee_tag(heard, self.caller_tag)
-        if tag not in self._tags and tag:
+        if tag and tag not in self._tags and tag not in self._gone:
             if len(self._tags) >= MAX_TAGS:
                 gone = next((each for each, answered in self._tags.items() if not answered), None)
                 if gone is None:
@@ -426,31 +431,9 @@ class Invitation:
         return tag
 
     def _settle(self, lane: Lane, key: Key, tag: str) -> None:
-        if tag and lane.exchanges[tag].news():
+        """Where something was agreed on, it holds; before the answer in the early dialog that was heard of last."""
+        exchange = lane.exchanges.get(tag)
+        if exchange and exchange.news():
             self._lanes.settle(lane, key, tag)
-
-    def _identity(self, side: Side, headers: Headers, own: str | None) -> None:
-        """Who a side is by now: asserted (RFC 3325), or another From than before (RFC 4916)."""
-        found = parties.asserted(headers)
-        if found is None and own:
-            stated = parties.party(headers.get(own))
-            if parties.same(stated, self._stated.get(side, stated)) or not stated.user:
-                return
-            found = self._stated[side] = stated
-        if found is None:
-            return
-        before = self.parties[side]
-        if before.user and parties.same(found, before):
-            return
-        self.parties[side] = found
-        self.handed += self.answered and before.user is not None
-
-
-def _acknowledges(headers: Headers) -> int:
-    """The CSeq number of the INVITE whose response a PRACK acknowledges (RFC 3262 section 7.2)."""
-    parts = (headers.get("RAck") or "").split()
-    return (
-        int(parts[1])
-        if len(parts) == 3 and parts[1].isascii() and parts[1].isdigit() and len(parts[1]) < 11
-        else -1
-    )
+            if not self.answered:
+                self._active = tag

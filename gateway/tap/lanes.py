@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from gateway.sip.message import Request
+from gateway.sip.sdp import SessionDescription
 from gateway.tap.effects import Place, Side
 from gateway.tap.exchange import Exchange, Key
 from gateway.tap.hearing import Heard
@@ -61,23 +63,16 @@ class Lanes:
         self.all: list[Lane] = []
         self.main: Lane | None = None
 
-    def of_request(self, heard: Heard, key: Key) -> Lane:
-        """The lane with this very transaction, else the one between the same places, else a new one."""
-        lane = self._with_branch(key, heard.branch) or self._between(heard, key)
+    def of(self, heard: Heard, key: Key) -> Lane:
+        """The lane that has this very transaction, else the one between the same places, else a new one."""
+        asked = key if isinstance(heard.message, Request) else None
+        lane = self._with_branch(key, heard.branch) or self._between(heard, asked)
         if lane is None:
             lane = Lane(heard.hops)
             if len(self.all) < MAX_LANES:
                 self.all.append(lane)
-        self._know(lane, heard)
-        return lane
-
-    def of_response(self, heard: Heard, key: Key) -> Lane:
-        lane = self._with_branch(key, heard.branch) or self._between(heard, None)
-        if lane is None:
-            lane = Lane(heard.hops)
-            if len(self.all) < MAX_LANES:
-                self.all.append(lane)
-        self._know(lane, heard)
+        if len(lane.places) < MAX_PLACES:
+            lane.places |= {heard.source, heard.destination}
         return lane
 
     def knows(self, key: Key) -> bool:
@@ -93,7 +88,13 @@ class Lanes:
         """What holds with this tag on the main lane, or wherever it was agreed on."""
         lanes = [self.main, *self.all] if self.main else self.all
         found = [lane.exchanges[tag] for lane in lanes if lane and tag in lane.exchanges]
-        return next((exchange for exchange in found if exchange.agreed), found[0] if found else None)
+        ranked = sorted(found, key=lambda exchange: (not exchange.agreed.whole, not exchange.agreed))
+        return ranked[0] if ranked else None
+
+    def waiting(self, lane: Lane, key: Key) -> list[tuple[Key, SessionDescription]]:
+        """Offers of INVITEs that a new branch may answer: those on its lane, or else on another one."""
+        carrying = [each.offers.waiting() for each in self.all if key in each.transactions]
+        return lane.offers.waiting() or next(filter(None, carrying), [])
 
     def settle(self, lane: Lane, key: Key, tag: str) -> None:
         """Descriptions were agreed on here; they are taken from here, unless the main lane has its own of them.
@@ -102,7 +103,7 @@ class Lanes:
         """
         main = self.main
         known = main.exchanges.get(tag) if main else None
-        if main is None or key not in main.transactions or known is None or not known.agreed:
+        if main is None or key not in main.transactions or known is None or not known.agreed.whole:
             self.main = lane
 
     def _with_branch(self, key: Key, branch: str) -> Lane | None:
@@ -135,10 +136,6 @@ class Lanes:
             if best is None or common > best[0]:
                 best = common, lane
         return best[1] if best else None
-
-    def _know(self, lane: Lane, heard: Heard) -> None:
-        if len(lane.places) < MAX_PLACES:
-            lane.places |= {heard.source, heard.destination}
 
 
 def asker(heard: Heard, caller_tag: str) -> Side:

@@ -17,7 +17,11 @@ LONGEST_NS = 24 * 3600 * SECOND  # a call of which nothing was heard for a day i
 RETRY_NS = 5 * SECOND  # after a challenge or redirection the next INVITE comes at once, if one comes
 FORK_NS = 2 * SECOND  # a proxy that tries one after the other goes on at once
 CANCEL_NS = 32 * SECOND  # a cancelled INVITE is answered by then (RFC 3261 section 9.1)
-TAKEN_NS = 10 * SECOND  # what speaks for a call whose place another one has: more than a re-INVITE takes
+# What speaks for a call whose place another one has comes with a re-INVITE, or when calls with one place end.
+TAKEN_NS = 60 * SECOND
+FOLLOW_NS = 32 * SECOND  # within this who was referred places its call
+FOLLOWED_NS = 5 * SECOND  # a call that was hung up after a REFER may go on in the one that follows
+TRANSFER_NS = 180 * SECOND  # as long as that one may ring, as with timer C
 EXPIRY_GRACE_NS = 32 * SECOND  # of session timers
 # RFC 3261 section 8.1.3.5, RFC 4028, RFC 3329: the client may try again as the same call.
 RETRIED = frozenset({*range(300, 400), 401, 407, 413, 415, 416, 417, 420, 421, 422, 423, 428, 494})

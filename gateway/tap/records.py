@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple, Protocol
 
 MAX_FRAME = 262_144  # octets; the largest that capturing programs write
-LATEST_NS = 2**63 - 1
+LATEST_NS = 2**32 * 1_000_000_000  # February 2106, when the seconds of the older format run out
 
 
 class CaptureFault(Exception):

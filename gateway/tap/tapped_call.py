@@ -67,9 +67,9 @@ class TappedCall:
         kept = self.side(stays)
         party = self._told[0 if kept is Side.CALLER else 1]
         self._caller = as_ if kept is Side.CALLER else other(as_)
-        self._kept = (kept, party, invitation.parties[as_])
+        self._kept = (kept, party, invitation.people.parties[as_])
         self.invitation = invitation
-        self._handed, self._transferred, self.agreements = invitation.handed, True, 0
+        self._handed, self._transferred, self.agreements = invitation.people.handed, True, 0
 
     def replaced(self, at_ns: int) -> list[TapEffect]:
         """Another call takes its place."""
@@ -115,13 +115,13 @@ class TappedCall:
             *self._told,
             invitation.peers,
             invitation.wished,
-            invitation.notes,
+            invitation.people.notes,
             invitation.midway,
             () if invitation.midway else self._turned(streams(invitation.offered(), supported)),
         )
 
     def _parties(self, at_ns: int) -> list[TapEffect]:
-        known, handed = self._known(), self.invitation.handed
+        known, handed = self._known(), self.invitation.people.handed
         transfer = self._transferred or handed > self._handed
         if known == self._told and not transfer:
             return []
@@ -129,7 +129,7 @@ class TappedCall:
         return [PartiesChanged(self.id, at_ns, *known, transfer)]
 
     def _known(self) -> tuple[Party, Party]:
-        found = {self.side(side): party for side, party in self.invitation.parties.items()}
+        found = {self.side(side): party for side, party in self.invitation.people.parties.items()}
         if self._kept:
             side, before, base = self._kept
             found[side] = before if found[side] == base and before.user else found[side]

@@ -156,15 +156,18 @@ class Gateway:
         (child,) = self.worker_pids()
         return child
 
+    def scrape(self) -> str:
+        """All metrics, as Prometheus gets them."""
+        url = f"http://{HOST}:{self.metrics_port}/metrics"
+        with urllib.request.urlopen(url, timeout=PATIENCE_SECONDS) as answer:
+            text: str = answer.read().decode()
+            return text
+
     def metric(self, name: str, **labels: str) -> float:
         """The sum of a metric's samples that have these labels."""
-        with urllib.request.urlopen(
-            f"http://{HOST}:{self.metrics_port}/metrics", timeout=PATIENCE_SECONDS
-        ) as answer:
-            text = answer.read().decode()
         return sum(
             sample.value
-            for family in text_string_to_metric_families(text)
+            for family in text_string_to_metric_families(self.scrape())
             for sample in family.samples
             if sample.name == name and labels.items() <= sample.labels.items()
         )

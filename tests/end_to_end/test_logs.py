@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -49,9 +48,7 @@ def told(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         asyncio.run(by_the_client(gateway, token))
         by_hand(gateway)
         gateway.wait_idle(40)
-        host, port = HOST, gateway.metrics_port
-        with urllib.request.urlopen(f"http://{host}:{port}/metrics", timeout=10) as answer:
-            metrics = answer.read().decode()
+        metrics = gateway.scrape()
         calls = gateway.calls()
         assert gateway.terminate() == 0
         yield Told(form, gateway.log.read_text(encoding="utf-8"), metrics, calls)

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import os
+import signal
+import socket
+import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
 from tests.end_to_end import judge
-from tests.end_to_end.gateway import Json, until
-from tests.end_to_end.wire import TappingGateway, Telephones, Wire, talk
+from tests.end_to_end.gateway import PROGRAM, Json, until
+from tests.end_to_end.wire import FAR, NEAR, TappingGateway, Telephones, Wire, talk
 
 SECONDS = 1.0
 INFO = "Content-Type: application/dtmf-relay\r\n"
@@ -152,3 +158,78 @@ def test_the_tap_tells_what_it_saw(evening: Evening) -> None:
     assert metric("dropped_packets_total") == 0
     assert metric("calls_seen_total") == len(evening.calls)
     assert metric("bytes_total") > 160 * sent
+
+
+def test_the_doctor_tells_what_is_heard(wire: Wire, evening: Evening) -> None:
+    with Telephones(wire, "+15550100200", "220", 200) as call:
+        command = wire.program(NEAR, *PROGRAM, "doctor", "--attach", "--seconds", "6", "--json")
+        doctor = subprocess.Popen(command, cwd=evening.gateway.folder, stdout=subprocess.PIPE, text=True)
+        until("the doctor listens", lambda: _rings(doctor.pid), 20.0)
+        call.establish()
+        call.talk(SECONDS)
+        call.hang_up()
+        told = json.loads(doctor.communicate(timeout=60)[0])
+    assert {each["level"] for each in told} == {"ok"}, told
+    found = {each["check"]: each["found"] for each in told}
+    assert found["SIP"] == "3 requests, 3 responses"
+    assert found["both directions"] == "2 of 2 audio streams have one the other way"
+
+
+def _rings(pid: int) -> bool:
+    """Whether a process has a packet socket."""
+    handles = Path(f"/proc/{pid}/fd")
+    packets = Path(f"/proc/{pid}/net/packet").read_text(encoding="ascii").splitlines()[1:]
+    inodes = {line.split()[-1] for line in packets if line.split()[4] != "0"}  # bound to an interface
+    found = (os.readlink(each) for each in handles.iterdir())
+    return any(each.startswith("socket:[") and each[8:-1] in inodes for each in found)
+
+
+def test_a_media_worker_that_dies_costs_what_it_held_back(wire: Wire, tmp_path: Path) -> None:
+    with TappingGateway(tmp_path, wire) as gateway, Telephones(wire, "+15550100300", "230", 300) as call:
+        call.establish()
+        call.talk(SECONDS)
+        os.kill(gateway.worker_pid(), signal.SIGKILL)
+        call.talk(2 * SECONDS)
+        until("another worker records", lambda: _records(gateway), 20.0)
+        call.talk(SECONDS)
+        before = [len(voice.sent) for voice in call.voices]
+        call.talk(SECONDS)
+        call.hang_up()
+        gateway.wait_idle()
+        (facts,) = gateway.calls()
+        assert facts["state"] == "partial"
+        assert "the media worker was lost" in facts["reason"]
+        (recording,) = facts["recordings"]
+        stored = judge.legs(judge.plaintexts(gateway.storage, recording))
+        for role, voice, known in zip(("external", "agent"), call.voices, before, strict=True):
+            judge.placed(stored[role], judge.octets([(0, voice.sent[known:])]))
+
+
+def _records(gateway: TappingGateway) -> bool:
+    try:
+        gateway.worker_pid()
+    except ValueError:
+        return False
+    return gateway.metric("hushtap_worker_restarts_total") == 1
+
+
+def test_calls_that_cannot_be_read_are_explained(wire: Wire, tmp_path: Path) -> None:
+    record = b"\x16\x03\x01\x02\x00\x01" + bytes(200)
+    with TappingGateway(tmp_path, wire) as gateway:
+        with wire.at(FAR):
+            server = socket.socket()
+        with wire.at(NEAR):
+            client = socket.socket()
+        with server, client:
+            server.bind((FAR, 5061))
+            server.listen()
+            client.connect((FAR, 5061))
+            client.sendall(record)
+            until("TLS is seen", lambda: gateway.metric("hushtap_tap_unfollowed_total", kind="sip_tls"), 20.0)
+        with Telephones(wire, "+15550100400", "240", 400) as call:
+            call.talk(11.0)
+        until("the call is explained", lambda: gateway.metric("hushtap_calls_total"), 40.0)
+        (facts,) = gateway.calls()
+        assert facts["state"] == "not_recorded"
+        assert "SIP over TLS" in facts["reason"]
+        assert not facts["participants"]

@@ -42,6 +42,10 @@ class Wire:
             _ip("netns", "add", space)
             _ip("-n", space, "link", "set", "lo", "up")
         _ip("-n", near, "link", "add", "near", "type", "veth", "peer", "name", "far", "netns", far)
+        for address in self.spaces:  # whose own messages are nobody's test
+            with self.at(address):
+                Path("/proc/sys/net/ipv6/conf/all/disable_ipv6").write_text("1", encoding="ascii")
+                Path("/proc/sys/net/ipv6/conf/default/disable_ipv6").write_text("1", encoding="ascii")
         for space, end, address in ((near, "near", NEAR), (far, "far", FAR)):
             _ip("-n", space, "address", "add", f"{address}/24", "dev", end)
             _ip("-n", space, "link", "set", end, "up")
@@ -86,7 +90,7 @@ class TappingGateway(Gateway):
         tap: Mapping[str, object] | None = None,
         settings: Mapping[str, Mapping[str, object]] | None = None,
     ) -> None:
-        attach = {"kind": "tap", "interfaces": ["near"], "ring_megabytes": 16} | dict(tap or {})
+        attach = {"kind": "tap", "interfaces": ["near"], "ring_megabytes": 32} | dict(tap or {})
         program = wire.program(NEAR, sys.executable, "-m", "gateway")
         super().__init__(folder, {"[attach]": attach, **(settings or {})}, program=program)
         self._wire = wire

@@ -27,9 +27,11 @@ from gateway.siprec.metadata import MetadataError
 from gateway.siprec.multipart import MultipartError, split
 from gateway.siprec.session import RecordingServer
 from gateway.tap.capture import CaptureReader
+from gateway.tap.dialogs import Dialogs
+from gateway.tap.effects import Over, Seen
 from gateway.tap.fragments import Decapsulator
 from gateway.tap.signalling import Signalling
-from tests.tap import building, captures
+from tests.tap import building, captures, stories
 
 FLOW = Flow("udp", ("192.0.2.20", 5060), ("192.0.2.10", 5060))
 EXTENSIONS = [re.compile(r"\d{2,6}")]
@@ -184,6 +186,20 @@ def capture(data: bytes) -> None:
         raise AssertionError("where the capture is cut changes what is read")
 
 
+def overheard(data: bytes) -> None:
+    """Messages that a tap hears, a second apart: every call that is seen is over once."""
+    tap, effects = Dialogs(supported=supported, max_calls=8), []
+    for number, piece in enumerate(data.split(b"\0\0\0\0"), start=1):
+        ways = [FLOW.peer, FLOW.local]
+        source, destination = reversed(ways) if piece.startswith(b"SIP/") else ways
+        effects += tap.heard(piece, number * SECOND, number, source, destination)
+    effects += tap.close((1 << 20) * SECOND)
+    seen = [effect.call for effect in effects if isinstance(effect, Seen)]
+    over = [effect.call for effect in effects if isinstance(effect, Over)]
+    if sorted(seen) != sorted(over) or len(set(seen)) < len(seen) or len(tap):
+        raise AssertionError("a call is not over, or is so twice")
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
     "sip": sip,
     "stream": stream,
@@ -193,6 +209,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "info": informing,
     "rtp": media,
     "capture": capture,
+    "overheard": overheard,
 }
 
 
@@ -205,6 +222,8 @@ def seeds(target: str) -> list[bytes]:
         for piece in path.read_bytes().split(b"#### ")[1:]
     ]
     match target:
+        case "overheard":
+            return [*stories.messages(), *(text.replace(b"\n", b"\r\n") for text in [*invites, *torture])]
         case "sip" | "stream":
             return [text.replace(b"\n", b"\r\n") for text in [*invites, *torture]]
         case "info":

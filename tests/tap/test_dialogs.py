@@ -208,6 +208,15 @@ def test_several_lines_and_those_that_are_refused() -> None:
     ]
 
 
+def test_a_change_without_an_offer_asks_the_other_side_for_one() -> None:
+    trace = answered()
+    trace("B>A", "INVITE", tags="b a", cseq=2)
+    trace("A>B", "200 INVITE", sdp("A", 4002), tags="b a", cseq=2)
+    assert trace.ways() == TALK
+    trace("B>A", "ACK", sdp("B", 5002), tags="b a", cseq=2, via="another")
+    assert trace.ways() == [("caller", B, 5002), ("callee", A, 4002)]
+
+
 # Forks, retries, refusals
 
 
@@ -230,6 +239,7 @@ def test_of_two_answers_the_caller_hangs_one_up() -> None:
     trace("P>A", "200 INVITE", sdp("B", 5000), tags="a b")
     trace("P>A", "200 INVITE", sdp("C", 6000), tags="a c")
     trace("A>P", "BYE", tags="a c", cseq=2)
+    trace("P>A", "200 INVITE", sdp("C", 6000), tags="a c")  # once more
     assert trace.ends() == []
     assert trace.ways() == TALK
     trace("A>P", "BYE", tags="a b", cseq=2)
@@ -326,6 +336,18 @@ def test_an_invite_is_tried_again_as_the_same_call(status: int) -> None:
     trace.later(60)
     assert trace.told() == ["Seen", "MediaAgreed", "Answered"]
     assert trace.ways() == [("caller", B, 5000), ("callee", A, 4002)]
+
+
+def test_a_proxy_of_which_one_side_is_heard_in_one_direction_only() -> None:
+    trace = Trace()
+    trace("A>P", "INVITE", sdp("A", 4000), via="1")
+    trace("B>P", "200 INVITE", sdp("B", 5000), tags="a b", via="2 1")
+    trace("P>A", "200 INVITE", sdp("B", 5000), tags="a b", via="1")
+    assert trace.ways() == TALK
+    trace("B>P", "BYE", tags="b a", via="3")
+    assert trace.told()[0] == "Seen"
+    assert trace.told()[-1] == "Over"
+    assert len(trace.calls()) == 1
 
 
 def test_an_invite_that_is_tried_again_under_another_tag_is_the_same_call() -> None:
@@ -537,7 +559,9 @@ def test_a_newer_call_at_the_same_place_ends_the_older() -> None:
     trace.later(30)
     trace("A>C", "INVITE", sdp("A", 4000), call="two")
     trace("C>A", "200 INVITE", sdp("C", 6000), call="two", tags="a c")
-    trace.later(11)
+    trace.later(59)
+    assert trace.ends() == []
+    trace.later(2)
     [over] = trace.of(Over)
     assert (over.how, over.call) == (End.LOST, trace.calls()[0].call)
 
@@ -552,6 +576,17 @@ def test_two_calls_of_a_telephone_system_may_share_their_places() -> None:
     trace.later(60)
     assert trace.ends() == []
     assert len(trace.calls()) == 2
+
+
+def test_calls_that_all_have_one_place_are_not_taken_for_lost() -> None:
+    """As generators of calls make them: once two are seen to go on beside each other, no other is suspected."""
+    trace = Trace()
+    for number in range(4):
+        trace("A>B", "INVITE", sdp("A", 4000), call=f"c{number}")
+        trace("B>A", "200 INVITE", sdp("B", 5000), call=f"c{number}", tags="a b", wait=5)
+    trace("A>B", "BYE", call="c0", tags="a b", cseq=2, wait=10)
+    trace.later(300)
+    assert trace.ends() == ["bye"]
 
 
 def test_nothing_more_is_heard() -> None:
@@ -607,13 +642,40 @@ def test_somebody_else_takes_the_call() -> None:
     assert (changed.caller.user, changed.callee.user, changed.transfer) == ("101", "205", False)
 
 
+def test_of_several_that_ring_the_one_that_answers_is_the_callee() -> None:
+    trace = Trace()
+    trace("A>P", "INVITE", sdp("A", 4000))
+    trace("P>A", "180 INVITE", tags="a b", fields=["P-Asserted-Identity: <sip:205@h>"])
+    trace("P>A", "180 INVITE", tags="a c", fields=["P-Asserted-Identity: <sip:207@h>"])
+    trace("P>A", "200 INVITE", sdp("B", 5000), tags="a b")
+    last = trace.of(PartiesChanged)[-1]
+    assert (last.callee.user, last.transfer) == ("205", False)
+
+
 @pytest.mark.parametrize("method", ["UPDATE", "INVITE"])
 def test_a_telephone_system_tells_that_it_handed_the_call_on(method: str) -> None:
-    trace = answered()
-    handed = ["P-Asserted-Identity: <sip:207@example.org>"]
-    trace("B>A", method, sdp("B", 5000), tags="b a", cseq=2, fields=handed)
+    trace = Trace()
+    trace("A>B", "INVITE", sdp("A", 4000))
+    asserted = "P-Asserted-Identity: <sip:{}@example.org>".format
+    trace("B>A", "200 INVITE", sdp("B", 5000), tags="a b", fields=[asserted("202")])
+    trace("B>A", method, sdp("B", 5000), tags="b a", cseq=2, fields=[asserted("207")])
     [changed] = trace.of(PartiesChanged)
     assert (changed.callee.user, changed.transfer) == ("207", True)
+
+
+def test_another_from_in_mid_call_is_another_person() -> None:
+    """RFC 4916."""
+    trace = answered()
+    trace("B>A", "UPDATE", tags="b a", cseq=2, people="207 101")
+    [changed] = trace.of(PartiesChanged)
+    assert (changed.caller.user, changed.callee.user, changed.transfer) == ("101", "207", True)
+
+
+def test_who_is_asserted_for_the_first_time_in_mid_call_is_better_known() -> None:
+    trace = answered()
+    trace("B>A", "UPDATE", tags="b a", cseq=2, people="202 101", fields=["P-Asserted-Identity: <sip:300@h>"])
+    [changed] = trace.of(PartiesChanged)
+    assert (changed.callee.user, changed.transfer) == ("300", False)
 
 
 def test_a_number_written_otherwise_is_nobody_else() -> None:
@@ -678,6 +740,7 @@ def test_an_attended_transfer_goes_on_as_the_call_that_was_transferred() -> None
     assert trace.ways() == [("caller", C, 6010), ("callee", A, 4010)]
     trace("C>B", "BYE", call="two", tags="c bb")
     trace("B>A", "BYE", tags="b a", cseq=3)
+    trace.later(10)
     assert trace.ends() == ["replaced"]
     trace("C>A", "BYE", call="three", tags="cc aa")
     assert [(over.call, over.how) for over in trace.of(Over)][1:] == [(first.call, End.BYE)]
@@ -720,14 +783,75 @@ def test_a_replacement_that_is_refused_is_a_call_of_its_own() -> None:
     assert trace.of(Over)[0].call == trace.calls()[1].call
 
 
-def test_a_blind_transfer_makes_two_calls() -> None:
-    trace = answered()
+def referred(trace: Trace) -> None:
+    """B tells A to call C, and hangs up at once."""
     trace("B>A", "REFER", tags="b a", cseq=2, fields=["Refer-To: <sip:303@example.org>"])
+    trace("A>B", "202 REFER", tags="b a", cseq=2)
     trace("A>B", "NOTIFY", "SIP/2.0 100 Trying", tags="a b", fields=["Content-Type: message/sipfrag"])
     trace("B>A", "BYE", tags="b a", cseq=3)
-    by = ["Referred-By: <sip:202@example.org>"]
-    trace("A>C", "INVITE", sdp("A", 4002), call="two", tags="aa", fields=by)
+    trace("A>B", "200 BYE", tags="b a", cseq=3)
+
+
+def test_a_blind_transfer_goes_on_as_the_call_that_was_transferred() -> None:
+    trace = answered()
+    referred(trace)
+    trace("A>C", "INVITE", sdp("A", 4002), call="two", tags="aa", people="101 303")
+    trace("C>A", "180 INVITE", call="two", tags="aa c", people="101 303")
+    trace.later(60)
+    assert trace.ends() == []
+    trace("C>A", "200 INVITE", sdp("C", 6000), call="two", tags="aa c", people="101 303")
+    assert trace.told() == ["Seen", "MediaAgreed", "Answered", "PartiesChanged", "MediaAgreed"]
+    [changed] = trace.of(PartiesChanged)
+    assert (changed.caller.user, changed.callee.user, changed.transfer) == ("101", "303", True)
+    assert trace.ways() == [("caller", C, 6000), ("callee", A, 4002)]
+    trace("C>A", "BYE", call="two", tags="c aa")
     assert trace.ends() == ["bye"]
+
+
+def test_the_called_side_may_be_referred_too() -> None:
+    """A, who called, tells B to call C: B stays the callee."""
+    trace = answered()
+    trace("A>B", "REFER", tags="a b", cseq=2, fields=["Refer-To: <sip:303@example.org>"])
+    trace("B>C", "INVITE", sdp("B", 5002), call="two", tags="bb", people="202 303")
+    trace("C>B", "200 INVITE", sdp("C", 6000), call="two", tags="bb c", people="202 303")
+    trace("A>B", "BYE", tags="a b", cseq=3)
+    [changed] = trace.of(PartiesChanged)
+    assert (changed.caller.user, changed.callee.user) == ("303", "202")
+    assert trace.ways() == [("callee", C, 6000), ("caller", B, 5002)]
+    assert trace.ends() == []
+
+
+def test_a_transfer_that_nobody_answers_leaves_two_calls() -> None:
+    trace = answered()
+    referred(trace)
+    hung_up = trace.now - SECOND // 10
+    trace("A>C", "INVITE", sdp("A", 4002), call="two", tags="aa", people="101 303")
+    trace("C>A", "486 INVITE", call="two", tags="aa c", people="101 303")
+    assert [(over.how, over.status) for over in trace.of(Over)] == [(End.REFUSED, 486), (End.BYE, 0)]
+    assert trace.of(Over)[1].at_ns == hung_up
+
+
+@pytest.mark.parametrize("refusal", ["603 REFER", "NOTIFY"])
+def test_a_transfer_that_is_refused_is_none(refusal: str) -> None:
+    trace = answered()
+    trace("B>A", "REFER", tags="b a", cseq=2, fields=["Refer-To: <sip:303@example.org>"])
+    if refusal == "NOTIFY":
+        trace("A>B", refusal, "SIP/2.0 486 Busy", tags="a b", fields=["Content-Type: message/sipfrag"])
+    else:
+        trace("A>B", refusal, tags="b a", cseq=2)
+    trace("B>A", "BYE", tags="b a", cseq=3)
+    assert trace.ends() == ["bye"]
+
+
+def test_a_transfer_whose_call_is_not_overheard_ends_the_call() -> None:
+    trace = answered()
+    referred(trace)
+    hung_up = trace.now - SECOND // 10
+    assert trace.ends() == []
+    trace.later(6)
+    assert [(over.how, over.at_ns) for over in trace.of(Over)] == [(End.BYE, hung_up)]
+    by = ["Referred-By: <sip:202@example.org>"]
+    trace("A>C", "INVITE", sdp("A", 4002), call="two", tags="aa", people="101 303", fields=by)
     assert trace.calls()[1].notes == ("the call was placed because another one was transferred",)
 
 
@@ -810,6 +934,14 @@ def test_more_calls_than_there_is_room_for() -> None:
     assert len(trace.tap) == 3
     assert {unheard.kind for unheard in trace.of(Unheard)} == {"too_many_calls"}
     assert trace.ends() == []
+
+
+def test_one_call_id_for_many_calls_ends_none_that_runs() -> None:
+    trace = answered()
+    for number in range(50):
+        trace("C>D", "INVITE", sdp("C", 6000), tags=f"x{number}")
+    assert trace.calls()[0].call not in {over.call for over in trace.of(Over)}
+    assert trace.tap.remembers() <= 4
 
 
 def test_branches_without_end_are_bounded() -> None:
