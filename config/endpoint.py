@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from ipaddress import IPv4Address, ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -23,6 +24,22 @@ def _place(text: str) -> str:
     return text
 
 
+def _address(text: str) -> str:
+    try:
+        found = IPv4Address(text)
+    except ValueError as error:
+        raise ValueError(f"{text!r} is not an IPv4 address") from error
+    if found.is_unspecified:
+        raise ValueError(f"{text!r} is no address that a trunk reaches: give this machine's own")
+    return text
+
+
+def _network(text: str) -> str:
+    """Raises ValueError."""
+    ip_network(text)
+    return text
+
+
 def _destination(text: str) -> str:
     if (
         not re.fullmatch(rf"sips?:\S+|[+\d*#]{{1,32}}|[\w.+*#-]+@{_HOST}", text)
@@ -34,6 +51,7 @@ def _destination(text: str) -> str:
 
 
 Host = Annotated[str, AfterValidator(_place)]
+Address = Annotated[str, AfterValidator(_address)]
 
 
 class EndpointSettings(Section):
@@ -70,9 +88,9 @@ class EndpointSettings(Section):
     realm: str = Field("*", description="Realm that the password is for; `*`: any.")
     transport: Literal["udp", "tcp"] = Field("udp", description="Transport to the trunk.")
     expires_seconds: int = Field(300, ge=60, le=7200, description="Registration is renewed within this time.")
-    address: str = Field(description="Address of this machine that the trunk reaches: SIP and RTP.")
+    address: Address = Field(description="IPv4 address of this machine that the trunk reaches: SIP and RTP.")
     port: int = Field(5070, ge=1, le=65535, description="SIP port, UDP and TCP; not that of `sip.port`.")
-    public_address: str | None = Field(
+    public_address: Address | None = Field(
         None,
         description="Address written into SIP and SDP where the trunk sees another one than `address` and does not find it "
         "out by itself.",
@@ -85,7 +103,7 @@ class EndpointSettings(Section):
     first_rtp_port: int = Field(
         12_000, ge=1024, le=65_000, description=f"First RTP port; each process takes {PORTS_EACH}."
     )
-    peers: tuple[str, ...] = Field(
+    peers: tuple[Annotated[str, AfterValidator(_network)], ...] = Field(
         (),
         description="Networks that may send SIP besides the hosts of `registrar`, `proxy` and `destination`.",
     )

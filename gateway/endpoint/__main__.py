@@ -7,10 +7,13 @@ import socket
 import sys
 
 from gateway.endpoint.agent import serve
+from gateway.io.secrecy import refuse_dumps
 
 
 def main() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of the terminal: control decides when calls end
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal signals all; the control process decides
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    refuse_dumps()
     with socket.socket(fileno=int(sys.argv[1])) as channel:
         serve(channel)
 
