@@ -127,6 +127,15 @@ class KeyPressed:
 
 
 @dataclass(frozen=True, slots=True)
+class Noted:
+    """Something worth a marker happened; it may have been before the audio that is recorded."""
+
+    call: TappedId
+    at_ns: int
+    kind: str  # few and fixed
+
+
+@dataclass(frozen=True, slots=True)
 class Over:
     call: TappedId
     at_ns: int
@@ -144,4 +153,4 @@ class Unheard:
     number: int  # of the frame
 
 
-TapEffect = Seen | MediaAgreed | Answered | PartiesChanged | Wished | KeyPressed | Over | Unheard
+TapEffect = Seen | MediaAgreed | Answered | PartiesChanged | Wished | KeyPressed | Noted | Over | Unheard
