@@ -14,6 +14,7 @@ from functools import cache
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
+SCALARS = (int, str)
 
 
 class NotCanonical(ValueError):
@@ -58,6 +59,8 @@ def _convert(hint: Any, value: Any, place: str) -> Any:
         return None if value is None else _convert(hint, value, place)
     if get_origin(hint) is tuple and isinstance(value, list):
         inner = get_args(hint)[0]
+        if inner in SCALARS and set(map(type, value)) <= {inner}:  # many, as a rule
+            return tuple(value)
         return tuple(_convert(inner, item, f"{place}[{at}]") for at, item in enumerate(value))
     if is_dataclass(hint) and isinstance(hint, type) and isinstance(value, dict):
         hints = _hints(hint)

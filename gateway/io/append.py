@@ -62,7 +62,7 @@ class Appender:
     """Takes writes at once and reports by events; the caller never waits for the disk."""
 
     def __init__(self, directory: Path) -> None:
-        self._queue: queue.SimpleQueue[list[Write] | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[list[Write] | threading.Event | None] = queue.SimpleQueue()
         self._events: deque[StorageEvent] = deque()
         self._backlog = 0
         self._lock = threading.Lock()
@@ -92,6 +92,18 @@ class Appender:
         self._backlog += len(write.data)
         return write
 
+    @property
+    def backlog(self) -> int:
+        """Octets that wait to be written."""
+        return self._backlog
+
+    def settle(self) -> None:
+        """Wait until all that was put is written and durable."""
+        written = threading.Event()
+        self._queue.put(written)
+        written.wait()
+        self._sync()
+
     def events(self) -> list[StorageEvent]:
         """What happened since they were last taken."""
         return [self._events.popleft() for _ in range(len(self._events))]
@@ -106,32 +118,38 @@ class Appender:
 
     def _write_all(self) -> None:
         while (writes := self._queue.get()) is not None:
-            for write in writes:
-                with self._lock:
-                    self._backlog -= len(write.data)
-                    failed = (write.recording_id, write.part) in self._failed
-                if failed:
-                    self._give_up(write)
-                    continue
-                try:
-                    self._append(write)
-                except OSError as error:
-                    with self._lock:
-                        self._fail(write, error.strerror or "an error without a name")
+            if isinstance(writes, threading.Event):
+                writes.set()
+                continue
+            appended = sum(map(self._written, writes))
+            with self._lock:  # once for all: the tick that puts the next ones does not wait for it
+                self._backlog -= sum(len(write.data) for write in writes)
+                self._appended += appended
+
+    def _written(self, write: Write) -> int:
+        """Append, or tell why not; gives how many octets were appended."""
+        if (write.recording_id, write.part) in self._failed:
+            self._give_up(write)
+            return 0
+        try:
+            self._append(write)
+        except OSError as error:
+            with self._lock:
+                self._fail(write, error.strerror or "an error without a name")
+            return 0
+        return len(write.data)
 
     def _append(self, write: Write) -> None:
         key = (write.recording_id, write.part)
         part = self._parts.get(key)
         if part is None:
             part = self._parts[key] = _Part(_create(write))
-        view = memoryview(write.data)
-        while view:
-            count = os.write(part.handle, view)
-            part.digest.update(view[:count])
+        data: bytes | memoryview = write.data
+        while data:
+            count = os.write(part.handle, data)
+            part.digest.update(data if count == len(data) else memoryview(data)[:count])
             part.size += count
-            view = view[count:]
-        with self._lock:
-            self._appended += len(write.data)
+            data = memoryview(data)[count:]
         if write.last:
             del self._parts[key]
             os.close(part.handle)

@@ -9,9 +9,11 @@ import json
 import socket
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 from gateway.io.append import AppendFailed, PartEnded, Synced
+from gateway.io.tap_messages import Attach, TapMessage
 from gateway.recording.engine import EngineSettings
 from gateway.recording.messages import Command, Event
 from gateway.storage import canonical
@@ -45,11 +47,13 @@ class Ticked:
     ticks: int
     latest_ns: int  # the most a tick began after its time
     busy_ns: int  # processor time all ticks took
+    cpu_ns: int = 0  # processor time of the whole process, with the threads that write and flush
+    resident_bytes: int = 0  # of its memory, in use now
 
 
 Message = (
-    Configure | Command  # to the worker
-    | Ready | Ticked | Event | PartEnded | AppendFailed | Synced
+    Configure | Attach | Command  # to the worker
+    | Ready | Ticked | Event | PartEnded | AppendFailed | Synced | TapMessage
 )  # fmt: skip
 KINDS = {kind.__name__: kind for kind in Message.__args__}
 
@@ -72,8 +76,9 @@ class Channel:
         return self._end.fileno()
 
     @property
-    def pending(self) -> bool:
-        return bool(self._pending)
+    def pending(self) -> int:
+        """Datagrams that wait for the other process."""
+        return len(self._pending)
 
     def send(self, messages: Iterable[Message], sockets: Sequence[int] = ()) -> None:
         """Queue messages and send what goes. Sockets must stay open until nothing is pending."""
@@ -126,7 +131,7 @@ def _datagrams(messages: Iterable[Message]) -> Iterable[bytes]:
     texts: list[str] = []
     size = 0
     for message in messages:
-        text = json.dumps([type(message).__name__, asdict(message)], separators=(",", ":"))
+        text = json.dumps([type(message).__name__, message], separators=(",", ":"), default=_fields)
         if size + len(text) > MANY_BYTES and texts:
             yield from _pieces(f"[{','.join(texts)}]".encode())
             texts, size = [], 0
@@ -134,6 +139,11 @@ def _datagrams(messages: Iterable[Message]) -> Iterable[bytes]:
         size += len(text)
     if texts:
         yield from _pieces(f"[{','.join(texts)}]".encode())
+
+
+def _fields(fact: Any) -> dict[str, Any]:
+    """A dataclass as JSON has it."""
+    return {field.name: getattr(fact, field.name) for field in fields(fact)}
 
 
 def _pieces(text: bytes) -> Iterable[bytes]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
+from gateway.io import clock
 from gateway.io.alarms import Alarms
 from gateway.io.append import AppendFailed, PartEnded, Synced
 from gateway.io.channel import Message, Ready, Ticked
@@ -18,12 +18,15 @@ from gateway.io.running import Running
 from gateway.io.running_call import Live
 from gateway.io.settling import Settling
 from gateway.io.store import Store
+from gateway.io.tap_messages import AudioAlone, Passed, TapMessage, TapReport, Unfollowed
+from gateway.recording.assurance import Why
 from gateway.recording.call import Phase
 from gateway.recording.messages import (
     Answered,
     CallReport,
     Close,
     Command,
+    Counted,
     Finished,
     Keyed,
     LateRedaction,
@@ -34,11 +37,14 @@ from gateway.recording.messages import (
     Status,
     Unreadable,
 )
-from gateway.recording.model import UNIT_NS, Part
+from gateway.recording.model import UNIT_NS, LegReport, Part
 
 log = logging.getLogger(__name__)
 
+Change = tuple[LegReport, LegReport]  # before and now
+
 CHECKPOINT_SECONDS = 5.0
+COUNTS = 5  # numbers of a LegReport
 MAX_SAVED = 100  # records written again in one checkpoint: signing them all at once would hold up new calls
 
 
@@ -69,6 +75,7 @@ class Progress:
         self._lost_ns: dict[int, int] = {}  # when a worker of each number last died
         self._silent = silent  # is told of a call on which no media comes
         self._late = late  # is told what is to be cut
+        self.overheard: list[Callable[[TapMessage], None]] = []  # are told what is heard of taps
         self._reported: dict[str, Live] = {}  # since the last checkpoint
         self._paused: dict[str, Live] = {}  # or otherwise changed, and not saved since
 
@@ -78,13 +85,15 @@ class Progress:
         match message:
             case CallReport() | Finished():
                 self._report(message)
+            case Counted():
+                self._counted(message)
             case SegmentEnded(call_id):
                 if live := self._running.call(call_id):
                     live.call.end_segment(message)
                     self._settling.if_done(live)
             case Unreadable(call_id):
                 if live := self._running.call(call_id):
-                    live.call.problem("audio came under a key that the client had not told")
+                    live.call.problem("audio came under a key that the client had not told", Why.UNREADABLE)
             case MediaStopped(call_id):
                 if live := self._running.call(call_id):
                     self._silent(live)
@@ -106,6 +115,9 @@ class Progress:
                     self._settling.if_done(live)
             case AppendFailed(recording_id, number, problem):
                 self._append_failed(recording_id, number, problem)
+            case Passed() | Unfollowed() | AudioAlone() | TapReport():
+                for hear in self.overheard:
+                    hear(message)
             case _:
                 self._heard_of_worker(worker, message)
 
@@ -130,14 +142,14 @@ class Progress:
                     )
 
     def worker_lost(self, worker: int) -> None:
-        self._lost_ns[worker] = time.monotonic_ns()
-        self._metrics.worker_restarts.labels(worker).inc()
+        self._lost_ns[worker] = clock.monotonic_ns()
+        self._metrics.worker_lost(worker)
         self._room.lost(worker)
         self._controls.lost(worker)
 
     def resume(self, worker: int) -> Iterator[tuple[Command, Sequence[int]]]:
         """What the next worker is told: every call of the last one that is not committed to its end, in a new part."""
-        now = time.monotonic_ns()
+        now = clock.monotonic_ns()
         for live in self._running:
             if live.worker != worker:
                 continue
@@ -174,7 +186,7 @@ class Progress:
                 if self._running.call(call_id)
             }
             try:
-                await self._store.checkpoint(reports, time.time_ns())
+                await self._store.checkpoint(reports, clock.time_ns())
                 await self._save()
             except Exception:
                 log.exception("the index could not be brought up to date")
@@ -195,20 +207,33 @@ class Progress:
         live = self._running.call(report.call_id)
         if live is None:
             return
-        heard_ns = time.monotonic_ns()
-        for before, now in live.call.report(report):
-            self._metrics.leg(before, now)
-            if now.packets > before.packets:
-                live.heard_ns[now.role] = heard_ns
-        self._reported[report.call_id] = live
+        self._metrics.legs(self._grown(live, live.call.report(report), clock.monotonic_ns()))
         if isinstance(report, Finished):
             live.call.drain(report)
             self._settling.if_done(live)
+
+    def _counted(self, counted: Counted) -> None:
+        heard_ns, stop = clock.monotonic_ns(), 0
+        rows = list(zip(*[iter(counted.counts)] * COUNTS, strict=True))
+        changes: list[Change] = []
+        for call_id, legs in zip(counted.calls, counted.legs, strict=True):
+            start, stop = stop, stop + legs
+            if live := self._running.call(call_id):
+                changes += self._grown(live, live.call.count(rows[start:stop]), heard_ns)
+        self._metrics.legs(changes)
+
+    def _grown(self, live: Live, changes: list[Change], heard_ns: int) -> list[Change]:
+        """Note which legs of a call carry packets; gives the changes."""
+        for before, now in changes:
+            if now.packets > before.packets:
+                live.heard_ns[now.role] = heard_ns
+        self._reported[live.call.id] = live
+        return changes
 
     def _append_failed(self, recording_id: str, number: int, problem: str) -> None:
         self._metrics.append_failures.inc()
         log.error("recording %s part %d could not be written on: %s", recording_id, number, problem)
         if live := self._running.of_recording(recording_id):
-            live.call.problem(f"storage failed: {problem}")
+            live.call.problem(f"storage failed: {problem}", Why.STORAGE)
             live.call.tear(recording_id, number)
             self._settling.if_done(live)

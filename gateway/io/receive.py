@@ -7,6 +7,9 @@ import errno
 import os
 import socket
 import time
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -51,6 +54,14 @@ _libc.recvmmsg.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.
 _libc.recvmmsg.restype = ctypes.c_int
 
 
+@dataclass(slots=True)
+class _Group:
+    """Sockets that are drained together."""
+
+    legs: dict[int, int] = field(default_factory=dict)  # by file descriptor
+    drained_ns: int = field(default_factory=time.monotonic_ns)
+
+
 class Receiver:
     """The sockets of all legs, and the arena that their datagrams are read into."""
 
@@ -67,26 +78,41 @@ class Receiver:
         self._headers["iovlen"] = 1
         self._headers["control"] = self._control.ctypes.data + order * CONTROL_BYTES
         self._headers["controllen"] = CONTROL_BYTES
-        self._legs: dict[int, int] = {}  # file descriptor: leg
-        self._drained_ns = time.monotonic_ns()
+        self._groups: defaultdict[int, _Group] = defaultdict(_Group)
+        self._group_of: dict[int, _Group] = {}  # by file descriptor
 
-    def add(self, handle: int, leg: int) -> None:
-        """Drain a socket from now on; the receiver closes it when it is removed."""
-        self._legs[handle] = leg
-        self._drained_ns = min(self._drained_ns, time.monotonic_ns() - WAITED_NS)
+    def add(self, handle: int, leg: int, group: int = 0) -> None:
+        """Drain a socket with others from now on; the receiver closes it when it is removed."""
+        self._group_of[handle] = mine = self._groups[group]
+        mine.legs[handle] = leg
+        mine.drained_ns = min(mine.drained_ns, time.monotonic_ns() - WAITED_NS)
 
     def remove(self, handle: int) -> None:
-        del self._legs[handle]
+        del self._group_of.pop(handle).legs[handle]
         os.close(handle)
 
-    def drain(self) -> tuple[PacketBatch, bool]:
-        """All that waits, as one batch, and whether the arena was too small to take it all.
+    def drain(self, group: int = 0) -> tuple[PacketBatch, bool]:
+        """All that waits in the sockets of a group, as one batch, and whether the arena was too small to take it all.
 
         The batch is a view, good until the next drain. Arrival is on the monotonic clock.
         """
-        began, legs, counts, row, left = time.monotonic_ns(), [], [], 0, False
-        address = self._headers.ctypes.data
-        for handle, leg in self._legs.items():
+        began, mine = time.monotonic_ns(), self._groups[group]
+        batch, left = self._drain(mine.legs.items(), mine.drained_ns)
+        if not left:
+            mine.drained_ns = began
+        return batch, left
+
+    def drain_these(self, handles: Iterable[int]) -> PacketBatch:
+        """As much as the arena takes of what waits in some sockets, whatever their groups."""
+        mine = [(handle, self._group_of[handle]) for handle in handles]
+        since = min((group.drained_ns for _, group in mine), default=0)
+        return self._drain([(handle, group.legs[handle]) for handle, group in mine], since)[0]
+
+    def _drain(self, sockets: Iterable[tuple[int, int]], since_ns: int) -> tuple[PacketBatch, bool]:
+        legs: list[int] = []
+        counts: list[int] = []
+        row, left, address = 0, False, self._headers.ctypes.data
+        for handle, leg in sockets:
             room = min(SOCKET_ROWS, self._rows - row)
             count = (
                 _libc.recvmmsg(handle, address + row * MMSGHDR.itemsize, room, MSG_DONTWAIT, None)
@@ -101,21 +127,18 @@ class Receiver:
             legs.append(leg)
             counts.append(count)
             row += count
-        batch = self._batch(row, np.repeat(np.array(legs, np.int64), counts))
-        if not left:
-            self._drained_ns = began
-        return batch, left
+        return self._batch(row, np.repeat(np.array(legs, np.int64), counts), since_ns), left
 
-    def _batch(self, rows: int, legs: np.typing.NDArray[np.int64]) -> PacketBatch:
+    def _batch(self, rows: int, legs: np.typing.NDArray[np.int64], since_ns: int) -> PacketBatch:
         headers = self._headers[:rows]
         sizes = headers["length"].astype(np.int64)
         sizes[headers["flags"] & MSG_TRUNC != 0] = 0
-        return PacketBatch(self._arena[:rows], sizes, legs, self._arrivals(rows))
+        return PacketBatch(self._arena[:rows], sizes, legs, self._arrivals(rows, since_ns))
 
-    def _arrivals(self, rows: int) -> np.typing.NDArray[np.int64]:
+    def _arrivals(self, rows: int, since_ns: int) -> np.typing.NDArray[np.int64]:
         """Kernel arrival times, which are UTC, on the monotonic clock.
 
-        A step of the system clock since the last drain would move them; they are kept between that drain and now.
+        A step of the system clock since the last drain (ns) would move them; they are kept between that drain and now.
         """
         control, headers = self._control[:rows], self._headers[:rows]
         now = time.monotonic_ns()
@@ -123,7 +146,7 @@ class Receiver:
         stamped = (headers["controllen"] > 0) & (control["type"] == SO_TIMESTAMPNS)
         headers["controllen"] = CONTROL_BYTES  # the kernel has put what it used there
         arrivals[~stamped] = now
-        clipped: np.typing.NDArray[np.int64] = np.clip(arrivals, self._drained_ns, now)
+        clipped: np.typing.NDArray[np.int64] = np.clip(arrivals, since_ns, now)
         return clipped
 
 

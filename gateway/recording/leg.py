@@ -63,7 +63,6 @@ class LiveLeg:
         self._last: tuple[int, bool] | None = (
             None  # of the last packet: its call time, whether it was shut out
         )
-        self._units = 0
 
     def hear(self, tone: Tone) -> None:
         """Mask a tone when it is committed."""
@@ -80,8 +79,7 @@ class LiveLeg:
         return self._codec
 
     def report(self) -> LegReport:
-        packets, lost, late, duplicated = self._table.counts[self.number].tolist()
-        return LegReport(self.role, self._codec.name, packets, lost, late, duplicated, self._units)
+        return LegReport(self.role, self._codec.name, *self._table.counts[self.number].tolist())
 
     def commit(self, arrived_by: int, end: int) -> list[Placed]:
         """Blocks of all that arrived by a time (ns), in order; nothing after `end` (call units) is kept."""
@@ -171,7 +169,7 @@ class LiveLeg:
         self._last = due.last, bool(self.shut.spans) and self._shut_at(due.last_arrival, due.last_arrival)
         if kept:
             self._codec = self.going
-            self._units += due.units
+            self._table.units[self.number] += due.units
             self.reached = max(self.reached, due.stop)
 
     def _delays(self, arrivals: Ints, media: Ints, rates: Ints, lengths: Ints) -> Ints:
@@ -225,7 +223,7 @@ class LiveLeg:
         kept = self._kept(packets, shut, (times >= 0) & (times + lengths <= end) & (sizes > 0))
         if not len(kept):
             return []
-        self._units += int(kept.lengths.sum())
+        self._table.units[self.number] += int(kept.lengths.sum())
         self.reached = max(self.reached, int((kept.times + kept.lengths).max()))
         self._codec = self._codec_of(int(kept.kinds[-1]))
         octets = rings.gather(kept.cells, kept.offsets, kept.sizes)

@@ -65,6 +65,7 @@ class LiveCall:
         self._outputs = [Output(identity, plan.part, plan.segment_start, self._formats, entropy)]
         self._at_split: dict[str, tuple[LegReport, ...]] = {}  # by recording
         self._ended: list[SegmentEnded] = []
+        self._told: tuple[object, ...] = ()  # what the last report was made of, besides counts
         self._masks: tuple[list[Timeline], tuple[Redaction, ...]] = [], ()
         self.legs = [self._leg(leg) for leg in plan.legs]
         self._declare(plan.legs)
@@ -229,9 +230,20 @@ class LiveCall:
         return self._masks[1]
 
     def report(self, now: int) -> CallReport:
+        self._told = self._besides_counts()
         legs = tuple(leg.report() for leg in self.legs)
         redactions, markers = self.redactions(self._until(now)), tuple(self.redacting.markers)
         return CallReport(self.plan.call_id, legs, redactions, markers)
+
+    def news(self, now: int) -> CallReport | None:
+        """The report, where it would tell more than other counts: of a pause that lasts, how far it goes."""
+        alike = self._told == self._besides_counts() and not self.redacting.pauses.open
+        return None if alike else self.report(now)
+
+    def _besides_counts(self) -> tuple[object, ...]:
+        pauses = self.redacting.pauses
+        codecs = tuple(leg.codec.name for leg in self.legs)
+        return codecs, self._masked(), pauses.ended, len(self.redacting.markers)
 
     def finished(self, now: int) -> Finished:
         last = self._outputs[-1]

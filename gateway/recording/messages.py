@@ -37,8 +37,12 @@ class MediaFlow:
     """Where the packets of a leg go that a tap overhears; such a leg has no socket."""
 
     tap: int  # the number of the tap among those attached
-    address: str  # that the packets are sent to
+    address: str  # that the packets are sent to; empty: that is not known
     port: int
+    # From where they are expected, where that is known: they are taken from there while none comes where they should
+    # go, since what stands in a description may be private to its network (NAT).
+    source_address: str = ""
+    source_port: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +246,15 @@ class CallReport:
 
 
 @dataclass(frozen=True, slots=True)
+class Counted:
+    """How the legs of calls stand of which nothing but these counts has changed since their last CallReport."""
+
+    calls: tuple[str, ...]
+    legs: tuple[int, ...]  # how many each has
+    counts: tuple[int, ...]  # of each leg, in the order of its call: the numbers of a LegReport
+
+
+@dataclass(frozen=True, slots=True)
 class Unreadable:
     """SRTP of a call goes on under a key that was not told: its audio is lost."""
 
@@ -343,6 +356,6 @@ class Keyed:
 
 
 Event = (
-    CallReport | MediaStopped | Unreadable | SegmentEnded | Finished | Refused
+    CallReport | Counted | MediaStopped | Unreadable | SegmentEnded | Finished | Refused
     | Status | Answered | LateRedaction | Keyed
 )  # fmt: skip

@@ -38,6 +38,10 @@ class Pauses:
         return tuple(self._open.values())
 
     @property
+    def ended(self) -> tuple[Redaction, ...]:
+        return tuple(self._ended)
+
+    @property
     def discarded(self) -> bool:
         return any(each.discard for each in self._open.values())
 

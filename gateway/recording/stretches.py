@@ -72,6 +72,8 @@ class Batch:
 def stretches(table: LegTable, legs: Ints, arrived_by: int) -> tuple[Bools, list[Batch]]:
     """What is due of some legs; with it, which of them must be looked at by themselves."""
     waiting = table.highest[legs] >= table.committed[legs]
+    begins = (table.committed[legs] == 0) & (table.began[legs] > arrived_by)  # nothing of it is due
+    waiting &= ~begins
     odd = waiting & ~table.steady.is_so[legs]
     asked = np.flatnonzero(waiting & ~odd)
     batches = []
@@ -105,7 +107,7 @@ class _Packets:
         near = np.minimum.reduceat(self._arrivals - self._media, self._starts)
         fit = np.ones(len(self._legs), np.bool_)
         fit[which] = np.logical_and.reduceat(alike, self._starts) & quiet(
-            steady.anchor[legs], steady.least[legs], steady.most[legs], near
+            steady.anchor[legs], steady.least[legs], steady.last[legs], near
         )
         return fit
 

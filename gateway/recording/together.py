@@ -25,6 +25,9 @@ class Share:
         self._calls: dict[str, LiveCall] = {}
         self._legs: Ints | None = None  # numbers of all legs, call by call; None: to be found anew
         self._owners: Ints = np.zeros(0, np.int64)  # of each leg, the place of its call
+        # Of each call, whether something of it was to be looked at, and whether it was last committed by itself.
+        self._watched: Bools = np.zeros(0, np.bool_)
+        self._apart: Bools = np.zeros(0, np.bool_)
 
     def __len__(self) -> int:
         return len(self._calls)
@@ -33,25 +36,30 @@ class Share:
         self._calls[call.plan.call_id] = call
         self._legs = None
 
-    def changed(self, call: LiveCall) -> None:
-        """A call, perhaps one of these, has another leg."""
-        if call.plan.call_id in self._calls:
-            self._legs = None
+    def changed(self) -> None:
+        """One of the calls has another leg."""
+        self._legs = None
 
     def drop(self, call: LiveCall) -> None:
-        if self._calls.pop(call.plan.call_id, None):
-            self._legs = None
+        del self._calls[call.plan.call_id]
+        self._legs = None
 
     def calls(self) -> list[LiveCall]:
         return list(self._calls.values())
 
-    def latest(self) -> Iterator[tuple[LiveCall, int, int]]:
-        """Each call, with when a packet of it last came (ns) and the most that were unreadable of a leg."""
+    def remarkable(self, since: int) -> list[tuple[LiveCall, int, int]]:
+        """With when a packet last came (ns) and the most that were unreadable of a leg, the calls of which something may be
+        to tell: no packet has come since a time (ns), or some were unreadable, now or when last looked at; or the call was
+        just committed by itself.
+        """
         table, legs = self._table, self._numbers()
         arrivals, unreadable = (np.zeros(len(self._calls), np.int64) for _ in range(2))
         np.maximum.at(arrivals, self._owners, table.last_arrival[legs])
         np.maximum.at(unreadable, self._owners, table.unreadable[legs])
-        return zip(self._calls.values(), arrivals.tolist(), unreadable.tolist(), strict=True)
+        before, self._watched = self._watched, (arrivals < since) | (unreadable > 0)
+        some = np.flatnonzero(before | self._watched | self._apart).tolist()
+        calls = self.calls()
+        return [(calls[place], int(arrivals[place]), int(unreadable[place])) for place in some]
 
     def commit(self, arrived_by: int, now: int) -> list[Write]:
         """Append what has waited since `arrived_by` (ns) of all the share's calls."""
@@ -64,10 +72,11 @@ class Share:
         calls, writes = self.calls(), list[Write]()
         apart = np.zeros(len(calls), np.bool_)
         apart[self._owners[odd]] = True
+        self._apart = apart
         tracks = np.zeros(len(legs), np.int64)  # of each leg; 0 where nothing is kept
         outputs: list[Output | None] = []  # of each call that is committed here
         at = 0
-        for call, alone in zip(calls, apart.tolist(), strict=True):
+        for at_call, (call, alone) in enumerate(zip(calls, apart.tolist(), strict=True)):
             mine = due[at : at + len(call.legs)]
             output = None if alone else call.sole_output
             found = _tracks(call, output, mine) if output else None
@@ -75,7 +84,7 @@ class Share:
                 _go_on(call, output, mine, found)
                 tracks[at : at + len(found)] = found
             else:
-                output = None
+                output, apart[at_call] = None, True
                 writes += call.commit(arrived_by, now)
             outputs.append(output)
             at += len(call.legs)
@@ -136,6 +145,7 @@ class Share:
                 [leg.number for call in self._calls.values() for leg in call.legs], np.int64
             )
             self._owners = np.repeat(np.arange(len(counts)), counts)
+            self._watched = self._apart = np.ones(len(counts), np.bool_)  # looked at, all of them
         return self._legs
 
 

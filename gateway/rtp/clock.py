@@ -29,10 +29,13 @@ ASTRAY_PPM = 1000
 HISTORY_NS = 5_000_000_000  # how long the minimum of a commit is remembered
 
 
-def quiet(anchor: Ints, least: Ints, most: Ints, near: Ints) -> Bools:
-    """Of legs, in columns (ns): would the anchor stay where it is, delays being bounded so and `near` one of them?"""
+def quiet(anchor: Ints, least: Ints, last: Ints, near: Ints) -> Bools:
+    """Of legs, in columns (ns): would the anchor stay where it is, with no delay below `least`, `near` being one of them?
+
+    `last` is that of the last packet that waits, or more: what was slower before it has not jumped.
+    """
     still: Bools = (
-        (least >= anchor - DEADBAND_NS) & (most <= anchor + JUMP_NS) & (near <= anchor + DEADBAND_NS)
+        (least >= anchor - DEADBAND_NS) & (last <= anchor + JUMP_NS) & (near <= anchor + DEADBAND_NS)
     )
     return still
 
@@ -73,16 +76,16 @@ class LegClock:
         return placed
 
     def settled(self, delays: Ints) -> tuple[int, int, int] | None:
-        """The anchor, and bounds of the delays that decide whether it moves (ns), where they alone do.
+        """The anchor, and the least and the last of the delays that decide whether it moves (ns), where they alone do.
 
-        `delays` are of all packets waiting on the leg. While these bounds, widened by what comes, are `quiet`, `follow`
-        would leave the anchor where it is.
+        `delays` are of all packets waiting on the leg, in order of sequence. While these, with what comes, are `quiet`,
+        `follow` would leave the anchor where it is.
         """
         if self._anchor is None or self._floor > self._anchor + DEADBAND_NS:
             return None
         least = min((delay for _, delay in self._minima), default=self._anchor)
         if len(delays):
-            return self._anchor, min(least, int(delays.min())), int(delays.max())
+            return self._anchor, min(least, int(delays.min())), int(delays[-1])
         return self._anchor, least, least
 
     def go_on(self, first: int, last: int, least: int, end: int) -> None:

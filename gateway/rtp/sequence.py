@@ -65,8 +65,10 @@ class LegTable:
         self.ssrc = np.full(capacity, NO_STREAM, np.int64)
         self.highest = np.full(capacity, -1, np.int64)  # slot
         self.committed, self.last_arrival = _columns(capacity, 2)  # the next slot to commit; ns
-        self.counts = np.zeros((capacity, 4), np.int64)  # packets, lost, late, duplicated
-        self.packets, self.lost, self.late, self.duplicated = self.counts.T
+        self.began = np.zeros(capacity, np.int64)  # ns, arrival of the first packet
+        # As in a LegReport: packets lost and so on, and how much audio was committed (call units).
+        self.counts = np.zeros((capacity, 5), np.int64)
+        self.packets, self.lost, self.late, self.duplicated, self.units = self.counts.T
         self.first, self._base_slot = _columns(capacity, 2)  # of the stream: first committed, least possible
         self._sequence, self._timestamp, self._media = _columns(capacity, 3)  # of `highest`
         self._kinds = np.zeros((capacity, 128), np.uint8)
@@ -85,9 +87,7 @@ class LegTable:
         """Claim a leg; `codecs` by payload type. Raises IndexError when all are taken."""
         leg = self._free.pop()
         self.ssrc[leg], self.highest[leg], self.committed[leg] = NO_STREAM, -1, 0
-        for column in (
-            self.packets, self.lost, self.late, self.duplicated, self.last_arrival, self.first, self._base_slot, self.unreadable
-        ):  # fmt: skip
+        for column in (self.counts, self.last_arrival, self.first, self._base_slot, self.unreadable):
             column[leg] = 0
         self.steady.clear(leg)
         self._about[leg] = _Formats()
@@ -232,6 +232,8 @@ class LegTable:
         """Make the stream of these packets the leg's own, behind all that came before."""
         first = int(np.argmin(signed16(packets.sequence - packets.sequence[-1])))
         start = int(self.highest[leg]) + 1
+        if not start:
+            self.began[leg] = packets.arrivals.min()
         self._about[leg].restarts.append(Restart(start))
         self.steady.unsettle(leg)
         self._events.restart(leg)
@@ -267,7 +269,7 @@ class LegTable:
         kinds = self._kinds[legs, packets.payload_type]
         faults["unknown_payload"] += int(np.count_nonzero(kinds == UNKNOWN))
         again = self._put_shapes(packets, slots, slot, media, kinds)
-        self.steady.see(legs, packets.arrivals, media, kinds >= AUDIO)
+        self.steady.see(legs, slot, packets.arrivals, media, kinds >= AUDIO, self.highest)
         self._advance(packets, slot, media)
         if not (told := kinds == EVENT).any():
             return []

@@ -1,6 +1,6 @@
 """Which legs go on just as they did when they were last looked at by themselves, in columns.
 
-Of a steady leg's packets the delays (arrival less RTP time) are followed by their extremes alone: as long
+Of a steady leg's packets the delays (arrival less RTP time) are followed by the least and the last alone: as long
 as these lie where they move no anchor, all steady legs of a ring shape are committed together.
 """
 
@@ -25,20 +25,21 @@ class Steady:
         self.rate = np.full(capacity, 8000, np.int64)  # Hz, of its RTP clock
         self.zero = np.zeros(capacity, np.int64)  # ns, arrival that is zero of the call clock
         self.anchor = np.zeros(capacity, np.int64)  # ns, the delay its packets are placed by
-        # ns, bounds of the delays of all packets that have come since it was settled, or waited then
-        self.least, self.most = np.zeros(capacity, np.int64), np.zeros(capacity, np.int64)
+        # ns, the least delay of all packets that have come since it was settled, or waited then; that of the last of them
+        # by sequence, or more
+        self.least, self.last = np.zeros(capacity, np.int64), np.zeros(capacity, np.int64)
         # From this slot on packets came in the order of their slots.
         self.straight = np.zeros(capacity, np.int64)
 
     def settle(
-        self, leg: int, kind: int, codec: Codec, zero: int, anchor: int, least: int, most: int
+        self, leg: int, kind: int, codec: Codec, zero: int, anchor: int, least: int, last: int
     ) -> None:
         """The leg was looked at by itself, and nothing of it is to come that must be."""
         if codec not in self.codecs:
             self.codecs.append(codec)
         self.kind[leg], self.codec[leg], self.rate[leg] = kind, self.codecs.index(codec), codec.clock_rate
         self.anchor[leg], self.zero[leg] = anchor, zero
-        self.least[leg], self.most[leg] = least, most
+        self.least[leg], self.last[leg] = least, last
         self.is_so[leg] = True
 
     def unsettle(self, leg: int) -> None:
@@ -56,10 +57,10 @@ class Steady:
             return media * NS_PER_SECOND // int(rates[0])
         return media * NS_PER_SECOND // rates[rows]
 
-    def see(self, legs: Ints, arrivals: Ints, media: Ints, audio: Bools) -> None:
-        """Packets have come; those of a leg stand together."""
+    def see(self, legs: Ints, slots: Ints, arrivals: Ints, media: Ints, audio: Bools, highest: Ints) -> None:
+        """Packets have come; those of a leg stand together. `highest` are the slots of all legs before."""
         if not audio.all():
-            legs, arrivals, media = legs[audio], arrivals[audio], media[audio]
+            legs, slots, arrivals, media = legs[audio], slots[audio], arrivals[audio], media[audio]
         if not len(legs):
             return
         starts = first_of_each(legs)
@@ -67,7 +68,9 @@ class Steady:
         rows = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(legs)))
         delays = arrivals - self.rtp_ns(which, rows, media)
         self.least[which] = np.minimum(self.least[which], np.minimum.reduceat(delays, starts))
-        self.most[which] = np.maximum(self.most[which], np.maximum.reduceat(delays, starts))
+        top, ends = np.maximum.reduceat(slots, starts), np.append(starts[1:], len(legs)) - 1
+        last = np.where(slots[ends] == top, delays[ends], np.maximum.reduceat(delays, starts))
+        self.last[which] = np.where(top > highest[which], last, np.maximum(last, self.last[which]))
 
     def astray(self, legs: Ints, slots: Ints, arrivals: Ints, highest: Ints, latest: Ints) -> Bools:
         """Which packets of a batch came out of order or twice.

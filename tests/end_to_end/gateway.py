@@ -79,7 +79,7 @@ class Gateway:
         self.folder = folder
         self.log = folder / "gateway.log"
         self.server = HOST, free_port()
-        self._metrics_port = free_port()
+        self.metrics_port = free_port()
         self.api = f"http://{HOST}:{(api_port := free_port())}"
         first = _free_range(media_ports)
         self._media_ports = range(first, first + media_ports)
@@ -88,7 +88,7 @@ class Gateway:
             "media": {"first_port": first, "last_port": first + media_ports - 1, "workers": 1},
             "storage": {"directory": "data", "min_free_megabytes": 16},
             "api": {"address": HOST, "port": api_port},
-            "metrics": {"address": HOST, "port": self._metrics_port},
+            "metrics": {"address": HOST, "port": self.metrics_port},
         }
         for section, values in (settings or {}).items():
             written.setdefault(section, {}).update(values)
@@ -123,7 +123,7 @@ class Gateway:
         def ready() -> bool:
             told = self.log.read_bytes()[begun:].decode()
             assert process.poll() is None, f"the gateway ended with {process.returncode}:\n{told}"
-            return " ready: " in told
+            return "ready: SIP " in told
 
         until("the gateway is ready", ready, START_SECONDS)
 
@@ -156,15 +156,18 @@ class Gateway:
         (child,) = self.worker_pids()
         return child
 
+    def scrape(self) -> str:
+        """All metrics, as Prometheus gets them."""
+        url = f"http://{HOST}:{self.metrics_port}/metrics"
+        with urllib.request.urlopen(url, timeout=PATIENCE_SECONDS) as answer:
+            text: str = answer.read().decode()
+            return text
+
     def metric(self, name: str, **labels: str) -> float:
         """The sum of a metric's samples that have these labels."""
-        with urllib.request.urlopen(
-            f"http://{HOST}:{self._metrics_port}/metrics", timeout=PATIENCE_SECONDS
-        ) as answer:
-            text = answer.read().decode()
         return sum(
             sample.value
-            for family in text_string_to_metric_families(text)
+            for family in text_string_to_metric_families(self.scrape())
             for sample in family.samples
             if sample.name == name and labels.items() <= sample.labels.items()
         )

@@ -55,8 +55,7 @@ class Evening:
             Client(self.gateway.server, "udp") as client,
         ):
             first = [asyncio.create_task(client.place(callers.call(each, 12.0))) for each in FIRST]
-            await self._spread(4, 4)
-            self.of_worker = self._calls()
+            self.of_worker = await self._spread(8)
             await asyncio.sleep(1.0)
             await self._act(http, "pause", PAUSED)
             states = await self._states(http)
@@ -70,9 +69,9 @@ class Evening:
             victim, *_ = self.gateway.worker_pids()
             os.kill(victim, signal.SIGKILL)
             await self._gone(http)
-            later = [asyncio.create_task(client.place(callers.call(each, 3.0))) for each in LATER]
+            later = [asyncio.create_task(client.place(callers.call(each, 5.0))) for each in LATER]
             await self._known_again(http)
-            self.of_worker_later = self._calls()
+            self.of_worker_later = await self._spread(12)
             self.outcomes = dict(zip((*FIRST, *LATER), await asyncio.gather(*first, *later), strict=True))
 
     def look_up(self) -> None:
@@ -86,8 +85,10 @@ class Evening:
     def _calls(self) -> list[float]:
         return [self.gateway.metric("hushtap_worker_calls", worker=str(worker)) for worker in (0, 1)]
 
-    async def _spread(self, *calls: float) -> None:
-        await asyncio.to_thread(until, "calls are spread", lambda: self._calls() == [*calls], 10)
+    async def _spread(self, count: int) -> list[float]:
+        """Calls of each worker, once the workers, who tell once a second, have told of so many."""
+        await asyncio.to_thread(until, f"{count} calls are told of", lambda: sum(self._calls()) == count, 20)
+        return self._calls()
 
     async def _states(self, http: httpx.AsyncClient) -> dict[int, str]:
         calls = (await http.get("/v1/calls")).raise_for_status().json()["calls"]

@@ -79,7 +79,7 @@ class Rig:
             put=self._put,
         )
         self.metrics = Metrics()
-        self.alarms = Alarms(self.running, self.metrics.redaction, RULES)
+        self.alarms = Alarms(self.running, self.metrics, RULES)
         self.controls = RunningControls(self.running, self._tell, RULES, self.alarms)
         self.progress = Progress(
             cast(Store, store),

@@ -11,8 +11,8 @@ from gateway.recording.engine import Engine, EngineSettings
 from gateway.recording.leg import MAX_MASKS, LiveLeg
 from gateway.recording.listening import INBAND, NO_TYPE
 from gateway.recording.messages import (
-    CallReport,
     Command,
+    Counted,
     Finished,
     MediaStopped,
     RecordingNow,
@@ -223,8 +223,8 @@ def test_nothing_is_committed_before_the_hold_back() -> None:
     played = play(stream, closed=9 * SECOND)
     sizes = [len(write.data) for write in played.writes]
     assert sum(sizes) > 72000
-    early = [event for event in played.events if isinstance(event, CallReport)][:5]
-    assert [sum(leg.media_units for leg in event.legs) for event in early] == [0] * 5
+    early = [event for event in played.events if isinstance(event, Counted)][:5]
+    assert [event.counts[-1] for event in early] == [0] * 5
 
 
 def test_media_is_awaited_anew_after_a_hold() -> None:
