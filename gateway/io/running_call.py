@@ -81,6 +81,7 @@ class Live:
     shown: tuple[tuple[object, ...], CallStatus] | None = None  # how it stands, and what that was made of
     # Who is on it, and the extensions by which their telephones know it.
     reached_at: tuple[tuple[Participant, ...], frozenset[Personal]] | None = None
+    counted: bool = False  # among the calls of which the share that is paused is told
     paused_before: bool = False  # by an agent or the card rule, at least once
     forgotten: set[tuple[Cause, tuple[str, ...], int]] = field(default_factory=set)  # pauses told of as such
     heard_ns: dict[Role, int] = field(default_factory=dict)  # when a leg last carried a packet, as reported
