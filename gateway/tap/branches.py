@@ -13,6 +13,7 @@ class Branches:
     def __init__(self) -> None:
         self.active: str | None = None
         self._answered: dict[str, bool] = {}  # those there are, the latest last
+        self._confirmed: set[str] = set()  # those whose answer was acknowledged
         self._gone: set[str] = set()  # those that were hung up
         self._rung: dict[str, Party | None] = {}  # who they said they were while they rang
 
@@ -38,6 +39,7 @@ class Branches:
             if forgotten is None:
                 return
             del self._answered[forgotten]
+            self._confirmed.discard(forgotten)
         self._answered[tag] = False
 
     def ring(self, tag: str, party: Party | None) -> None:
@@ -57,16 +59,27 @@ class Branches:
             self._answered[tag] = True
         return True
 
+    def confirm(self, tag: str) -> None:
+        """The caller acknowledges an answer: of several, it is this one that it takes."""
+        if tag not in self._answered:
+            return
+        if self.active not in self._confirmed:
+            self.active = tag
+        self._confirmed.add(tag)
+
     def hang_up(self, tag: str, running: bool) -> bool:
-        """One ends; True where none is left. Of a call that runs, only those count that answered."""
-        left = [
-            each for each, answered in self._answered.items() if each != tag and (answered or not running)
-        ]
-        if tag not in self._answered and running and tag and left:
+        """One ends; True where none is left. A call that runs goes on in another branch only if the caller took that
+        one too: an answer that crosses the first one and is never acknowledged is none.
+        """
+        if running and tag and tag not in self._answered and self.active in self._answered:
             return False  # one that was never heard of
         self._answered.pop(tag, None)
+        self._confirmed.discard(tag)
         if len(self._gone) < MAX_BRANCHES:
             self._gone.add(tag)
-        if left and self.active == tag:
+        if running and self.active in self._answered:
+            return False
+        left = [each for each in self._answered if each in self._confirmed or not running]
+        if left:
             self.active = left[-1]
         return not left

@@ -278,6 +278,7 @@ class Invitation:
             self._settle(lane, key, tag)
         if heard.to_tag:
             self._accepted(tag, heard.at_ns)
+            self._branches.confirm(tag)
 
     def _cancelled(self, heard: Heard, side: Side) -> None:
         key: Key = (side, "INVITE", heard.cseq.number)
