@@ -73,7 +73,7 @@ def test_what_is_no_audio_is_refused(tmp_path: Path, data: bytes) -> None:
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(NoticeFault, match="nowhere.wav"):
+    with pytest.raises(NoticeFault, match=r"nowhere.wav"):
         make_notice(settings(notice=tmp_path / "nowhere.wav"), tmp_path)
 
 
@@ -90,7 +90,7 @@ def test_without_espeak_the_sentence_says_what_to_install(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     wanted = settings(notice_text="Guten Tag.")
-    with pytest.raises(NoticeFault, match="espeak-ng is not installed.*apt-get install espeak-ng"):
+    with pytest.raises(NoticeFault, match=r"espeak-ng is not installed.*apt-get install espeak-ng"):
         make_notice(wanted, tmp_path)
     faults = [f for f in examine_endpoints(measure_endpoints([wanted])) if f.level is Level.FAULT]
     assert [fault.check for fault in faults] == ["endpoint notice"]
