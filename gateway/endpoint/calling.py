@@ -55,6 +55,13 @@ ENDS = {
     Cause.NO_NOTICE: End.CANCELLED,
     Cause.FAILED: End.LOST,
 }
+WHY = {
+    Cause.CANCELLED: "the caller hung up before the practice answered",
+    Cause.NO_ANSWER: "nobody answered",
+    Cause.UNREACHABLE: "the practice's number could not be called",
+    Cause.NO_NOTICE: "the notice, which is required, could not be played",
+    Cause.FAILED: "the endpoint process that had the call ended",
+}
 
 
 @dataclass(slots=True)
@@ -98,7 +105,7 @@ class Telling:
                 return [KeyPressed(call.number, at_ns, Side(side.value), Digit(KEYS.index(key)), lasts_ms)]
             case Over(name, at_ns, cause, status):
                 del self._calls[name]
-                return [TapOver(call.number, at_ns, ENDS[cause], call.bridged, status)]
+                return [TapOver(call.number, at_ns, ENDS[cause], call.bridged, status, WHY.get(cause, ""))]
             case _:
                 return []
 

@@ -137,7 +137,7 @@ def test_the_caller_is_known_by_the_number(evening: Evening) -> None:
 
 def test_a_call_that_ends_within_the_notice_is_told_and_not_recorded(evening: Evening) -> None:
     assert evening.abandoned["state"] == "not_recorded"
-    assert evening.abandoned["reason"] == "the caller hung up before the call was answered"
+    assert evening.abandoned["reason"] == "the caller hung up before the practice answered"
 
 
 def test_what_is_stored_is_whole(evening: Evening) -> None:

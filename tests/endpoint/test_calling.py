@@ -91,9 +91,7 @@ def test_every_end_has_a_word(cause: Cause) -> None:
     over = told([*CALL, Over("a", 70, cause, 486)])[-1]
     assert isinstance(over, effects.Over)
     assert over.answered
-    assert told([*CALL, Over("a", 70, cause), Bridged("a", 80)])[-1] == effects.Over(
-        over.call, 70, over.how, True, 0
-    )
+    assert told([*CALL, Over("a", 70, cause), Bridged("a", 80)])[-1] == replace(over, status=0)
     assert isinstance(over.how, End)
 
 
