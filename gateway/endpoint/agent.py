@@ -165,9 +165,13 @@ class Agent:
             return True
         data = self._channel.recv(1 << 16)
         for message in self._lines.feed(data):
-            if isinstance(message, messages.HangUp):
-                for talk in [t for n, t in self._talks.items() if message.call in ("", n)]:
-                    self._do(talk, talk.conversation.end())
+            match message:
+                case messages.HangUp(call):
+                    for talk in [t for n, t in self._talks.items() if call in ("", n)]:
+                        self._do(talk, talk.conversation.end())
+                case messages.Renew() if self._config.registrar:
+                    with suppress(RuntimeError):  # it is being renewed
+                        self._line.setRegistration(True)
         return bool(data)
 
     def _look(self) -> None:

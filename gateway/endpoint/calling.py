@@ -7,6 +7,7 @@ has ended, or while the phone rings, is kept. Pure.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from gateway.endpoint import messages
@@ -20,7 +21,7 @@ from gateway.endpoint.messages import (
     Noticed,
     Over,
 )
-from gateway.recording.model import Personal
+from gateway.recording.model import Announcement, AnnouncementState, Marker, Personal
 from gateway.redaction.digit import Digit
 from gateway.sip.errors import BadMessage
 from gateway.sip.headers import NameAddr, SipUri
@@ -41,7 +42,8 @@ from gateway.tap.effects import (
 )
 from gateway.tap.effects import Over as TapOver
 
-NOTICE, UNANNOUNCED = "notice", "unannounced"  # markers of a call
+NOTICE, UNANNOUNCED = "notice", "unannounced"  # markers of a call; the first is where the notice ended
+ENDPOINTS_NOTICE = "endpoint"  # the name of the notice that the endpoint plays
 KEYS = "0123456789*#ABCD"  # in the order of their events, RFC 4733 section 3.2
 ENDS = {
     Cause.CALLER_BYE: End.BYE,
@@ -52,6 +54,13 @@ ENDS = {
     Cause.UNREACHABLE: End.REFUSED,
     Cause.NO_NOTICE: End.CANCELLED,
     Cause.FAILED: End.LOST,
+}
+WHY = {
+    Cause.CANCELLED: "the caller hung up before the practice answered",
+    Cause.NO_ANSWER: "nobody answered",
+    Cause.UNREACHABLE: "the practice's number could not be called",
+    Cause.NO_NOTICE: "the notice, which is required, could not be played",
+    Cause.FAILED: "the endpoint process that had the call ended",
 }
 
 
@@ -96,7 +105,7 @@ class Telling:
                 return [KeyPressed(call.number, at_ns, Side(side.value), Digit(KEYS.index(key)), lasts_ms)]
             case Over(name, at_ns, cause, status):
                 del self._calls[name]
-                return [TapOver(call.number, at_ns, ENDS[cause], call.bridged, status)]
+                return [TapOver(call.number, at_ns, ENDS[cause], call.bridged, status, WHY.get(cause, ""))]
             case _:
                 return []
 
@@ -132,6 +141,18 @@ class Telling:
         return MediaAgreed(
             call.number, at_ns, tuple(call.streams[side] for side in Side if side in call.streams)
         )
+
+
+def announcement_of(markers: Sequence[Marker]) -> Announcement | None:
+    """What the endpoint knows of a call's notice, which it played itself, so that nobody need search for it."""
+    kinds = {marker.kind for marker in markers}
+    if NOTICE in kinds:
+        return Announcement(AnnouncementState.ANNOUNCED, ENDPOINTS_NOTICE, share_percent=100)
+    if UNANNOUNCED in kinds:
+        return Announcement(
+            AnnouncementState.UNANNOUNCED, reason="the endpoint did not play a notice to its end"
+        )
+    return None
 
 
 def stream_of(side: Side, sdp: str, held: bool, supported: Supported) -> TappedStream | None:

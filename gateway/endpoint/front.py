@@ -23,7 +23,10 @@ from gateway.sip.errors import BadMessage
 from gateway.sip.headers import MAGIC_COOKIE, NameAddr, SipUri, Via, bracketed
 from gateway.sip.message import Headers, Message, Request, Response, parse, serialise
 
-MAX_DIALOGS = 8192  # Call-IDs remembered; of a process four at most are in use
+MAX_DIALOGS = (
+    65_536  # Call-IDs remembered, the longest silent forgotten first; of a process four at most are in use
+)
+FORWARDED = frozenset({*METHODS, "PRACK"})
 MAX_FORWARDS = 70  # of a request that says nothing, RFC 3261 section 16.6
 WITHHELD = frozenset({"replaces", "norefersub", "outbound", "path", "gruu"})  # option tags
 OURS = "ht"  # behind the cookie of a branch: ours
@@ -138,7 +141,7 @@ class Forwarder:
             return [Dropped(error.kind)]
 
     def _request_in(self, request: Request, source: Hop) -> list[Effect]:
-        if request.method not in METHODS:  # REFER among them: nobody is to be called but the practice
+        if request.method not in FORWARDED:  # REFER among them: nobody is to be called but the practice
             return self._answer(request, source, 405, "Method Not Allowed")
         call_id = request.headers.get("Call-ID") or ""
         within = NameAddr.parse(request.headers.get("To") or "").tag is not None
@@ -296,7 +299,7 @@ def _with_list(headers: Headers, name: str, values: tuple[str, ...]) -> Headers:
 def _honest(headers: Headers) -> Headers:
     """pjsip says that it can be transferred and replaced, which would take a call out of our hands."""
     if headers.get("Allow"):
-        headers = _with_list(headers, "Allow", (ALLOW[0][1],))
+        headers = _with_list(headers, "Allow", (", ".join(sorted(FORWARDED)),))
     options = tuple(each for each in headers.all("Supported") if each.lower() not in WITHHELD)
     return _with_list(headers, "Supported", options)
 

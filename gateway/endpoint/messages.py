@@ -168,10 +168,15 @@ class HangUp:
     call: str
 
 
+@dataclass(frozen=True, slots=True)
+class Renew:
+    """To the process that registers: the connection to the registrar is lost, register anew."""
+
+
 FromProcess = (
     Ready | Broken | Registered | Arrived | Described | Connected | Noticed | Bridged | KeyPressed | Relayed | Over
 )  # fmt: skip
-ToProcess = Configure | HangUp
+ToProcess = Configure | HangUp | Renew
 Line = FromProcess | ToProcess
 KINDS = {kind.__name__: kind for kind in Line.__args__}
 _ENUMS = {"side": Side, "cause": Cause}

@@ -39,6 +39,7 @@ log = logging.getLogger(__name__)
 
 MODULE = "pjsua2"
 VARIABLE = "HUSHTAP_TRUNK_PASSWORD"
+RENEW_SECONDS = 1.0  # after a lost connection, so that a registrar that closes each at once is not flooded
 MAX_PASSWORD_BYTES = 1024
 MAX_DESCRIPTIONS = 1024  # kept; the legs of all calls that one endpoint may have are fewer
 
@@ -112,6 +113,9 @@ class Endpoint:
             ) from error
         self._front = front
         front.forwarder = self._forwarder(inside)
+        if settings.register_here:
+            front.trunk = Hop(settings.transport, *_split(settings.proxy or settings.registrar))
+            front.cut = self._cut
         sounds = (str(notice) if notice else "", str(ringing), str(busy))
         for number in range(settings.processes()):
             configure = self._configure(number, inside, password, sounds)
@@ -259,6 +263,11 @@ class Endpoint:
         for call in [name for name, taken in self.calls.items() if taken == number]:
             self._forget(call)
             self._hear(Over(call, round(now * 1e9), Cause.FAILED))
+
+    def _cut(self) -> None:
+        """The trunk cannot reach us until we register over a new connection."""
+        if not self._stopping:
+            asyncio.get_running_loop().call_later(RENEW_SECONDS, self._seats[0].renew)
 
     def _tell_registration(self, known: bool) -> None:
         if known is not self._known:

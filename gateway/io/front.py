@@ -26,6 +26,7 @@ NAME_SECONDS = 60.0  # how long an address found for a name is used
 KEEPALIVE_SECONDS = (
     25.0  # RFC 5626 section 3.5.1: holds the connection open where there is address translation
 )
+KEEPALIVE = b"\r\n\r\n"
 DEFAULT_PORT = 5060
 
 Place = tuple[str, int]
@@ -45,6 +46,8 @@ class Front:
     ) -> None:
         self._address, self._port, self._admits, self.drop = address, port, admits, drop
         self._described = described
+        self.trunk: Hop | None = None  # the way to which is kept open
+        self.cut: Callable[[], None] = lambda: None  # is told that a connection to there was lost
         self.forwarder: Forwarder  # set once the ports are known
         self._loop = asyncio.get_running_loop()
         self._seats: dict[int, int] = {}  # ports of the processes, by number
@@ -100,6 +103,8 @@ class Front:
     def left(self, peer: Place, stream: Stream) -> None:
         if self._streams.get(peer) is stream:
             del self._streams[peer]
+            if self.trunk and peer == (self._known(self.trunk.host), self.trunk.port or DEFAULT_PORT):
+                self.cut()
 
     def _datagram(self, data: bytes, flow: Flow) -> None:
         if data.strip(b"\r\n\0 "):  # a keepalive is no message
@@ -167,8 +172,10 @@ class Front:
     async def _keep_alive(self) -> None:
         while True:
             await asyncio.sleep(KEEPALIVE_SECONDS)
+            if self.trunk and self.trunk.transport == "udp":
+                self._send(self.trunk, KEEPALIVE, back=False)
             for stream in list(self._streams.values()):
-                stream.send(b"\r\n\r\n")
+                stream.send(KEEPALIVE)
 
     def _spawn(self, work: Coroutine[object, object, None]) -> None:
         task = asyncio.create_task(work)

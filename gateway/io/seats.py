@@ -16,8 +16,10 @@ from gateway.endpoint.messages import (
     Configure,
     FromProcess,
     HangUp,
+    Line,
     Lines,
     Ready,
+    Renew,
     ToProcess,
     write,
 )
@@ -76,6 +78,10 @@ class Seat:
     def hang_up(self, call: str) -> None:
         """End one of its calls, or with an empty name all."""
         self._send(HangUp(call))
+
+    def renew(self) -> None:
+        """Register anew, where it is this one that does."""
+        self._send(Renew())
 
     async def stop(self) -> None:
         """Let it take leave of its calls and of the registrar."""
@@ -149,15 +155,15 @@ class Seat:
             except BadLine as error:
                 log.error("endpoint process %d says what cannot be read: %s", self.number, error)
 
-    def _take(self, message: object) -> None:
+    def _take(self, message: Line) -> None:
         match message:
             case Ready():
                 self._ready.set()
             case Broken(why):
                 self._why = why
-            case Configure() | HangUp():
+            case Configure() | HangUp() | Renew():
                 return
-        self._on_message(self.number, message)  # type: ignore[arg-type]
+        self._on_message(self.number, message)
 
     def _send(self, message: ToProcess) -> None:
         with suppress(OSError):  # its death is noticed by the watch

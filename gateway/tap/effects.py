@@ -142,6 +142,7 @@ class Over:
     how: End
     answered: bool
     status: int = 0  # of the final response, where it was refused
+    why: str = ""  # one sentence, where it is known better than by `how`
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from tests.end_to_end import judge
 from tests.end_to_end.gateway import Gateway, Json, free_port, until
 from tests.endpoint.phone import HOST, Phone, decode, noise, similarity
 from tests.endpoint.trunk import NOTICE, write_wav
+from tests.patience import PATIENCE_SECONDS
 
 TALK_SECONDS = 2.0
 BEFORE, NUMBER = 3.0, "+15550100123"
@@ -108,7 +109,18 @@ def test_nothing_is_kept_of_what_the_notice_was_played_over(evening: Evening) ->
 def test_the_call_is_marked_with_the_end_of_the_notice(evening: Evening) -> None:
     (marker,) = evening.call["markers"]
     assert marker["kind"] == "notice"
+    assert 1.0 < marker["at"] < 5.0, "the notice lasts a second"
     assert evening.gateway.metric("hushtap_endpoint_notices_total", outcome="whole") == 1
+
+
+def test_the_call_counts_as_announced(evening: Evening) -> None:
+    until(
+        "the ended call is measured",
+        lambda: evening.gateway.metric("hushtap_announced_calls_total", outcome="announced") == 1,
+        PATIENCE_SECONDS,
+    )
+    (announcement,) = [call["announcement"] for call in evening.gateway.calls() if call["announcement"]]
+    assert announcement["state"] == "announced"
 
 
 def test_keys_are_masked_and_told_nowhere(evening: Evening) -> None:
@@ -125,7 +137,7 @@ def test_the_caller_is_known_by_the_number(evening: Evening) -> None:
 
 def test_a_call_that_ends_within_the_notice_is_told_and_not_recorded(evening: Evening) -> None:
     assert evening.abandoned["state"] == "not_recorded"
-    assert evening.abandoned["reason"] == "the caller hung up before the call was answered"
+    assert evening.abandoned["reason"] == "the caller hung up before the practice answered"
 
 
 def test_what_is_stored_is_whole(evening: Evening) -> None:

@@ -100,3 +100,33 @@ def test_a_password_that_others_may_read_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(EndpointFault, match="mode 0644 lets others read it"):
         run(work())
+
+
+def test_a_lost_connection_is_made_anew_and_registered(tmp_path: Path) -> None:
+    """Else the trunk could not reach us until the registration is due."""
+    heard: list[str] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        request = (await reader.readuntil(b"\r\n\r\n")).decode()
+        heard.append(request)
+        lines = [
+            line
+            for line in request.split("\r\n")
+            if line.startswith(("Via", "From", "To", "Call-ID", "CSeq", "Contact"))
+        ]
+        answer = "\r\n".join(["SIP/2.0 200 OK", *lines, "Content-Length: 0", "", ""])
+        writer.write(answer.encode())
+        await writer.drain()
+        writer.close()
+
+    async def work() -> None:
+        server = await asyncio.start_server(serve, HOST, 0)
+        port = server.sockets[0].getsockname()[1]
+        settings = {"registrar": f"{HOST}:{port}", "register_here": True, "transport": "tcp"}
+        async with trunk(tmp_path, changes=settings) as line:
+            await line.until(lambda: len(line.registered) >= 2, "not registered again")
+            assert all(line.registered)
+        server.close()
+
+    run(work())
+    assert all(request.startswith("REGISTER") for request in heard)
