@@ -14,6 +14,7 @@ from gateway.sip.sdp import (
     EVENTS,
     NOISE,
     SECURE,
+    STATIC,
     Direction,
     Format,
     Media,
@@ -22,6 +23,8 @@ from gateway.sip.sdp import (
 )
 from gateway.tap.effects import Place, Side, TappedStream
 
+# RFC 3551 table 4: numbers that mean one encoding wherever nothing else is said.
+FIXED = tuple(Format(number, name, rate) for number, (name, rate) in STATIC.items() if number not in (10, 11))
 SENDS = (Direction.SENDRECV, Direction.SENDONLY)
 RECEIVES = (Direction.SENDRECV, Direction.RECVONLY)
 # RFC 5764, RFC 6189, RFC 3830: what tells of keys that are agreed on elsewhere, where both sides have it.
@@ -84,12 +87,12 @@ def _stream(
 ) -> TappedStream:
     speaker, listener = (line.media if line else None for line in (spoken, heard))
     keys, secret = _keys(speaker, listener, speaker_answers=side is not offerer)
-    events = _marks(spoken, heard, EVENTS)
+    events, formats = _marks(spoken, heard, EVENTS), _formats(spoken, heard, supported)
     return TappedStream(
         side,
         to=_place(listener),
         source=_place(speaker),
-        formats=_formats(spoken, heard, supported),
+        formats=formats,
         events=tuple(format.payload_type for format in events),
         event_rates=tuple(format.clock_rate for format in events),
         noise=tuple(format.payload_type for format in _marks(spoken, heard, NOISE)),
@@ -99,6 +102,7 @@ def _stream(
             (speaker and speaker.direction not in SENDS) or (listener and listener.direction not in RECEIVES)
         ),
         recordpref=speaker.recordpref if speaker else None,
+        besides=_besides(spoken, heard, formats, supported) if formats else (),
     )
 
 
@@ -122,6 +126,26 @@ def _formats(spoken: _Line | None, heard: _Line | None, supported: Supported) ->
         # An answer that names nothing of the offer is wrong; what the receiver wants is the better guess.
         audio = [f for f in audio if _shared(f, audio, spoken.formats)] or audio
     return tuple(f for f in audio if supported(f.name, f.clock_rate, f.channels, f.fmtp or ""))
+
+
+def _besides(
+    spoken: _Line | None, heard: _Line | None, agreed: tuple[Format, ...], supported: Supported
+) -> tuple[Format, ...]:
+    """What a side may send that was not agreed on: encodings of its own, and those whose numbers are fixed.
+
+    Many send so; a number means what the receiver says of it.
+    """
+    found = {format.payload_type: format for format in FIXED}
+    for line in (spoken, heard):
+        found |= {format.payload_type: format for format in line.formats} if line else {}
+    numbers = {format.payload_type for format in agreed}
+    return tuple(
+        f
+        for number, f in sorted(found.items())
+        if number not in numbers
+        and f.name not in (EVENTS, NOISE)
+        and supported(f.name, f.clock_rate, f.channels, f.fmtp or "")
+    )
 
 
 def _shared(format: Format, wanted: Iterable[Format], spoken: Iterable[Format]) -> bool:

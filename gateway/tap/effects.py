@@ -60,6 +60,7 @@ class TappedStream:
     secret: bool = False  # SRTP whose keys the signalling does not tell: cannot be recorded
     paused: bool = False  # hold: nothing, or nothing meant for the other side, is sent
     recordpref: str | None = None
+    besides: tuple[Format, ...] = ()  # that were not agreed on, and that some send all the same
 
 
 @dataclass(frozen=True, slots=True)
