@@ -14,13 +14,19 @@ from typing import Any
 import av
 import pytest
 
+from gateway.storage.vault import Vault
 from tests.cli.conftest import Hushtap
 from tests.tap import captures
 from tests.tap.building import erspan_2, ethernet, ipv4, tcp, vxlan
 from tests.tap.captures import Frame, pcap
 from tests.tap.telephony import CALLEE, CALLER, SECOND, START, Telephones, in_order, whole_call
 
-KEY = "A" * 40
+
+@pytest.fixture(autouse=True)
+def quick(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody's speech is measured, which takes a process of its own each time."""
+    (here / "hushtap.toml").write_text("[speech]\nmeasure = false\n", encoding="utf-8")
+    monkeypatch.setenv("HUSHTAP_CONFIG", "hushtap.toml")
 
 
 def write(name: str, calls: Sequence[Telephones], **options: Any) -> str:
@@ -173,14 +179,14 @@ def test_audio_before_its_answer_is_there(hushtap: Hushtap) -> None:
 
 
 def test_a_pause_asked_for_in_the_signalling_is_kept(hushtap: Hushtap) -> None:
-    Path("hushtap.toml").write_text('[optout]\noff_headers = ["X-Record: no"]\n', encoding="utf-8")
+    Path("other.toml").write_text('[optout]\noff_headers = ["X-Record: no"]\n', encoding="utf-8")
     call = Telephones()
     call.invite(fields="X-Record: no\r\n")
     call.answer()
     call.say(0, "ACK")
     call.talk(1.0)
     call.hang_up()
-    rows = hushtap("replay", "--config", "hushtap.toml", "--json", write("no.pcap", [call])).json
+    rows = hushtap("replay", "--config", "other.toml", "--json", write("no.pcap", [call])).json
     assert [row["state"] for row in rows] == ["not_recorded"]
 
 
@@ -365,6 +371,21 @@ def test_a_capture_that_never_ends_is_ended_by_an_interrupt(here: Path) -> None:
     (row,) = json.loads(out)
     assert b"interrupted: the rest was not read" in err
     assert row["reason"].startswith("the capture ended before the call did")
+
+
+def test_a_gateway_that_records_into_the_same_folder_keeps_it(hushtap: Hushtap) -> None:
+    path = write("one.pcap", [whole_call(1.0)])
+    replayed(hushtap, path)
+    with Vault(Path("hushtap-data")).exclusive():
+        outcome = hushtap("replay", path)
+    assert outcome.status == 2
+    assert "another process writes to this vault; stop the gateway first" in outcome.err
+    assert not outcome.out
+
+
+def test_figures_of_speech_come_with_the_call(hushtap: Hushtap) -> None:
+    rows = hushtap("replay", "--config", "/dev/null", "--json", write("one.pcap", [whole_call(1.0)])).json
+    assert [item["role"] for item in rows[0]["speech"]] == ["external", "agent"]
 
 
 def test_wild_times_and_long_silence_cost_nothing(hushtap: Hushtap) -> None:
