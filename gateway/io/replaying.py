@@ -16,6 +16,7 @@ from gateway.io.channel import Configure, Message, Ready, Ticked
 from gateway.io.clock import CaptureClock
 from gateway.io.flush import FlushedAtTheEnd
 from gateway.io.following import Following
+from gateway.io.overhearing import OF_NO_CALL
 from gateway.io.tap_messages import AudioAlone, Passed, Unfollowed
 from gateway.recording.engine import Engine
 from gateway.recording.messages import Command, Finished, Write
@@ -160,8 +161,9 @@ class Replaying:
         self.packets += len(frames)
         rows = [_Rows(datagrams) for datagrams in arriving if len(datagrams)]
         for heard in self._signalling.feed(arriving):
-            await self._until(heard.at_ns, rows)
-            await self._act(heard)
+            if self._concerns_calls(heard):
+                await self._until(heard.at_ns, rows)
+                await self._act(heard)
         await self._until(last + 1, rows)
 
     async def finish(self) -> None:
@@ -169,7 +171,8 @@ class Replaying:
         if self._due is None:
             return
         for heard in self._signalling.finish(self.latest_ns):
-            await self._act(heard)
+            if self._concerns_calls(heard):
+                await self._act(heard)
         for alone in self._worker.alone(self.latest_ns + QUIET_NS + LOOK_NS):
             self._calls.tapped.hear(alone)
         self._calls.tapped.stop(CAPTURE_OVER)
@@ -183,6 +186,13 @@ class Replaying:
         self._clock.set(at_ns)
         self._worker.hear(Ready(locked=True))
 
+    def _concerns_calls(self, heard: Overheard | Unheard) -> bool:
+        """As a media worker decides it, too."""
+        if isinstance(heard, Unheard):
+            return True
+        self.messages += 1
+        return not OF_NO_CALL.search(heard.data)
+
     async def _act(self, heard: Overheard | Unheard) -> None:
         self._clock.set(heard.at_ns)
         self._well(self.latest_ns)
@@ -190,7 +200,6 @@ class Replaying:
             self.unheard[heard.kind] = self.unheard.get(heard.kind, 0) + 1
             self._calls.tapped.hear(Unfollowed(TAP, heard.kind, heard.at_ns, heard.number))
         else:
-            self.messages += 1
             self._calls.tapped.hear(_passed(heard))
         await self._calls.quiet()
 
