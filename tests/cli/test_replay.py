@@ -282,6 +282,21 @@ def test_however_the_mirror_gives_it(hushtap: Hushtap, way: str) -> None:
     assert [leg["packets"] for leg in row["legs"]] == [50, 50]
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        whole_call(1.0, addresses=("2001:db8::1", "2001:db8::2")),
+        whole_call(1.0, addresses=("2001:db8::1", "2001:db8::2"), over_tcp=True),
+        whole_call(1.0, largest=96),
+    ],
+    ids=["ipv6", "ipv6 and tcp", "fragments"],
+)
+def test_other_networks(hushtap: Hushtap, call: Telephones) -> None:
+    (row,) = replayed(hushtap, write("call.pcap", [call]))
+    assert row["state"] == "recorded"
+    assert audio(hushtap, row) == [bytes(call.sent[0]), bytes(call.sent[1])]
+
+
 def as_pcapng(call: Telephones) -> bytes:
     blocks = [captures.packet(at // 1000, frame) for at, frame in call.frames]
     return captures.section() + captures.interface() + b"".join(blocks)
