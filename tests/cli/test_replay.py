@@ -14,6 +14,7 @@ from typing import Any
 import av
 import pytest
 
+from gateway.io import replay, replaying
 from gateway.storage.vault import Vault
 from tests.cli.conftest import Hushtap
 from tests.tap import captures
@@ -141,6 +142,27 @@ def test_keys_are_masked_and_counted_as_events(hushtap: Hushtap) -> None:
     assert len(masks) == len(marked) == 3
     assert b"".join(audio(hushtap, row)[:1]) != bytes(call.sent[0])
     assert audio(hushtap, row)[1] == bytes(call.sent[1])
+
+
+def test_the_card_rule_pauses_as_it_does_live(hushtap: Hushtap, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the gateway's own ticks as with the rarer ones of a replay; it ends to the slice of half a second."""
+    call = Telephones()
+    call.establish()
+    call.talk(3.3)
+    for digit in (4, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 11):
+        call.press(0, digit)
+        call.talk(0.26)
+    call.talk(20.0)
+    call.hang_up()
+    path = write("card.pcap", [call])
+    rows = replayed(hushtap, path)
+    monkeypatch.setattr(replaying, "TICK_NS", replaying.FINE_NS)
+    monkeypatch.setattr(replay, "TICK_NS", replaying.FINE_NS)
+    rows += replayed(hushtap, path)
+    assert [each["cause"] for each in rows[0]["redactions"] if each["cause"] != "dtmf"] == ["card"]
+    ends = [[each.pop("end") for each in row["redactions"]] for row in rows]
+    assert ends[0] == pytest.approx(ends[1], abs=0.5)
+    assert rows[0]["redactions"] == rows[1]["redactions"]
 
 
 def test_hold_early_media_and_tcp(hushtap: Hushtap) -> None:
