@@ -79,16 +79,19 @@ class CaptureFile:
 
     def _chunk(self) -> bytes:
         """What comes next, a large piece where it is there; nothing at the end."""
-        if self._file is self._raw:
-            return self._raw.read1(CHUNK_BYTES)
         pieces, size = [], 0
         try:
+            if self._file is self._raw:
+                return self._raw.read1(CHUNK_BYTES)
             while size < CHUNK_BYTES and (piece := self._file.read1(CHUNK_BYTES)):
                 pieces.append(piece)
                 size += len(piece)
         except (EOFError, zlib.error, gzip.BadGzipFile):
             if not pieces:  # else what came before the damage is read first
                 self._reader.break_off("what is compressed ends or is damaged")
+        except OSError as error:
+            if not pieces:
+                self._reader.break_off(f"it cannot be read on ({error.strerror})")
         return b"".join(pieces)
 
 
@@ -117,19 +120,18 @@ class Captures:
     async def read(self) -> AsyncIterator[FrameBatch]:
         """Batch after batch, until the end or until reading is stopped."""
         loop = asyncio.get_running_loop()
-        waiting: asyncio.Queue[FrameBatch | BaseException | None] = asyncio.Queue(AHEAD)
+        waiting: asyncio.Queue[FrameBatch | Exception | None] = asyncio.Queue(AHEAD)
 
-        def put(each: FrameBatch | BaseException | None) -> None:
-            asyncio.run_coroutine_threadsafe(waiting.put(each), loop).result()
+        def put(each: FrameBatch | Exception | None) -> None:
+            if not loop.is_closed():  # else nobody reads on
+                asyncio.run_coroutine_threadsafe(waiting.put(each), loop).result()
 
         def work() -> None:
             try:
                 while found := batches(self._files, self._tell):
                     put(merged(found))
                 put(None)
-            except RuntimeError:
-                pass  # the loop is closed: nobody reads on
-            except BaseException as error:  # noqa: BLE001 whoever reads is told
+            except Exception as error:  # noqa: BLE001 whoever reads is told
                 put(error)
 
         threading.Thread(target=work, name="captures", daemon=True).start()
@@ -142,7 +144,7 @@ class Captures:
                     coming.cancel()
                     return
                 found = coming.result()
-                if isinstance(found, BaseException):
+                if isinstance(found, Exception):
                     raise found
                 if found is None:
                     return

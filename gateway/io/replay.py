@@ -34,6 +34,7 @@ MAX_MEASURING = 100  # calls that may wait to be cut or measured before the repl
 MAX_CALLS = (
     4000  # at once; a capture's calls are refused for memory alone, not for what this machine could do live
 )
+UNLISTED = "hushtap_tap_unexplained_calls_total"
 NS = 1_000_000_000
 MEGABYTE = 1 << 20
 
@@ -49,6 +50,7 @@ class Replayed:
     took_ns: int  # until all calls were stored; their speech may be measured for longer
     refused: Mapping[str, int]  # frames that gave nothing, by kind
     unheard: Mapping[str, int]  # what of telephony could not be followed, by kind
+    unlisted: int  # calls that were not recorded and have no record, being too many in one minute
     interrupted: bool
 
 
@@ -125,6 +127,7 @@ async def _run(settings: Settings, store: _NotingStore, captures: Captures, cloc
         took_ns=took_ns,
         refused=replaying.refused,
         unheard=replaying.unheard,
+        unlisted=int(metrics.registry.get_sample_value(UNLISTED) or 0),
         interrupted=bool(interrupted),
     )
 

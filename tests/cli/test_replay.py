@@ -14,13 +14,20 @@ from typing import Any
 import av
 import pytest
 
+from gateway.io import replay, replaying
+from gateway.storage.vault import Vault
 from tests.cli.conftest import Hushtap
 from tests.tap import captures
 from tests.tap.building import erspan_2, ethernet, ipv4, tcp, vxlan
 from tests.tap.captures import Frame, pcap
 from tests.tap.telephony import CALLEE, CALLER, SECOND, START, Telephones, in_order, whole_call
 
-KEY = "A" * 40
+
+@pytest.fixture(autouse=True)
+def quick(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody's speech is measured, which takes a process of its own each time."""
+    (here / "hushtap.toml").write_text("[speech]\nmeasure = false\n", encoding="utf-8")
+    monkeypatch.setenv("HUSHTAP_CONFIG", "hushtap.toml")
 
 
 def write(name: str, calls: Sequence[Telephones], **options: Any) -> str:
@@ -137,6 +144,27 @@ def test_keys_are_masked_and_counted_as_events(hushtap: Hushtap) -> None:
     assert audio(hushtap, row)[1] == bytes(call.sent[1])
 
 
+def test_the_card_rule_pauses_as_it_does_live(hushtap: Hushtap, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the gateway's own ticks as with the rarer ones of a replay; it ends to the slice of half a second."""
+    call = Telephones()
+    call.establish()
+    call.talk(3.3)
+    for digit in (4, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 11):
+        call.press(0, digit)
+        call.talk(0.26)
+    call.talk(20.0)
+    call.hang_up()
+    path = write("card.pcap", [call])
+    rows = replayed(hushtap, path)
+    monkeypatch.setattr(replaying, "TICK_NS", replaying.FINE_NS)
+    monkeypatch.setattr(replay, "TICK_NS", replaying.FINE_NS)
+    rows += replayed(hushtap, path)
+    assert [each["cause"] for each in rows[0]["redactions"] if each["cause"] != "dtmf"] == ["card"]
+    ends = [[each.pop("end") for each in row["redactions"]] for row in rows]
+    assert ends[0] == pytest.approx(ends[1], abs=0.5)
+    assert rows[0]["redactions"] == rows[1]["redactions"]
+
+
 def test_hold_early_media_and_tcp(hushtap: Hushtap) -> None:
     call = Telephones(over_tcp=True)
     call.invite()
@@ -173,14 +201,14 @@ def test_audio_before_its_answer_is_there(hushtap: Hushtap) -> None:
 
 
 def test_a_pause_asked_for_in_the_signalling_is_kept(hushtap: Hushtap) -> None:
-    Path("hushtap.toml").write_text('[optout]\noff_headers = ["X-Record: no"]\n', encoding="utf-8")
+    Path("other.toml").write_text('[optout]\noff_headers = ["X-Record: no"]\n', encoding="utf-8")
     call = Telephones()
     call.invite(fields="X-Record: no\r\n")
     call.answer()
     call.say(0, "ACK")
     call.talk(1.0)
     call.hang_up()
-    rows = hushtap("replay", "--config", "hushtap.toml", "--json", write("no.pcap", [call])).json
+    rows = hushtap("replay", "--config", "other.toml", "--json", write("no.pcap", [call])).json
     assert [row["state"] for row in rows] == ["not_recorded"]
 
 
@@ -276,6 +304,21 @@ def test_however_the_mirror_gives_it(hushtap: Hushtap, way: str) -> None:
     assert [leg["packets"] for leg in row["legs"]] == [50, 50]
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        whole_call(1.0, addresses=("2001:db8::1", "2001:db8::2")),
+        whole_call(1.0, addresses=("2001:db8::1", "2001:db8::2"), over_tcp=True),
+        whole_call(1.0, largest=96),
+    ],
+    ids=["ipv6", "ipv6 and tcp", "fragments"],
+)
+def test_other_networks(hushtap: Hushtap, call: Telephones) -> None:
+    (row,) = replayed(hushtap, write("call.pcap", [call]))
+    assert row["state"] == "recorded"
+    assert audio(hushtap, row) == [bytes(call.sent[0]), bytes(call.sent[1])]
+
+
 def as_pcapng(call: Telephones) -> bytes:
     blocks = [captures.packet(at // 1000, frame) for at, frame in call.frames]
     return captures.section() + captures.interface() + b"".join(blocks)
@@ -365,6 +408,21 @@ def test_a_capture_that_never_ends_is_ended_by_an_interrupt(here: Path) -> None:
     (row,) = json.loads(out)
     assert b"interrupted: the rest was not read" in err
     assert row["reason"].startswith("the capture ended before the call did")
+
+
+def test_a_gateway_that_records_into_the_same_folder_keeps_it(hushtap: Hushtap) -> None:
+    path = write("one.pcap", [whole_call(1.0)])
+    replayed(hushtap, path)
+    with Vault(Path("hushtap-data")).exclusive():
+        outcome = hushtap("replay", path)
+    assert outcome.status == 2
+    assert "another process writes to this vault; stop the gateway first" in outcome.err
+    assert not outcome.out
+
+
+def test_figures_of_speech_come_with_the_call(hushtap: Hushtap) -> None:
+    rows = hushtap("replay", "--config", "/dev/null", "--json", write("one.pcap", [whole_call(1.0)])).json
+    assert [item["role"] for item in rows[0]["speech"]] == ["external", "agent"]
 
 
 def test_wild_times_and_long_silence_cost_nothing(hushtap: Hushtap) -> None:

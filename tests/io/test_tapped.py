@@ -194,11 +194,22 @@ def test_keys_of_descriptions_are_told_to_the_worker(tmp_path: Path) -> None:
     assert [each.secret for each in opened.legs[0].keys] == [bytes(30).hex()]
 
 
+def test_audio_of_a_call_that_is_explained_is_not_told_of_once_more(tmp_path: Path) -> None:
+    secret = TappedStream(Side.CALLER, CALLEE, CALLER, (PCMA,), secret=True)
+
+    async def play(bench: Bench) -> None:
+        bench.calls.tapped._act(0, [seen(), agreed(secret)])
+        await settled()
+        bench.calls.tapped.hear(AudioAlone(0, 1000, 2000, *CALLER, *CALLEE))
+
+    assert run(tmp_path, play).store.facts == {}
+
+
 def test_audio_without_signalling_is_explained_and_by_tls_where_that_was_seen(tmp_path: Path) -> None:
     async def play(bench: Bench) -> None:
-        bench.calls.tapped.hear(AudioAlone(0, 1000, 2000, "192.0.2.1", 4000, "192.0.2.2", 4002))
+        bench.calls.tapped.hear(AudioAlone(0, 1000, 2000, *CALLER, *CALLEE))
         bench.calls.tapped.hear(Unfollowed(0, "sip_tls", 0, 1))
-        bench.calls.tapped.hear(AudioAlone(0, 3000, 4000, "192.0.2.1", 4000, "192.0.2.2", 4002))
+        bench.calls.tapped.hear(AudioAlone(0, 3000, 4000, *CALLER, *CALLEE))
 
     facts = sorted(run(tmp_path, play).store.facts.values(), key=lambda each: each.started_ns)
     assert [each.reason for each in facts] == [
