@@ -68,4 +68,10 @@ class TapSettings(Section):
     )
 
 
+class EndpointTap(TapSettings):
+    """What hears the audio that comes to an endpoint: made of its settings, never written down."""
+
+    rtp_ports: tuple[int, int]  # the first and the last
+
+
 Attachment = Annotated[TapSettings | EndpointSettings, Field(discriminator="kind")]

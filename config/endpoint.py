@@ -144,8 +144,7 @@ class EndpointSettings(Section):
             raise ValueError("notice and notice_text are two notices: set one of them")
         if self.notice_required and not (self.notice or self.notice_text):
             raise ValueError("notice_required is set, and there is no notice")
-        last = self.first_rtp_port + self.processes() * PORTS_EACH
-        if last > 65_535:
+        if (last := self.rtp_ports()[1]) > 65_535:
             raise ValueError(
                 f"the RTP ports of {self.processes()} processes reach up to {last:,}: set first_rtp_port lower"
             )
@@ -154,3 +153,7 @@ class EndpointSettings(Section):
     def processes(self) -> int:
         """As many as the calls need."""
         return -(-self.calls // CALLS_EACH)
+
+    def rtp_ports(self) -> tuple[int, int]:
+        """The first and the last of all processes."""
+        return self.first_rtp_port, self.first_rtp_port + self.processes() * PORTS_EACH - 1

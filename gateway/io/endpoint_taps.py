@@ -6,7 +6,7 @@ import fcntl
 import socket
 import struct
 
-from gateway.config.attach import TapSettings
+from gateway.config.attach import EndpointTap, TapSettings
 from gateway.config.endpoint import EndpointSettings
 from gateway.config.settings import Settings
 from gateway.io.ring import TapFault
@@ -14,6 +14,7 @@ from gateway.io.ring import TapFault
 SIOCGIFADDR = 0x8915  # <linux/sockios.h>
 # Nothing is awaited there: what the endpoint's calls are, its own processes tell.
 NO_SIP = 9
+RING_MEGABYTES = 16  # four seconds of two hundred calls, and of nothing else
 EARLY_SECONDS = (
     0.2  # from the bridge until the media worker knows of the call; more would hold what was said before
 )
@@ -24,15 +25,16 @@ def taps_of(settings: Settings) -> tuple[TapSettings, ...]:
     return (*settings.taps(), *map(tap_of, settings.endpoints()))
 
 
-def tap_of(endpoint: EndpointSettings) -> TapSettings:
+def tap_of(endpoint: EndpointSettings) -> EndpointTap:
     """Raises TapFault where no interface has the endpoint's address."""
-    return TapSettings(
+    return EndpointTap(
         kind="tap",
         name=endpoint.name,
         interfaces=(endpoint.interface or interface_of(endpoint.address),),
         sip_ports=(NO_SIP,),
         tls_ports=(),
-        ring_megabytes=16,
+        rtp_ports=endpoint.rtp_ports(),
+        ring_megabytes=RING_MEGABYTES,
         early_seconds=EARLY_SECONDS,
         silence_minutes=0,
     )

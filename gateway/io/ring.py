@@ -19,11 +19,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from gateway.config.attach import TapSettings
+from gateway.config.attach import EndpointTap, TapSettings
 from gateway.io.receive import WAITED_NS, monotonic_less_utc
 from gateway.rtp.packets import Ints
 from gateway.tap.frames import FrameBatch
-from gateway.tap.kernel_filter import kernel_filter
+from gateway.tap.kernel_filter import kernel_filter, media_filter
 
 BLOCK_BYTES = 1 << 17  # the longest frame that offloads make fits
 # A block is given over after this long though it is not full. However little traffic there is, the ring holds at least
@@ -102,8 +102,7 @@ def _prepare(opened: socket.socket, interface: str, settings: TapSettings) -> No
     kind = _asked(opened, SIOCGIFHWADDR, interface)
     if kind not in ARPHRD:
         raise OSError(0, f"frames of interfaces of hardware type {kind} are not known")
-    ports = (*settings.sip_ports, *settings.tls_ports)
-    program = kernel_filter(ports, settings.ignored_ports, ARPHRD[kind] == ETHERNET)
+    program = _filter(settings, ARPHRD[kind] == ETHERNET)
     memory = ctypes.create_string_buffer(program)
     told = struct.pack("HP", len(program) // 8, ctypes.addressof(memory))
     opened.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, told)
@@ -129,6 +128,12 @@ def revive(interface: str, ring: socket.socket) -> None:
     with suppress(OSError):
         if ring.getsockname()[0] != interface:
             _bind(ring, interface)
+
+
+def _filter(settings: TapSettings, ethernet: bool) -> bytes:
+    if isinstance(settings, EndpointTap):
+        return media_filter(*settings.rtp_ports, ethernet)
+    return kernel_filter((*settings.sip_ports, *settings.tls_ports), settings.ignored_ports, ethernet)
 
 
 def _asked(opened: socket.socket, what: int, interface: str) -> int:
