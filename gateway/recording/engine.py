@@ -45,7 +45,7 @@ from gateway.rtp.tones import Tone
 
 SLICE_NS = 500_000_000  # how long a call's audio is collected for one commit
 REPORT_NS = 1_000_000_000
-FILL = 100  # calls of a share before the next one is begun
+FILL = 200  # calls of a share before the next one is begun
 RING_SLACK_NS = 2_000_000_000  # what a leg's ring holds beyond the hold-back: a slice, a late tick, jitter
 
 
@@ -131,7 +131,7 @@ class Engine:
 
     def _hear(self, call: LiveCall, leg: LiveLeg, tone: Tone) -> None:
         """Mask a tone, and act on its key where it is told."""
-        leg.hear(tone)
+        call.hear(leg, tone)
         if tone.way != INBAND:
             came = self._table.arrived(tone.leg, tone.slot) or self._now
             self._listening.told(tone, came, leg.lasts_ns(tone))
