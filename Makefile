@@ -4,7 +4,7 @@
 help:
 	@echo "make demo    record three real calls on this machine, verify and export them"
 	@echo "make run     start the gateway (ARGS=... are its options)"
-	@echo "make test    run the tests (ARGS=... are pytest's)"
+	@echo "make test    run the tests (ARGS=... are pytest's; -n 0 runs them one by one)"
 	@echo "make fuzz    fuzz what strangers' octets reach first, SECONDS=60 each"
 	@echo "make bench   measure what recording costs on this machine (ARGS=... are its options)"
 	@echo "make check   run the linter, the formatter's check, the type checker, the purity test"
@@ -21,7 +21,7 @@ run:
 
 test:
 	@scripts/bootstrap test
-	@.venv/bin/python -m pytest $(ARGS)
+	@.venv/bin/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 fuzz:
 	@scripts/bootstrap test fuzz

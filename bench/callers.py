@@ -24,7 +24,7 @@ class Standing:
     """A call that was answered."""
 
     number: int  # of the call; its legs are twice that, and one more
-    dialog: Dialog
+    dialog: Dialog | None  # none: it is overheard
     ports: tuple[int, int]
     setup_ms: float
 
@@ -67,6 +67,7 @@ class Callers:
         raise ClientError(f"call {number} was answered {final.start[8:]}")
 
     async def tear_down(self, call: Standing) -> None:
+        assert call.dialog is not None
         await call.dialog.request("BYE")
         del self._dialogs[call.dialog.call_id]
 

@@ -25,6 +25,7 @@ class Course:
     rate: float = 50.0  # calls set up a second
     inband: str = "never"  # on which legs the gateway looks for tones: its setting
     peers: bool = False  # whether others that are installed are measured, too
+    tap: bool = False  # whether the calls are overheard by a tap on the loopback interface
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from bench.gateway import Gateway, GatewayError, Metrics, check_limits
 from bench.peers import Rtpengine, installed
 from bench.presses import presses
 from bench.sending import Sending, Sent
+from bench.tapped import ATTACH, TappedCallers
 
 HOLD_BACK_SECONDS, TICK_SECONDS = 5.0, 0.1  # as by default
 FILL_SECONDS = HOLD_BACK_SECONDS + 1.5  # until what is committed in a second is what came in a second
@@ -62,7 +63,8 @@ class Run:
     """The processes of one run, all up, and its steps."""
 
     def __init__(
-        self, course: Course, gateway: Gateway, to_gateway: Sending, floor: Beside, callers: Callers,
+        self, course: Course, gateway: Gateway, to_gateway: Sending, floor: Beside,
+        callers: Callers | TappedCallers,
         peers: Mapping[str, Beside],
     ) -> None:  # fmt: skip
         self._course, self._gateway, self._to_gateway = course, gateway, to_gateway
@@ -158,7 +160,9 @@ class Run:
 async def run(course: Course, folder: Path, say: Say = lambda _: None) -> Figures:
     """Measure in a new folder. Raises GatewayError, FloorError, PeerError, ClientError, NoPorts."""
     check_limits(course.calls)
-    settings = {"redaction": {"inband": course.inband}}
+    settings: dict[str, dict[str, object]] = {"redaction": {"inband": course.inband}}
+    if course.tap:
+        settings |= ATTACH
     with ExitStack() as stack:
 
         def beside(taker: Floor | Rtpengine) -> Beside:
@@ -175,7 +179,10 @@ async def run(course: Course, folder: Path, say: Say = lambda _: None) -> Figure
         base = beside(floor)
         gateway = stack.enter_context(Gateway(folder / "gateway", course.calls, settings))
         to_gateway = stack.enter_context(Sending(course.load, 2 * course.calls))
-        async with Callers(gateway.server, course.load) as callers:
+        chosen_callers = (
+            TappedCallers(course.load, course.calls) if course.tap else Callers(gateway.server, course.load)
+        )
+        async with chosen_callers as callers:
             found = await Run(course, gateway, to_gateway, base, callers, sides).measure(say)
     assert floor.kept is not None
     return replace(found, floor_missing=found.floor_missing - floor.kept.packets)

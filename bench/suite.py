@@ -15,7 +15,8 @@ SIZES = (50, 100, 200, 400, 700, 1000, 1400, 2000)
 LOADED = 200  # calls of the other loads
 SRTP = "AES_CM_128_HMAC_SHA1_80"
 GROWTH = "G.711, 20 ms"
-MISSING = ("media from a mirrored port's ring instead of UDP sockets: there is no tap",)
+MISSING: tuple[str, ...] = ()
+TAPPED = (200, 1000)  # calls that a tap overhears
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,8 @@ def rows(course: Course) -> Iterator[Row]:
     """Growth first, then the other loads; windows and rate as in the course."""
     for calls in SIZES:
         yield Row(GROWTH, replace(course, calls=calls, load=Load()))
+    for calls in TAPPED:
+        yield Row("mirrored ring", replace(course, calls=calls, load=Load(), tap=True))
     yield Row("beside others", replace(course, calls=LOADED, load=Load(), peers=True))
     loads = {
         "tones looked for in the audio": (Load(keys="inband"), "always"),

@@ -5,11 +5,13 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable, Iterator, Sequence
 
+import numpy as np
+
 from gateway.codecs.codec import Codec
 from gateway.codecs.registry import by_track
 from gateway.codecs.rendering import Block
 from gateway.codecs.trimming import Trimmer
-from gateway.recording.model import Redaction, Role
+from gateway.recording.model import UNITS_PER_SECOND, Redaction, Role
 from gateway.redaction.timeline import Span, Timeline
 from gateway.storage.container import Reader, Track
 
@@ -30,6 +32,13 @@ def stored_blocks(parts: Sequence[Reader], redactions: Sequence[Redaction] = ())
                 yield Block(role, place, codec, left)
 
     return heapq.merge(*map(of, parts), key=lambda block: block.time)
+
+
+def lasts(block: Block) -> int:
+    """How long a block's audio is, in call units."""
+    heads = np.frombuffer(block.payload[: block.codec.heads].ljust(block.codec.heads, b"\0"), np.uint8)
+    ticks = int(block.codec.durations(np.array([len(block.payload)]), heads[None])[0])
+    return ticks * UNITS_PER_SECOND // block.codec.clock_rate
 
 
 def codec_of(track: Track) -> Codec:

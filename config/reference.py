@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from inspect import cleandoc
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Literal, get_args, get_origin
+from typing import Annotated, Literal, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
 
 from gateway.config.settings import Settings
 
@@ -59,6 +61,10 @@ def page() -> str:
 
 def _sections(name: str, field: FieldInfo) -> Iterator[str]:
     """A section and those within it."""
+    if found := kinds(field):
+        for kind in found:
+            yield _section(f"[{name}]", kind, kind.model_fields)
+        return
     model = _model(field)
     if model is None:
         raise TypeError(f"settings.{name} is not a section")
@@ -73,11 +79,20 @@ def _model(field: FieldInfo) -> type[BaseModel] | None:
     return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
 
 
+def kinds(field: FieldInfo) -> list[type[BaseModel]]:
+    """What a list of tables may hold; none where it is no such list."""
+    if get_origin(field.annotation) is not tuple:
+        return []
+    item = get_args(field.annotation)[0]
+    options = get_args(item) if get_origin(item) is UnionType else (item,)
+    return [kind for kind in options if isinstance(kind, type) and issubclass(kind, BaseModel)]
+
+
 def _section(name: str, model: type[BaseModel], fields: dict[str, FieldInfo]) -> str:
     lines = [
         f"## [{name}]",
         "",
-        model.__doc__ or "",
+        cleandoc(model.__doc__ or ""),
         "",
         "| setting | value | default | meaning |",
         "|---|---|---|---|",
@@ -112,6 +127,10 @@ def _type(annotation: object) -> str:
             return _type(arguments[0])
         case origin if origin is tuple:
             return f"list of {_type(arguments[0])}"
+        case origin if origin is Annotated:
+            return _type(arguments[0])
+        case origin if origin is dict:
+            return f"table, a {_type(arguments[1])} under each name"
         case _:
             return PLAIN[annotation]
 
@@ -120,8 +139,12 @@ def _default(value: object) -> str:
     match value:
         case None:
             return "unset"
+        case _ if value is PydanticUndefined:
+            return "must be set"
         case tuple():
-            return "`[" + ", ".join(f"'{item}'" for item in value) + "]`"
+            return (
+                "`[" + ", ".join(f"'{item}'" if isinstance(item, str) else str(item) for item in value) + "]`"
+            )
         case Path() | str():
             return f'`"{value}"`'
         case _:

@@ -14,8 +14,12 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
 from gateway.config.api import ApiSettings
+from gateway.config.attach import Attachment, TapSettings
+from gateway.config.notice import NoticeSettings
 from gateway.config.redaction import OptOutSettings, RedactionSettings
+from gateway.config.scope import ScopeSettings
 from gateway.config.section import Patterns, Section
+from gateway.config.watching import LogSettings, MetricsSettings
 
 
 class SettingsError(Exception):
@@ -272,13 +276,6 @@ class RoleSettings(Section):
     )
 
 
-class MetricsSettings(Section):
-    """Where Prometheus scrapes."""
-
-    address: str = Field("127.0.0.1", description="Address of the metrics endpoint.")
-    port: int = Field(9470, ge=0, le=65535, description="Port of the metrics endpoint; 0 turns it off.")
-
-
 class SpeechSettings(Section):
     """What is found out about a call after its end. Figures about how employees talk may need their consent."""
 
@@ -287,18 +284,11 @@ class SpeechSettings(Section):
     )
 
 
-class LogSettings(Section):
-    """What the log says; never personal data."""
-
-    level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="Least severe level written."
-    )
-
-
 class Settings(Section):
     """All of HushTap's configuration."""
 
     sip: SipSettings = SipSettings()
+    attach: tuple[Attachment, ...] = Field((), max_length=16)
     media: MediaSettings = MediaSettings()
     storage: StorageSettings = StorageSettings()
     load: LoadSettings = LoadSettings()
@@ -306,8 +296,10 @@ class Settings(Section):
     roles: RoleSettings = RoleSettings()
     redaction: RedactionSettings = RedactionSettings()
     optout: OptOutSettings = OptOutSettings()
+    scope: ScopeSettings = ScopeSettings()
     api: ApiSettings = ApiSettings()
     speech: SpeechSettings = SpeechSettings()
+    notice: NoticeSettings = NoticeSettings()
     metrics: MetricsSettings = MetricsSettings()
     log: LogSettings = LogSettings()
 
@@ -320,6 +312,17 @@ class Settings(Section):
                 f"{self._longest_look_back():g}, media.hold_back_seconds less a tick"
             )
         return self
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> Settings:
+        names = [each.name for each in self.attach]
+        if twice := {name for name in names if names.count(name) > 1}:
+            raise ValueError(f"attach: the name {min(twice)!r} is given twice: set `name` in each")
+        return self
+
+    def taps(self) -> tuple[TapSettings, ...]:
+        """The attachments that listen; the place of each is its number."""
+        return tuple(each for each in self.attach if isinstance(each, TapSettings))
 
     def look_back_seconds(self) -> float:
         """How far a pause reaches back: as set, and never further than audio is held."""
@@ -383,7 +386,19 @@ def _rooted(settings: Settings, folder: Path) -> Settings:
     )
     keys = _paths_in(settings.keys, folder)
     api = _paths_in(settings.api, folder)
-    return settings.model_copy(update={"storage": storage, "keys": keys, "sip": sip, "api": api})
+    attach = tuple(_paths_in(each, folder) for each in settings.attach)
+    references = {name: folder / path for name, path in settings.notice.references.items()}
+    notice = settings.notice.model_copy(update={"references": references})
+    return settings.model_copy(
+        update={
+            "storage": storage,
+            "keys": keys,
+            "sip": sip,
+            "api": api,
+            "attach": attach,
+            "notice": notice,
+        }
+    )
 
 
 def _paths_in(section: Section, folder: Path) -> Section:

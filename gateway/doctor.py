@@ -1,7 +1,7 @@
 """Can this machine record: facts about it weighed against what a number of calls needs.
 
 `examine(machine, settings, calls)` gives one finding a check; a fault means recordings would be lost, refused or
-readable by others, a warning that they might be.
+readable by others, a warning that they might be. `capacity` says how many calls the machine can take.
 """
 
 from __future__ import annotations
@@ -10,22 +10,24 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
+from gateway.capacity import (
+    CONTROL_BYTES,
+    DESCRIPTORS_ALWAYS,
+    DESCRIPTORS_PER_CALL,
+    PORTS_PER_CALL,
+    SOCKETS_PER_CALL,
+    STORED_BYTES,
+    WORKER_BYTES,
+    Costs,
+    Parts,
+    bounds,
+    call_bytes,
+)
 from gateway.config.settings import Settings, is_loopback
 from gateway.io.machine import Machine, PortState
 from gateway.recording.spread import calls_each, worker_count
 
-SOCKETS_PER_CALL = 2  # RTP; the control process has them all, each media worker those of its calls
-DESCRIPTORS_PER_CALL = 3  # of a worker: the sockets and the part being written
-DESCRIPTORS_ALWAYS = 128  # SIP, index, log, libraries, and descriptors in flight to a new worker
-CONTROL_BYTES, WORKER_BYTES = (
-    160 << 20,
-    96 << 20,
-)  # resident, of a process without a call; with room for a tick's arrays
-CALL_BYTES = 256 << 10  # of all processes, where audio waits HOLD_BACK_SECONDS
-HOLD_BACK_SECONDS = 5.0
-PORTS_PER_CALL = 2  # even ports, one a leg
 RECEIVE_BUFFER = 212_992  # bytes; five seconds of one leg, so that a worker can be replaced without loss
-STORED_BYTES_PER_SECOND = 16_400  # two legs of G.711 with the container's and the sealing's overhead
 SQLITE_OLDEST = (3, 51, 3)  # older ones can corrupt the index when its write-ahead log is reset
 SECONDS_PER_DAY = 86_400
 
@@ -43,6 +45,7 @@ class Finding:
     found: str
     expected: str
     action: str = ""  # what to do about it; empty when all is well
+    calls: int | None = None  # that the machine can take at once, where the check says so
 
 
 def examine(machine: Machine, settings: Settings, calls: int) -> list[Finding]:
@@ -63,6 +66,42 @@ def examine(machine: Machine, settings: Settings, calls: int) -> list[Finding]:
         _folder(machine),
         *_keys(machine, settings),
     ]
+
+
+def capacity(
+    machine: Machine, settings: Settings, calls: int, costs: Costs | None, why_not: str = ""
+) -> Finding:
+    """How many calls the machine can take, by what they cost on it; `why_not` says why there are no costs."""
+    parts = Parts(
+        cores=machine.cores,
+        workers=worker_count(settings.media.workers, machine.cores),
+        busy_share=settings.load.busy_percent / 100,
+        memory=machine.memory,
+        open_files=machine.open_files,
+        other_files=settings.api.max_connections if settings.api.port else 0,
+        ports=_usable_ports(machine),
+        hold_back_seconds=settings.media.hold_back_seconds,
+        link_bits=None if is_loopback(settings.sip.address) else machine.link_bits,
+    )
+    first, *others = bounds(parts, costs)
+    number = _about(first.calls)
+    later = f"; next {others[0].what}, at {_about(others[0].calls):,}" if others else ""
+    found = f"can take about {number:,} calls: {first.what} end first{later}"
+    found += f"; processor and disk left out: {why_not}" if costs is None else ""
+    limit = settings.media.max_calls
+    action = ""
+    if number < calls:
+        action = f"fewer calls, or more of what ends first; set media.max_calls to {number}, so that no call suffers"
+    elif number < limit:
+        action = f"media.max_calls is {limit:,}: set it to {number}"
+    level = Level.WARNING if number < calls else Level.OK
+    return Finding("capacity", level, found, f"{calls:,} calls", action, number)
+
+
+def _about(number: int) -> int:
+    """Two digits of it: more would promise what a short trial cannot hold."""
+    step: int = 10 ** max(0, len(str(number)) - 2)
+    return number // step * step
 
 
 def _versions(machine: Machine) -> Iterator[Finding]:
@@ -116,8 +155,8 @@ def _open_files(machine: Machine, settings: Settings, calls: int) -> Finding:
 
 def _memory(machine: Machine, settings: Settings, calls: int) -> Finding:
     workers = worker_count(settings.media.workers, machine.cores)
-    waiting = CALL_BYTES * settings.media.hold_back_seconds / HOLD_BACK_SECONDS
-    needed = CONTROL_BYTES + WORKER_BYTES * workers + round(max(CALL_BYTES, waiting) * calls)
+    waiting = call_bytes(settings.media.hold_back_seconds) * calls
+    needed = CONTROL_BYTES + WORKER_BYTES * workers + round(waiting)
     most = machine.memory
     good = most is None or most >= needed
     return Finding(
@@ -208,8 +247,7 @@ def _secret(check: str, mode: int) -> Finding:
 
 def _rtp_ports(machine: Machine, settings: Settings, calls: int) -> Finding:
     """Ports held by a running gateway are its own calls', so then only the size of the range counts."""
-    usable = machine.rtp_ports if machine.gateway_running else machine.rtp_ports_free
-    room = usable // PORTS_PER_CALL
+    room = _usable_ports(machine) // PORTS_PER_CALL
     return Finding(
         "RTP ports",
         Level.OK if room >= calls else Level.FAULT,
@@ -217,6 +255,10 @@ def _rtp_ports(machine: Machine, settings: Settings, calls: int) -> Finding:
         f"room for {calls:,} calls in {settings.media.first_port} to {settings.media.last_port}",
         "" if room >= calls else "widen media.first_port to media.last_port, or free ports in it",
     )
+
+
+def _usable_ports(machine: Machine) -> int:
+    return machine.rtp_ports if machine.gateway_running else machine.rtp_ports_free
 
 
 def _clock(machine: Machine) -> Finding:
@@ -243,7 +285,7 @@ def _clock(machine: Machine) -> Finding:
 
 def _disk(machine: Machine, settings: Settings, calls: int) -> Finding:
     reserve = settings.storage.min_free_megabytes * 1_000_000
-    days = max(machine.disk_free - reserve, 0) / (calls * STORED_BYTES_PER_SECOND * SECONDS_PER_DAY)
+    days = max(machine.disk_free - reserve, 0) / (calls * STORED_BYTES * SECONDS_PER_DAY)
     level = Level.FAULT if machine.disk_free < reserve else Level.WARNING if days < 1 else Level.OK
     return Finding(
         "disk",

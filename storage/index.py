@@ -23,7 +23,7 @@ from gateway.storage import files, tables
 from gateway.storage.keys import Sealed
 from gateway.storage.records import CallRecord
 
-SCHEMA_VERSION = "0004"  # the newest step in migrations/versions
+SCHEMA_VERSION = "0005"  # the newest step in migrations/versions
 PAGE = 500  # calls read at once: under SQLite's limit of variables in a statement, and a few MB of rows
 MAX_FAULTS = 20  # of a damaged file: the first ones tell enough
 BUSY_MS = 5000  # a reader waits this long for a writer of another process
@@ -83,6 +83,7 @@ class Index:
             sa.URL.create("sqlite+pysqlite", database=str(path)),
             module=pysqlite3.dbapi2,
             poolclass=StaticPool,
+            hide_parameters=True,  # in errors: they are what is stored
             connect_args={"check_same_thread": False, "isolation_level": None},
         )
         sa.event.listen(engine, "connect", _configure(readonly, sync))
@@ -201,6 +202,34 @@ class Index:
         if not all(isinstance(id, str) for id in found):
             raise self._fault(TypeError("a call's id is not text"))
         return found
+
+    def oldest_ns(self) -> int | None:
+        """When the first call that is there began, UTC ns since 1970."""
+        with self._transaction() as connection:
+            found: int | None = connection.scalar(sa.select(sa.func.min(tables.calls.c.started_ns)))
+            return found
+
+    def oldest_recording(self) -> str | None:
+        """The id of the recording whose call began first, of those that have one."""
+        first = sa.select(tables.recordings.c.id).join(tables.calls).order_by(tables.calls.c.started_ns)
+        with self._transaction() as connection:
+            found: str | None = connection.scalar(first.limit(1))
+            return found
+
+    def stored_bytes(self, since_ns: int) -> int:
+        """Size of the parts of all calls that began at a time (UTC, ns since 1970) or later and have ended."""
+        size = sa.select(sa.func.coalesce(sa.func.sum(tables.parts.c.bytes), 0))
+        since = size.join(tables.recordings).join(tables.calls).where(tables.calls.c.started_ns >= since_ns)
+        with self._transaction() as connection:
+            return int(connection.scalar(since) or 0)
+
+    def of_other_keys(self, key_id: str) -> int:
+        """How many calls have their participants sealed to another key."""
+        other = (
+            sa.select(sa.func.count()).select_from(tables.calls).where(tables.calls.c.sealed_key != key_id)
+        )
+        with self._transaction() as connection:
+            return int(connection.scalar(other) or 0)
 
     def faults(self) -> Iterator[str]:
         """What is wrong with the file itself, and rows that belong to no call; a sentence each."""

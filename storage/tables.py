@@ -68,6 +68,7 @@ calls = Table(
     Column("cuts", Text, nullable=False),
     Column("rewrites", Text, nullable=False),
     Column("cuts_pending", Boolean, nullable=False),
+    Column("announcement", Text),
 )
 Index("calls_by_pending_cuts", calls.c.cuts_pending)
 Index("calls_by_start", calls.c.started_ns, calls.c.id)
@@ -197,6 +198,7 @@ def rows_of(record: CallRecord) -> Rows:
                 "discard": _text(asdict(facts.discard)) if facts.discard else None,
                 "cuts": _text([asdict(cut) for cut in facts.cuts]),
                 "rewrites": _text([asdict(rewrite) for rewrite in facts.rewrites]),
+                "announcement": _text(asdict(facts.announcement)) if facts.announcement else None,
                 "cuts_pending": any(cut.done_ns is None for cut in facts.cuts),
             }
         ],
@@ -284,7 +286,7 @@ def record_of(rows: Mapping[str, Sequence[Row]]) -> CallRecord:
         notes=tuple(row["note"] for row in rows["notes"]),
         follows=call["follows"],
         markers=tuple(Marker(row["at_units"], row["kind"], row["actor"]) for row in rows["markers"]),
-        **{name: _value(name, call[name]) for name in ("discard", "cuts", "rewrites")},
+        **{name: _value(name, call[name]) for name in ("discard", "cuts", "rewrites", "announcement")},
         speech=tuple(
             Speech(Role(row["role"]), row["talk_ms"], row["silence_ms"], row["overtalk_ms"])
             for row in rows["speech"]

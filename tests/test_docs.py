@@ -25,7 +25,11 @@ def test_the_configuration_page_is_fresh() -> None:
 
 
 def test_every_setting_is_described() -> None:
-    sections = [(name, field.annotation) for name, field in Settings.model_fields.items()]
+    sections: list[tuple[str, object]] = [
+        (name, section)
+        for name, field in Settings.model_fields.items()
+        for section in (*reference.kinds(field), *([] if reference.kinds(field) else [field.annotation]))
+    ]
     for name, section in sections:
         assert isinstance(section, type)
         assert issubclass(section, Section)

@@ -30,6 +30,7 @@ GOOD = Machine(
     gateway_running=False,
     rtp_ports_free=5000,
     rtp_ports=5000,
+    link_bits=1_000_000_000,
     python="3.12.1",
     sqlite="3.53.4",
     libraries={"numpy": "2.1"},

@@ -1,4 +1,4 @@
-"""`hushtap doctor`: can this machine record."""
+"""`hushtap doctor`: can this machine record; with --attach, what its taps hear."""
 
 from __future__ import annotations
 
@@ -9,9 +9,14 @@ from dataclasses import asdict
 from rich.console import Console
 from rich.text import Text
 
+from gateway.capacity import Costs
 from gateway.cli.configuration import settings_of
-from gateway.doctor import Finding, Level, examine
-from gateway.io.machine import measure
+from gateway.config.settings import Settings
+from gateway.doctor import Finding, Level, capacity, examine
+from gateway.doctor_taps import examine_taps
+from gateway.io.calibration import CannotCalibrate, calibrate
+from gateway.io.listening_in import listen
+from gateway.io.machine import Machine, measure
 
 COLOURS = {Level.OK: "green", Level.WARNING: "yellow", Level.FAULT: "red"}
 
@@ -19,7 +24,12 @@ COLOURS = {Level.OK: "green", Level.WARNING: "yellow", Level.FAULT: "red"}
 def run(arguments: argparse.Namespace) -> int:
     """1 when a fault was found; warnings are none."""
     settings = settings_of(arguments)
-    findings = examine(measure(settings), settings, arguments.calls or settings.media.max_calls)
+    if arguments.attach:
+        findings = examine_taps(listen(settings.taps(), arguments.seconds), arguments.seconds)
+    else:
+        machine, calls = measure(settings), arguments.calls or settings.media.max_calls
+        costs, why_not = _try(machine, settings, arguments.quick)
+        findings = [*examine(machine, settings, calls), capacity(machine, settings, calls, costs, why_not)]
     if arguments.json:
         print(json.dumps([asdict(finding) for finding in findings], indent=2))
     else:
@@ -27,6 +37,18 @@ def run(arguments: argparse.Namespace) -> int:
         for finding in findings:
             console.print(_lines(finding))
     return 1 if any(finding.level is Level.FAULT for finding in findings) else 0
+
+
+def _try(machine: Machine, settings: Settings, quick: bool) -> tuple[Costs | None, str]:
+    """What calls cost here, or why that is not known."""
+    if quick:
+        return None, "it was not tried what calls cost"
+    if machine.gateway_running:
+        return None, "a gateway runs, and what calls cost is not tried beside its calls"
+    try:
+        return calibrate(settings, machine.folder.path), ""
+    except CannotCalibrate as error:
+        return None, str(error)
 
 
 def _lines(finding: Finding) -> Text:

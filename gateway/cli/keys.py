@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import sys
+import logging
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -26,6 +26,8 @@ from gateway.storage.keys import (
 )
 from gateway.storage.rotation import rotate
 from gateway.storage.vault import Vault
+
+log = logging.getLogger(__name__)
 
 KEEP_SAFE = """\
 Without {private} no recording can ever be read: keep a copy of it where this machine's loss does not reach.
@@ -63,8 +65,9 @@ def ensure(settings: Settings) -> None:
                 " another storage.directory; `hushtap keys init` makes new keys, which open nothing recorded before"
             )
         create_keys(paths)
-    print("hushtap: a new vault: its keys are made", file=sys.stderr)
-    print(KEEP_SAFE.format(private=paths.vault_private), file=sys.stderr)
+    log.warning("a new vault: its keys are made")
+    for line in KEEP_SAFE.format(private=paths.vault_private).splitlines():
+        log.warning("%s", line)
 
 
 def _is_empty(vault: Vault) -> bool:

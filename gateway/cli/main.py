@@ -19,6 +19,7 @@ OK, FAULT_FOUND, CANNOT_RUN, INTERRUPTED = 0, 1, 2, 130
 COMMANDS = {
     "serve": "serve",
     "demo": "demo",
+    "replay": "replay",
     "check-config": "check_config",
     "doctor": "doctor",
     "calls": "calls",

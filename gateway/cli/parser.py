@@ -25,6 +25,7 @@ examples:
   hushtap export 0193c1 --format mp3 --output call.mp3 --reason "complaint 4711"
   hushtap verify --all                             is every recording still what was recorded?
   hushtap doctor --calls 500                       can this machine record 500 calls at once?
+  hushtap replay trunk.pcapng                      record the calls in a capture
   hushtap bench --calls 200 --json                 what do 200 calls cost here?
 
 exit status: 0 all is well; 1 a check found a fault; 2 the command could not run
@@ -81,10 +82,34 @@ def _add_running(command: Command) -> None:
     demo.add_argument(
         "--seconds", type=_positive, metavar="N", help="calls of this length instead of their dialogues'"
     )
+    replay = command(
+        "replay",
+        "record the calls in captures, as if the gateway had listened",
+        "Record the calls in captures as if the gateway had listened; several captures are one traffic.",
+    )
+    replay.add_argument(
+        "captures",
+        nargs="+",
+        metavar="FILE",
+        help="a capture, pcap or pcapng, also compressed by gzip; - is standard input",
+    )
+    replay.add_argument(
+        "--no-personal", action="store_true", help="list the calls without numbers, names and extensions"
+    )
+    _json_option(replay)
     command("check-config", "read the configuration and say what is wrong with it")
     doctor = command("doctor", "can this machine record: limits, ports, clock, disk, keys")
     doctor.add_argument(
         "--calls", type=_positive, default=200, metavar="N", help="calls at the same time (%(default)s)"
+    )
+    doctor.add_argument(
+        "--quick", action="store_true", help="do not try for some seconds what calls cost on this machine"
+    )
+    doctor.add_argument(
+        "--attach", action="store_true", help="listen at the taps instead: what is seen, SIP, both directions"
+    )
+    doctor.add_argument(
+        "--seconds", type=_positive, default=15, metavar="N", help="how long it listens (%(default)s)"
     )
     _json_option(doctor)
 

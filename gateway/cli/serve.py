@@ -10,10 +10,12 @@ from gateway.cli.errors import CannotRun
 from gateway.cli.keys import ensure
 from gateway.cli.opening import failing_in_sentences
 from gateway.io.gateway import CannotStart, serve
+from gateway.io.log import begin_log
 
 
 def run(arguments: argparse.Namespace) -> int:
     settings = settings_of(arguments)
+    begin_log(settings.log)
     ensure(settings)
     _allow_open_files()
     with failing_in_sentences():

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from gateway.recording.model import (
     UNITS_PER_SECOND,
+    Announcement,
     CallFacts,
     Cut,
     Discard,
@@ -54,6 +55,7 @@ def call(facts: CallFacts, parts_of: PartsOf) -> Json:
         "participants": [participant(party) for party in facts.participants],
         "legs": [leg(report) for report in facts.legs],
         "speech": [speech(item) for item in facts.speech],
+        "announcement": announcement(facts.announcement) if facts.announcement else None,
         "redactions": [redaction(item) for item in facts.redactions],
         "recordings": [recording(facts, item, parts_of) for item in facts.recordings],
         "notes": list(facts.notes),
@@ -93,6 +95,17 @@ def speech(item: Speech) -> Json:
         "talk": item.talk_ms / 1000,
         "silence": item.silence_ms / 1000,
         "overtalk": item.overtalk_ms / 1000,
+    }
+
+
+def announcement(item: Announcement) -> Json:
+    return {
+        "state": item.state.value,
+        "notice": item.notice or None,
+        "leg": item.leg.value if item.leg else None,
+        "at": None if item.at is None else item.at / UNITS_PER_SECOND,
+        "share": item.share_percent / 100,
+        "reason": item.reason,
     }
 
 

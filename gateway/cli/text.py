@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from gateway.cli.shapes import plain, time_of_day
 from gateway.recording.model import (
     UNITS_PER_SECOND,
+    Announcement,
     CallFacts,
     Cut,
     Discard,
@@ -24,6 +25,11 @@ HEADINGS = ("STARTED", "LENGTH", "STATE", "DIRECTION", "EXTERNAL", "AGENT", "ID"
 def listing(calls: Iterable[CallFacts]) -> str:
     """A table, one call a line."""
     return table([HEADINGS, *(_row(call) for call in calls)])
+
+
+def explained(calls: Iterable[CallFacts]) -> str:
+    """A table, one call a line, each with what there is to say of its state."""
+    return table([(*HEADINGS, "REASON"), *((*_row(call), call.reason) for call in calls)])
 
 
 def _row(call: CallFacts) -> tuple[str, ...]:
@@ -50,6 +56,7 @@ def details(call: CallFacts, parts: Sequence[str]) -> str:
         *(f"{person.role.value:10} {party(person)}{_when(person, call)}" for person in call.participants),
         *(f"{'leg':10} {_leg(report)}" for report in call.legs),
         *(f"{'speech':10} {_speech(item)}" for item in call.speech),
+        *(f"notice     {_announcement(item)}" for item in (call.announcement,) if item),
         *(f"redaction  {_redaction(item)}" for item in call.redactions),
         *(f"marker     {offset(item.at)}: {item.kind}{_by(item.actor)}" for item in call.markers),
         *(f"recording  {part}" for part in parts),
@@ -59,6 +66,16 @@ def details(call: CallFacts, parts: Sequence[str]) -> str:
         *(f"note       {note}" for note in call.notes),
     ]
     return "\n".join(lines)
+
+
+def _announcement(item: Announcement) -> str:
+    told = item.state.value.replace("_", " ")
+    if item.reason:
+        told += f": {item.reason}"
+    if item.leg is None or item.at is None:
+        return told
+    begins = f"{'-' * (item.at < 0)}{offset(abs(item.at))}"
+    return f"{told}; {item.notice} from {begins}, {item.leg.value}, {item.share_percent} % of it"
 
 
 def _redaction(item: Redaction) -> str:

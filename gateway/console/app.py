@@ -40,7 +40,7 @@ def make_app(
     broadcast = Broadcast(controls, agents, clock)
     live = LiveSocket(gate, broadcast, meters, settings.max_live)
     add_routes(app, Desk(controls, settings, clock, meters))
-    specification = json.dumps(document(app)).encode()
+    specification = json.dumps(document(app, settings)).encode()
     add_page(app)
 
     async def openapi() -> Response:

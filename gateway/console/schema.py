@@ -9,6 +9,7 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.responses import PlainTextResponse
 from pydantic.json_schema import models_json_schema
 
+from gateway.config.api import ApiSettings
 from gateway.console.problems import MEDIA_TYPE
 from gateway.console.shapes import Ask, Calls, Done, Hello, Holder, Live, ProblemDetails, Status
 
@@ -59,8 +60,7 @@ def describe_act(operation: str, action: str) -> Description:
         _reference("Done"),
         (*ACTS, 400, 408, 413, 415),
     )
-    needed = action == "markers"
-    body = {"required": needed, "content": {"application/json": {"schema": _reference("Ask")}}}
+    body = {"content": {"application/json": {"schema": _reference("Ask")}}}
     return described | {"openapi_extra": {"requestBody": body}}
 
 
@@ -94,8 +94,8 @@ def _reference(model: str) -> Description:
     return {"$ref": f"#/components/schemas/{model}"}
 
 
-def document(app: FastAPI) -> Description:
-    """OpenAPI 3.1, made once the routes are there."""
+def document(app: FastAPI, settings: ApiSettings) -> Description:
+    """OpenAPI 3.1, made once the routes are there; what the settings allow and require is in it."""
     made = get_openapi(
         title=app.title, version=app.version, description=ABOUT, routes=app.routes, openapi_version="3.1.0"
     )
@@ -105,7 +105,30 @@ def document(app: FastAPI) -> Description:
     )
     made["components"]["schemas"] = schemas["$defs"]
     _drop_framework_answers(made)
+    _name_reasons(made, settings)
     return made
+
+
+def _name_reasons(made: Description, settings: ApiSettings) -> None:
+    """Which reasons may be given, and what must be: a reason where it is required, a marker's kind."""
+    code = {"type": "string", "enum": list(settings.reasons)}
+    asked = made["components"]["schemas"]["Ask"]["properties"]["reason"]
+    asked["anyOf"] = [code, {"type": "null"}] if settings.reasons else [{"type": "null"}]
+    for path, item in made["paths"].items():
+        action = path.rpartition("/")[2]
+        reasoned = action in settings.require_reason
+        for parameter in item.get("get", {}).get("parameters", ()):
+            if parameter["name"] == "reason":
+                parameter |= {"required": reasoned, "schema": code}
+        needed = {"reason": code} if reasoned else {"kind": {"type": "string"}} if action == "markers" else {}
+        if needed and "post" in item:
+            body = item["post"]["requestBody"]
+            body["required"] = True
+            body["content"]["application/json"]["schema"] = {
+                "allOf": [_reference("Ask")],
+                "properties": needed,
+                "required": list(needed),
+            }
 
 
 def _drop_framework_answers(made: Description) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 from gateway.console.agents import Right
 from gateway.recording.control import MARKERS, CallStatus, Result
@@ -21,6 +21,11 @@ class Shape(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
+def _whole(number: object) -> object:
+    """To JSON Schema 120.0 is an integer, too."""
+    return int(number) if isinstance(number, float) and number.is_integer() else number
+
+
 class Ask(Shape):
     """What a request to act may say; each action reads what concerns it."""
 
@@ -31,6 +36,7 @@ class Ask(Shape):
     ago_ms: Annotated[
         int,
         Field(ge=0, le=LONGEST_AGO_MS, description="pause, toggle: how long ago the key was pressed."),
+        BeforeValidator(_whole),
     ] = 0
     kind: Annotated[
         Literal[MARKERS] | None,  # type: ignore[valid-type]

@@ -23,7 +23,15 @@ from gateway.export.exporter import Progress, check_legs, reasons, write_sound
 from gateway.export.place import new_file
 from gateway.export.signing import node_name, write_signed
 from gateway.export.sound import open_sound
-from gateway.recording.model import UNIT_NS, UNITS_PER_SECOND, CallFacts, Direction, Participant, Role
+from gateway.recording.model import (
+    UNIT_NS,
+    UNITS_PER_SECOND,
+    Announcement,
+    CallFacts,
+    Direction,
+    Participant,
+    Role,
+)
 from gateway.storage.container import Reader
 from gateway.storage.keys import NodeKey, NodePublicKey
 
@@ -151,6 +159,8 @@ def _analysis(call: CallFacts) -> list[Json]:
             for item in call.speech
         ]
         found.append(_report("speech", {"speech": figures}))
+    if call.announcement:
+        found.append(_report("announcement", _announced(call.announcement)))
     if call.redactions:
         silenced = [
             {
@@ -163,6 +173,17 @@ def _analysis(call: CallFacts) -> list[Json]:
         ]
         found.append(_report("redactions", {"redactions": silenced}))
     return found
+
+
+def _announced(item: Announcement) -> Json:
+    return {
+        "state": item.state.value,
+        "notice": item.notice or None,
+        "leg": item.leg.value if item.leg else None,
+        "at": None if item.at is None else item.at / UNITS_PER_SECOND,
+        "share": item.share_percent / 100,
+        "reason": item.reason,
+    }
 
 
 def _report(kind: str, body: Json) -> Json:

@@ -1,12 +1,12 @@
-"""What operations should hear of redaction: pauses that are forgotten, come late, or cover nothing."""
+"""What operations should hear of running calls: pauses that are forgotten, come late, or cover nothing; legs never heard."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import time
 
-from gateway.io.redaction_metrics import RedactionMetrics
+from gateway.io import clock
+from gateway.io.metrics import Metrics
 from gateway.io.running import Running
 from gateway.io.running_call import Live, Requested
 from gateway.recording.messages import (
@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 LOOK_SECONDS = 1.0
 # Legs are reported once a second: one without a packet for so long carries no audio, and not merely little.
 SILENT_NS = 10_000_000_000
+UNHEARD_NS = 10_000_000_000  # as long as it takes until somebody says something, comfort noise included
 AGENTS = (Cause.AGENT, Cause.FEATURE_CODE, Cause.CARD)  # whose pauses people are responsible for
 NS = 1e9
 
@@ -35,11 +36,12 @@ NS = 1e9
 class Alarms:
     """Metrics, and log lines that name a call by its id and nobody at all."""
 
-    def __init__(self, running: Running, metrics: RedactionMetrics, rules: Rules) -> None:
+    def __init__(self, running: Running, metrics: Metrics, rules: Rules) -> None:
         self._running = running
-        self._metrics = metrics
+        self._metrics = metrics.redaction
+        self._one_leg, self._without_media = metrics.one_leg_now, metrics.without_media_now
         self._forgotten_ns = rules.pause.forgotten_ns
-        metrics.look_back.set(rules.look_back_ns / NS)
+        self._metrics.look_back.set(rules.look_back_ns / NS)
 
     def said(self, live: Live, status: Status) -> None:
         """A call stands otherwise than `live` knows as yet."""
@@ -54,7 +56,7 @@ class Alarms:
         """A request of somebody's has been applied, or not."""
         done = answered.outcome in (Outcome.APPLIED, Outcome.LATE)
         if done and isinstance(requested.command, Pause | StopRecording):
-            self._metrics.latency.observe((time.monotonic_ns() - requested.command.at_ns) / NS)
+            self._metrics.latency.observe((clock.monotonic_ns() - requested.command.at_ns) / NS)
 
     def unconfirmed(self, call_id: str) -> None:
         self._metrics.unconfirmed.inc()
@@ -74,7 +76,7 @@ class Alarms:
     async def watch_forever(self) -> None:
         """Look now and then how many calls are paused, and for how long."""
         while True:
-            self.look(time.monotonic_ns())
+            self.look(clock.monotonic_ns())
             await asyncio.sleep(LOOK_SECONDS)
 
     def look(self, now: int) -> None:
@@ -98,12 +100,26 @@ class Alarms:
                 )  # fmt: skip
             live.forgotten = old
         self._metrics.forgotten_now.set(forgotten)
+        self._look_for_voices(now)
+
+    def _look_for_voices(self, now: int) -> None:
+        """Count the calls of which a leg that should carry audio never did, however long it had."""
+        one_leg = without = 0
+        for live in self._running:
+            if now - live.call.opening.started_ns < UNHEARD_NS or live.held:
+                continue
+            wanted = {leg.role for number, leg in enumerate(live.call.legs) if number not in live.pauses}
+            missing = wanted - live.heard_ns.keys()
+            one_leg += bool(missing and live.heard_ns)
+            without += bool(missing and not live.heard_ns)
+        self._one_leg.set(one_leg)
+        self._without_media.set(without)
 
     def _paused(self, live: Live) -> None:
         if not live.paused_before:
             self._metrics.calls_paused.inc()
         live.paused_before = True
-        now = time.monotonic_ns()
+        now = clock.monotonic_ns()
         started_ns = live.call.opening.started_ns
         silent = [
             leg.role for leg in live.call.legs if now - live.heard_ns.get(leg.role, started_ns) > SILENT_NS

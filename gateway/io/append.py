@@ -62,7 +62,7 @@ class Appender:
     """Takes writes at once and reports by events; the caller never waits for the disk."""
 
     def __init__(self, directory: Path) -> None:
-        self._queue: queue.SimpleQueue[list[Write] | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[list[Write] | threading.Event | None] = queue.SimpleQueue()
         self._events: deque[StorageEvent] = deque()
         self._backlog = 0
         self._lock = threading.Lock()
@@ -92,6 +92,18 @@ class Appender:
         self._backlog += len(write.data)
         return write
 
+    @property
+    def backlog(self) -> int:
+        """Octets that wait to be written."""
+        return self._backlog
+
+    def settle(self) -> None:
+        """Wait until all that was put is written and durable."""
+        written = threading.Event()
+        self._queue.put(written)
+        written.wait()
+        self._sync()
+
     def events(self) -> list[StorageEvent]:
         """What happened since they were last taken."""
         return [self._events.popleft() for _ in range(len(self._events))]
@@ -106,6 +118,9 @@ class Appender:
 
     def _write_all(self) -> None:
         while (writes := self._queue.get()) is not None:
+            if isinstance(writes, threading.Event):
+                writes.set()
+                continue
             appended = sum(map(self._written, writes))
             with self._lock:  # once for all: the tick that puts the next ones does not wait for it
                 self._backlog -= sum(len(write.data) for write in writes)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 
+from gateway.codecs.registry import supported
 from gateway.config.settings import Settings
+from gateway.io import clock
 from gateway.io.alarms import Alarms
 from gateway.io.controls import RunningControls
 from gateway.io.discards import Discards
@@ -20,6 +21,7 @@ from gateway.io.redaction_rules import rules_of
 from gateway.io.room import Room
 from gateway.io.running import Running
 from gateway.io.running_call import Branch, Ending, Live
+from gateway.io.scope_rules import scope_of
 from gateway.io.segments import Segments
 from gateway.io.sessions import Sessions
 from gateway.io.setting_up import SettingUp
@@ -27,11 +29,16 @@ from gateway.io.settling import Settling
 from gateway.io.silence import Silences
 from gateway.io.sip import SessionEvent, SipServer
 from gateway.io.store import Store
+from gateway.io.taking_up import TakingUp
+from gateway.io.tapped import Tapped
 from gateway.io.unrecorded import Watch
+from gateway.recording.assurance import Why
 from gateway.recording.messages import Close, Command, LateRedaction, Press
 from gateway.recording.model import CallFacts, Cut
 from gateway.siprec.effects import Changed, Ended, Established, KeyPressed, Offered, Probed, SessionId
 from gateway.siprec.metadata import Metadata
+from gateway.siprec.wishes import wishes
+from gateway.tap.dialogs import Dialogs
 
 log = logging.getLogger(__name__)
 
@@ -81,14 +88,15 @@ class Calls:
         self._sessions = Sessions(settings, self._lines, lambda: self.sip)
         self._segments = Segments(store, self._running, self._tell)
         rules = rules_of(settings)
-        self.alarms = Alarms(self._running, metrics.redaction, rules)
+        self.alarms = Alarms(self._running, metrics, rules)
         self.controls = RunningControls(self._running, self._tell, rules, self.alarms)
         discards = Discards(store, self._segments, self._spawn, self.controls.say)
         self.controls.intend, self.controls.withheld = discards.intend, discards.withheld
         self.controls.keep = self._segments.save
         self._watch = Watch(
-            settings.optout, listed, self.controls, discards, self._segments, metrics, self._spawn
-        )
+            settings.optout, scope_of(settings.scope), listed, self.controls, discards, self._segments, metrics,
+            self._spawn,
+        )  # fmt: skip
         self._setting_up = SettingUp(
             settings, store, metrics, self._ports, self._lines, self._room, self._running, self._groups,
             self._sessions, self._segments, self._watch, self._tell,
@@ -109,6 +117,19 @@ class Calls:
             self._late,
             round(settings.media.hold_back_seconds * 1e9),
         )
+        self.tapped = Tapped(
+            [tap.name for tap in settings.taps()],
+            lambda: Dialogs(
+                supported=supported,
+                wish=wishes(settings.optout.off_headers, settings.optout.on_headers),
+                max_calls=settings.media.max_calls,
+            ),
+            TakingUp(
+                store, metrics, self._lines, self._room, self._running, self._watch,
+                lambda tap: tap % workers, self._setting_up.assign, self._tell,
+            ),
+            metrics, self._lines, self._segments, self._watch, self._tell, self._hang_up, self._spawn,
+        )  # fmt: skip
         self.sip: SipServer  # set once the server is there, which needs `hear`
 
     def hear(self, event: SessionEvent) -> None:
@@ -127,7 +148,7 @@ class Calls:
                 self._silences.probed(session, alive)
             case KeyPressed(session, digit, lasts_ms):
                 if live := self._sessions.call(session):
-                    role, now = live.sole_role(session), time.monotonic_ns()
+                    role, now = live.sole_role(session), clock.monotonic_ns()
                     self._tell(Press(live.call.id, role, digit, now, lasts_ms * 1_000_000), ())
             case Established():
                 pass
@@ -143,7 +164,12 @@ class Calls:
 
     def running(self) -> int:
         """Calls that are not stored yet, those being set up included."""
-        return self._setting_up.running()
+        return self._setting_up.running() + self.tapped.setting_up()
+
+    async def quiet(self) -> None:
+        """Wait until all that was begun for calls is done, as far as it waits for nobody outside."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
 
     async def drain(self) -> None:
         """Take no call any more; return when the last one is stored."""
@@ -157,12 +183,13 @@ class Calls:
         """End every call now and wait until all are stored, or the deadline."""
         self._settling.stopping = True
         self._room.closed = "the gateway was being stopped"
+        self.tapped.stop()
         for live in self._running:
             if live.ending:
                 self._hang_up(live, live.ending)
-            for session in list(live.branches):
+            for session in _clients(live):
                 self.sip.act(self.sip.machine.end(session, self.sip.now(), "shutdown"))
-            self._tell(Close(live.call.id, time.monotonic_ns(), at_once=True), ())
+            self._tell(Close(live.call.id, clock.monotonic_ns(), at_once=True), ())
         try:
             await asyncio.wait_for(self._running.none(), deadline_seconds)
         except TimeoutError:
@@ -195,7 +222,7 @@ class Calls:
                 self.sip.act(self.sip.machine.refuse(changed.session, 491, "", self.sip.now()))
             self._sessions.wished(changed.session, changed.wish)
             return
-        branch, now = live.branches[changed.session], time.monotonic_ns()
+        branch, now = live.branches[changed.session], clock.monotonic_ns()
         live.call.note(changed.notes)
         if changed.streams is not None:
             self._lines.fit(live, branch, changed.streams, now)
@@ -216,7 +243,7 @@ class Calls:
 
     def _late(self, live: Live, late: LateRedaction) -> None:
         """Something was stored that must not be kept: the record says so at once, and it is cut after the end."""
-        live.call.late(Cut(late.start, late.end, late.legs, late.cause, time.time_ns()))
+        live.call.late(Cut(late.start, late.end, late.legs, late.cause, clock.time_ns()))
         self._spawn(self._segments.save(live))
 
     def _leave(self, live: Live, session: SessionId, cause: str) -> None:
@@ -243,14 +270,15 @@ class Calls:
             self._tell(Close(live.call.id, ending.at_ns, at_once=self._settling.stopping), ())
 
     def _silent(self, live: Live) -> None:
-        for session in live.branches:
+        self.tapped.silent(live)
+        for session in _clients(live):
             self._silences.begun(session, lambda: sum(leg.packets for leg in live.call.leg_reports()))
 
     def _give_up(self, session: SessionId, cause: str) -> None:
         """End a call on which no media comes."""
         if live := self._sessions.call(session):
             self._metrics.media_stopped.inc()
-            live.call.problem(CAUSES[cause])
+            live.call.problem(CAUSES[cause], Why.NO_MEDIA)
             for each in list(live.branches):
                 self.sip.act(self.sip.machine.end(each, self.sip.now(), cause))
 
@@ -260,5 +288,10 @@ class Calls:
         task.add_done_callback(self._tasks.discard)
 
 
+def _clients(live: Live) -> list[SessionId]:
+    """The recording sessions of a call; one that a tap overhears has none."""
+    return [session for session in live.branches if session >= 0]
+
+
 def _ending(cause: str) -> Ending:
-    return Ending(CAUSES.get(cause, cause), time.time_ns(), time.monotonic_ns())
+    return Ending(CAUSES.get(cause, cause), clock.time_ns(), clock.monotonic_ns())

@@ -13,6 +13,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from gateway.io.append import AppendFailed, PartEnded, Synced
+from gateway.io.tap_messages import Attach, TapMessage
 from gateway.recording.engine import EngineSettings
 from gateway.recording.messages import Command, Event
 from gateway.storage import canonical
@@ -46,11 +47,13 @@ class Ticked:
     ticks: int
     latest_ns: int  # the most a tick began after its time
     busy_ns: int  # processor time all ticks took
+    cpu_ns: int = 0  # processor time of the whole process, with the threads that write and flush
+    resident_bytes: int = 0  # of its memory, in use now
 
 
 Message = (
-    Configure | Command  # to the worker
-    | Ready | Ticked | Event | PartEnded | AppendFailed | Synced
+    Configure | Attach | Command  # to the worker
+    | Ready | Ticked | Event | PartEnded | AppendFailed | Synced | TapMessage
 )  # fmt: skip
 KINDS = {kind.__name__: kind for kind in Message.__args__}
 
@@ -73,8 +76,9 @@ class Channel:
         return self._end.fileno()
 
     @property
-    def pending(self) -> bool:
-        return bool(self._pending)
+    def pending(self) -> int:
+        """Datagrams that wait for the other process."""
+        return len(self._pending)
 
     def send(self, messages: Iterable[Message], sockets: Sequence[int] = ()) -> None:
         """Queue messages and send what goes. Sockets must stay open until nothing is pending."""

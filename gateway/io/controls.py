@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from dataclasses import replace
 from weakref import WeakSet
 
+from gateway.io import clock
 from gateway.io.alarms import Alarms
 from gateway.io.running import Running
 from gateway.io.running_call import Live, Requested
@@ -75,17 +75,17 @@ class RunningControls:
 
     async def pause(self, call_id: str, actor: str, reason: str = "", ago_ns: int = 0) -> Result:
         """`ago_ns`: how long ago the key was pressed, where that took time to be told of."""
-        at_ns = time.monotonic_ns() - max(0, ago_ns)
+        at_ns = clock.monotonic_ns() - max(0, ago_ns)
         return await self._ask(call_id, Pause(call_id, (), at_ns, Cause.AGENT, actor, reason, True))
 
     async def resume(self, call_id: str, actor: str) -> Result:
-        return await self._ask(call_id, Resume(call_id, (), time.monotonic_ns(), Cause.AGENT, actor))
+        return await self._ask(call_id, Resume(call_id, (), clock.monotonic_ns(), Cause.AGENT, actor))
 
     async def extend(self, call_id: str, actor: str) -> Result:
-        return await self._ask(call_id, Extend(call_id, time.monotonic_ns(), actor))
+        return await self._ask(call_id, Extend(call_id, clock.monotonic_ns(), actor))
 
     async def opt_out(self, call_id: str, actor: str, reason: str = "") -> Result:
-        now, discard = time.monotonic_ns(), self._rules.discard
+        now, discard = clock.monotonic_ns(), self._rules.discard
         stop = StopRecording(call_id, now, Cause.OPT_OUT, actor, reason, discard, reach_back=True)
         if discard:
             await self.intend(self._live(call_id), stop)
@@ -95,7 +95,7 @@ class RunningControls:
         """Raises ValueError on a kind that is not one of MARKERS."""
         if kind not in MARKERS:
             raise ValueError(f"a marker is one of {', '.join(MARKERS)}")
-        return await self._ask(call_id, Mark(call_id, time.monotonic_ns(), kind, actor))
+        return await self._ask(call_id, Mark(call_id, clock.monotonic_ns(), kind, actor))
 
     def changes(self) -> AsyncIterator[None]:
         """Wakes whenever a call begins, changes or ends."""
@@ -129,7 +129,7 @@ class RunningControls:
 
     def heard(self, worker: int) -> None:
         """A worker is alive."""
-        self._heard_ns[worker] = time.monotonic_ns()
+        self._heard_ns[worker] = clock.monotonic_ns()
 
     def said(self, status: Status) -> None:
         """The worker says how a call stands."""
@@ -146,7 +146,7 @@ class RunningControls:
 
     def lost(self, worker: int) -> None:
         """A worker died: until another one says how its calls stand, nobody knows."""
-        now = time.monotonic_ns()
+        now = clock.monotonic_ns()
         for live in (live for live in self._running if live.worker == worker):
             live.status = replace(
                 live.status, state=RecordingNow.UNKNOWN, since_ns=now, resumes_ns=None, warning=False
@@ -179,7 +179,7 @@ class RunningControls:
     def _known(self, live: Live) -> CallStatus:
         """How a call stands; UNKNOWN while a request is overdue or its worker says nothing at all."""
         silent = (
-            time.monotonic_ns() - self._heard_ns.get(live.worker, live.call.opening.started_ns)
+            clock.monotonic_ns() - self._heard_ns.get(live.worker, live.call.opening.started_ns)
             > SILENT_SECONDS * 1e9
         )
         status = _status(live)

@@ -10,9 +10,11 @@ import json
 import os
 import signal
 import sys
-from dataclasses import asdict
+import time
+from dataclasses import asdict, replace
 
 from gateway.io.jobs import Cutter
+from gateway.io.log import begin_childs_log
 from gateway.io.secrecy import lock_memory, refuse_dumps
 from gateway.storage import canonical
 from gateway.storage.cutting import PartToCut, cut_part
@@ -24,10 +26,12 @@ def main() -> None:
     """Do it, and say so."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal signals all; the control process decides
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    begin_childs_log()
     os.nice(LEAST_PRIORITY)
     refuse_dumps()
     lock_memory()
-    print(json.dumps(asdict(_cut(sys.stdin.buffer.read()))), flush=True)
+    done = _cut(sys.stdin.buffer.read())
+    print(json.dumps(asdict(replace(done, cpu_ns=time.process_time_ns()))), flush=True)
 
 
 def _cut(asked: bytes) -> Cutter:

@@ -41,6 +41,7 @@ class Cutting:
     def __init__(self, store: Store, metrics: Metrics, then: Submit) -> None:
         self._store = store
         self._count = metrics.cuts.labels
+        self._processes = metrics.processes
         self._then = then
         self._waiting: asyncio.Queue[tuple[CallFacts, Mapping[str, str]]] = asyncio.Queue(MAX_WAITING)
         self._process: Process | None = None
@@ -92,6 +93,7 @@ class Cutting:
             raise NotCut(f"it took longer than {LONGEST_SECONDS:.0f} s") from None
         finally:
             await self._end()
+        self._processes.used("cutter", answer.cpu_ns, 0)
         if answer.problem:
             raise NotCut(answer.problem)
         parts: dict[str, list[Part]] = {new: [] for new in planned.new_keys}

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import secrets
-import time
 from collections.abc import Callable, Coroutine
 
+from gateway.io import clock
 from gateway.io.running_call import Live
 from gateway.io.segments import Segments
 from gateway.io.store import Store
@@ -36,7 +36,7 @@ class Discards:
         call = live.call
         if call.discard is None:
             gone = tuple(Destroyed(segment.recording_id) for segment in call.segments)
-            call.discard = Discard(time.time_ns(), stop.cause, stop.actor, stop.reason, gone)
+            call.discard = Discard(clock.time_ns(), stop.cause, stop.actor, stop.reason, gone)
             at_ns = stop.at_ns if isinstance(stop, StopRecording) else stop.since_ns
             call.stopped = OpenRedaction(stop.cause, (), at_ns, stop.actor, stop.reason, discard=True)
         try:

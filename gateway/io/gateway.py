@@ -21,13 +21,18 @@ from gateway.io.calls import Calls
 from gateway.io.channel import Configure
 from gateway.io.credentials import CredentialsFault
 from gateway.io.cutting import Cutting
-from gateway.io.log import begin_log
+from gateway.io.jobs import Notices
 from gateway.io.metrics import Metrics
 from gateway.io.redaction_rules import rules_of
+from gateway.io.references import ReferenceFault, read_notices
+from gateway.io.ring import TapFault
+from gateway.io.room import MEGABYTE
 from gateway.io.secrecy import refuse_dumps
 from gateway.io.sip import SipServer
+from gateway.io.stock import watch_holdings
 from gateway.io.store import Store
 from gateway.io.supervisor import WorkerFailed
+from gateway.io.taps import Taps
 from gateway.io.tls import TlsError
 from gateway.io.workers import Workers, count_workers
 from gateway.recording.engine import EngineSettings
@@ -36,7 +41,7 @@ from gateway.sip.session_timer import Policy
 from gateway.siprec.session import RecordingServer
 from gateway.siprec.wishes import wishes
 from gateway.storage.index import Index
-from gateway.storage.keys import KeyPaths, load_recorder
+from gateway.storage.keys import KeyPaths, VaultPublicKey, load_recorder
 from gateway.storage.never_record import NeverRecordFault, NumberList
 from gateway.storage.recovery import recover
 from gateway.storage.vault import Vault
@@ -55,20 +60,20 @@ class CannotStart(Exception):
 
 def serve(settings: Settings) -> int:
     """Record until SIGTERM or SIGINT. Raises CannotStart and the errors of the storage."""
-    begin_log(settings.log)
     refuse_dumps()
     vault = Vault(settings.storage.directory, sync=False)
     with vault.exclusive():
         keys = load_recorder(KeyPaths.of(settings))
         with Index.open(vault.index_path) as index:
-            for found in recover(Vault(vault.directory), index, keys.node):
+            recovered = recover(Vault(vault.directory), index, keys.node)
+            for found in recovered:
                 log.warning("call %s of an earlier run: %s", found.call_id, found.what)
         with Index.open(vault.index_path, sync=False) as index:
-            asyncio.run(_run(settings, Store(vault, index, keys)))
+            asyncio.run(_run(settings, Store(vault, index, keys), keys.vault, len(recovered)))
     return 0
 
 
-async def _run(settings: Settings, store: Store) -> None:
+async def _run(settings: Settings, store: Store, key: VaultPublicKey, recovered: int) -> None:
     orders = Orders()
     admission = _admission(settings.sip)
     orders.listen(admission.reload)
@@ -76,11 +81,12 @@ async def _run(settings: Settings, store: Store) -> None:
         stack.push_async_callback(store.close)
         count = count_workers(settings.media)
         metrics = Metrics(count)
-        analysis = Analysis(store, metrics, settings.speech.measure)
+        metrics.recovered.set(recovered)
+        analysis = Analysis(store, metrics, settings.speech.measure, _notices(settings))
         stack.push_async_callback(analysis.stop, ANALYSIS_SECONDS)
         cutting = Cutting(store, metrics, analysis.submit)
         stack.push_async_callback(cutting.stop, CUTTING_SECONDS)
-        numbers = _numbers(settings, store, metrics)
+        numbers = numbers_of(settings, store, metrics)
         calls = Calls(
             settings,
             store,
@@ -91,7 +97,9 @@ async def _run(settings: Settings, store: Store) -> None:
             listed=numbers.code,
         )
         progress = calls.progress
-        workers = Workers(_configure(settings, count), count, progress)
+        taps = _taps(settings, count, metrics, stack)
+        progress.overheard = [taps.hear, calls.tapped.hear]
+        workers = Workers(configure_of(settings, count), count, progress, taps.attached)
         stack.push_async_callback(workers.stop)
         try:
             await workers.start()
@@ -120,6 +128,9 @@ async def _run(settings: Settings, store: Store) -> None:
             calls.watch_load_forever(),
             calls.alarms.watch_forever(),
             admission.watch_forever(),
+            taps.watch_forever(),
+            calls.tapped.expire_forever(),
+            watch_holdings(store.vault, KeyPaths.of(settings), key, metrics.storage),
         )
         tasks = [asyncio.create_task(chore) for chore in chores]
         log.info("ready: %s, media workers: %d", _addresses(settings), count)
@@ -163,7 +174,14 @@ async def _drain(calls: Calls, stop: asyncio.Event, seconds: float) -> None:
     await asyncio.gather(*waits, return_exceptions=True)
 
 
-def _numbers(settings: Settings, store: Store, metrics: Metrics) -> NumberList:
+def _notices(settings: Settings) -> Notices:
+    try:
+        return read_notices(settings.notice)
+    except ReferenceFault as fault:
+        raise CannotStart(str(fault)) from fault
+
+
+def numbers_of(settings: Settings, store: Store, metrics: Metrics) -> NumberList:
     """The never-record list, which may change at any time."""
 
     def told(fault: NeverRecordFault) -> None:
@@ -176,6 +194,15 @@ def _numbers(settings: Settings, store: Store, metrics: Metrics) -> NumberList:
         )
     except NeverRecordFault as fault:
         raise CannotStart(str(fault)) from fault
+
+
+def _taps(settings: Settings, workers: int, metrics: Metrics, stack: AsyncExitStack) -> Taps:
+    try:
+        taps = Taps(settings.taps(), workers, metrics.tap, settings.metrics.expected)
+    except TapFault as error:
+        raise CannotStart(str(error)) from error
+    stack.callback(taps.close)
+    return taps
 
 
 def _admission(settings: SipSettings) -> Admission:
@@ -191,7 +218,8 @@ async def _listen(
     """Open the ports, metrics first: who sees them answer knows that calls are taken next."""
     if settings.metrics.port:
         try:
-            server = metrics.serve(settings.metrics, store.vault.free_bytes)
+            reserve = settings.storage.min_free_megabytes * MEGABYTE
+            server = metrics.serve(settings.metrics, store.vault.free_bytes, reserve)
         except OSError as error:
             place = f"{settings.metrics.address}:{settings.metrics.port}"
             raise CannotStart(f"metrics cannot be served on {place}: {error.strerror}") from error
@@ -217,12 +245,13 @@ async def _serve_api(settings: Settings, calls: Calls, metrics: Metrics, stack: 
         raise CannotStart(str(error)) from error
 
 
-def _configure(settings: Settings, workers: int) -> Configure:
+def configure_of(settings: Settings, workers: int) -> Configure:
     """What each worker is told first."""
     media = settings.media
-    # A call's legs are in use until its audio has drained, so for longer than the call.
+    # A call's legs are in use until its audio has drained, so for longer than the call. All calls of a tap are one worker's.
+    calls = media.max_calls if settings.taps() else calls_each(media.max_calls, workers)
     engine = EngineSettings(
-        max_legs=2 * (calls_each(media.max_calls, workers) + 64),
+        max_legs=2 * (calls + 64),
         hold_back_ns=round(media.hold_back_seconds * NS),
         timeout_ns=round(media.timeout_seconds * NS),
         tick_ns=media.tick_milliseconds * 1_000_000,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from gateway.recording.model import Part, Redaction, Role, Speech
+from gateway.recording.model import Announcement, Direction, LegReport, Part, Redaction, Role, Speech
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,13 +19,38 @@ class SealedPart:
 
 
 @dataclass(frozen=True, slots=True)
+class Notice:
+    """A notice to be recognised."""
+
+    name: str
+    samples: str  # at 8 kHz, 16 bits, little-endian, Base64
+
+
+@dataclass(frozen=True, slots=True)
+class Notices:
+    """What a new analyst is told first, so that it searches for what was read when the gateway started."""
+
+    references: tuple[Notice, ...] = ()
+    share_percent: int = 100
+    within_units: int = 0
+    directions: tuple[Direction, ...] = ()  # of calls that need one
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """One call to be measured."""
 
     parts: tuple[SealedPart, ...]
-    legs: tuple[Role, ...]
+    legs: tuple[LegReport, ...]
     length_units: int
     redactions: tuple[Redaction, ...]
+    speech: bool = True  # its figures are wanted
+    notice: bool = False  # whether a notice was heard is wanted
+    earlier: str = ""  # why the call has a beginning that its audio does not hold; empty where it has none
+
+    @property
+    def roles(self) -> tuple[Role, ...]:
+        return tuple(leg.role for leg in self.legs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +59,9 @@ class Measured:
 
     speech: tuple[Speech, ...]
     problem: str  # why there are no figures; else empty
+    announcement: Announcement | None = None
+    cpu_ns: int = 0  # processor time that the process used since its last answer
+    resident_bytes: int = 0  # of its memory, in use now
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,3 +70,4 @@ class Cutter:
 
     parts: tuple[Part | None, ...]
     problem: str  # why they were not cut; else empty
+    cpu_ns: int = 0  # processor time that the process used

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from gateway.io.ports import MediaPorts, NoPortFree
 from gateway.io.room import Refusal
 from gateway.io.running_call import MAX_LEGS, Branch, Line, Live, leg_plan
+from gateway.recording.assurance import Why
 from gateway.recording.call import Phase
 from gateway.recording.messages import Command, Join, LegPlan, Pause, Reformat, Resume
 from gateway.siprec.effects import Stream
@@ -50,7 +51,8 @@ class Lines:
         carried = {line.index for line in branch.lines}
         if not offers.keys() <= carried:  # refused in the answer
             live.call.problem(
-                f"audio past the first {len(branch.lines)} streams was offered and not recorded"
+                f"audio past the first {len(branch.lines)} streams was offered and not recorded",
+                Why.STREAMS,
             )
         self.tell_format(live, tuple(plans))
 
@@ -80,13 +82,14 @@ class Lines:
         if len(legs) >= MAX_LEGS or live.call.phase is not Phase.RECORDING:
             return None
         try:
-            live.sockets.append(self.claim(address))
+            claimed = [] if stream.flow else [self.claim(address)]
         except Refusal as error:
-            live.call.problem(f"a further leg was not recorded: {error}")
+            live.call.problem(f"a further leg was not recorded: {error}", Why.SETUP)
             return None
+        live.sockets += claimed
         leg = leg_plan(stream, legs[0].role.other)
         live.call.join(leg)
-        self._tell(Join(live.call.id, leg), [live.sockets[-1].fileno()])
+        self._tell(Join(live.call.id, leg), [each.fileno() for each in claimed])
         return len(legs)
 
     def _pause(self, live: Live, line: Line, now: int) -> None:

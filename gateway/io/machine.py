@@ -69,6 +69,7 @@ class Machine:
     gateway_running: bool  # a process holds the lock on the vault
     rtp_ports_free: int  # even ports of the range that could be bound
     rtp_ports: int
+    link_bits: int | None  # a second, of the fastest network interface that is up
     python: str
     sqlite: str | None  # of the SQLite that the index uses
     libraries: dict[str, str | None]
@@ -100,6 +101,7 @@ def measure(settings: Settings) -> Machine:
         gateway_running=_gateway_running(settings.storage.directory),
         rtp_ports_free=sum(_port_state(socket.SOCK_DGRAM, address, port) is PortState.FREE for port in rtp),
         rtp_ports=len(rtp),
+        link_bits=_link_bits(),
         python=platform.python_version(),
         sqlite=_sqlite_version(),
         libraries={name: _library_version(name) for name in LIBRARIES},
@@ -144,6 +146,13 @@ def _system_number(path: str) -> int | None:
 def _receive_buffer() -> int:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         return sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+
+
+def _link_bits() -> int | None:
+    """Interfaces that have no speed of their own, virtual ones, say -1 or nothing."""
+    found = [_system_text(str(path)) or "" for path in Path("/sys/class/net").glob("*/speed")]
+    speeds = [int(speed) for speed in found if speed.isdecimal() and int(speed)]
+    return max(speeds) * 1_000_000 if speeds else None
 
 
 class _Timex(ctypes.Structure):

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import collections
 from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 from http.server import HTTPServer
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 
-from gateway.config.settings import MetricsSettings
+from gateway.config.watching import MetricsSettings
 from gateway.io.append import Synced
 from gateway.io.channel import Ticked
+from gateway.io.process_metrics import ProcessMetrics
 from gateway.io.redaction_metrics import RedactionMetrics
+from gateway.io.storage_metrics import StorageMetrics
+from gateway.io.tap_metrics import TapMetrics
+from gateway.recording.assurance import Why
 from gateway.recording.model import CallState, LegReport
 from gateway.recording.policy import Ground
 
@@ -37,11 +42,28 @@ class Metrics:
         self.calls_now = gauge(
             "calls_recording", "Calls being recorded, those whose last audio waits included"
         )
+        self.setting_up = gauge("calls_setting_up", "Calls and sessions that are not answered yet")
         self.taking_calls = gauge("taking_calls", "1 when a new call would be recorded, 0 when it gets 503")
         self.calls_ended = counter("calls", "Calls by the state they ended in", "state")
         for state in CallState:
             if state is not CallState.RECORDING:
                 self.calls_ended.labels(state.value)
+        self.signalled = counter(
+            "calls_signalled", "Calls that recording clients asked to have recorded, or that taps saw"
+        )
+        self.explained = counter(
+            "calls_explained", "Calls that ended other than recorded, by the class of the reason", "why"
+        )
+        for why in Why:
+            self.explained.labels(why.value)
+        self.recovered = gauge(
+            "recovered_calls", "Calls of an earlier run that this start had to put in order"
+        )
+        self.one_leg_now = gauge("calls_one_leg_now", "Running calls of which one party was never heard yet")
+        self.without_media_now = gauge(
+            "calls_without_media_now", "Running calls of which nobody was ever heard yet"
+        )
+        self._office_hours = gauge("office_hours", "1 when calls are expected by metrics.office_hours")
         self.setup = seconds("setup", "Time from an INVITE to its answer")
         self.refused = counter(
             "refused_requests", "SIP messages refused or not understood, by reason", "reason"
@@ -71,6 +93,11 @@ class Metrics:
         )
         for outcome in ("measured", "failed", "overload", "stopped"):
             self.speech.labels(outcome)
+        self._announced = counter(
+            "announced_calls", "Ended calls that were to be searched for the notice, by outcome", "outcome"
+        )
+        for outcome in ("announced", "unannounced", "cut_off", "not_measured"):
+            self._announced.labels(outcome)
         self.unrecorded = counter(
             "unrecorded_calls", "Calls that came to be not recorded, by ground", "ground"
         )
@@ -92,11 +119,15 @@ class Metrics:
             "memory_locked", "1 when a media worker's memory can never be swapped out", "worker"
         )
         self.redaction = RedactionMetrics(registry)
-        self._free = gauge("storage_free_bytes", "Free space where recordings are stored")
+        self.tap = TapMetrics(registry)
+        self.storage = StorageMetrics(registry)
+        self.processes = ProcessMetrics()
+        registry.register(self.processes)
 
-    def serve(self, settings: MetricsSettings, free_bytes: Callable[[], int]) -> HTTPServer:
-        """Answer scrapes in a thread of its own. Raises OSError when the port is taken."""
-        self._free.set_function(free_bytes)
+    def serve(self, settings: MetricsSettings, free_bytes: Callable[[], int], reserve: int) -> HTTPServer:
+        """Answer scrapes in a thread of its own; `reserve` bytes are kept free. Raises OSError when the port is taken."""
+        self.storage.serve(free_bytes, reserve)
+        self._office_hours.set_function(lambda: settings.expected(datetime.now(UTC)))
         server, _ = start_http_server(settings.port, settings.address, self.registry)
         return server
 
@@ -116,12 +147,28 @@ class Metrics:
             for role, count in counts.items():
                 metric.labels(role).inc(max(0, count))
 
+    def announced(self, outcome: str, searched: bool) -> None:
+        """What was found of the notice in a call; calls that needed none are not counted."""
+        if searched:
+            self._announced.labels(outcome).inc()
+
     def ticked(self, worker: int, report: Ticked, calls: int) -> None:
         """A worker's last second, and how many calls it has."""
         self._worker_calls.labels(worker).set(calls)
         self._ticks.labels(worker).inc(report.ticks)
         self._busy.labels(worker).inc(report.busy_ns / NS)
         self._lateness.labels(worker).observe(report.latest_ns / NS)
+        self.processes.used(f"worker-{worker}", report.cpu_ns, report.resident_bytes)
+
+    def worker_lost(self, worker: int) -> None:
+        self.worker_restarts.labels(worker).inc()
+        self.processes.ended(f"worker-{worker}")
+
+    def ended(self, state: CallState, why: Why) -> None:
+        """A call was stored as it ended; `why` counts where that is other than recorded."""
+        self.calls_ended.labels(state.value).inc()
+        if state is not CallState.RECORDED:
+            self.explained.labels(why.value).inc()
 
     def synced(self, report: Synced) -> None:
         self._sealed.inc(report.bytes)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
+from gateway.io import clock
 from gateway.io.alarms import Alarms
 from gateway.io.append import AppendFailed, PartEnded, Synced
 from gateway.io.channel import Message, Ready, Ticked
@@ -18,6 +18,8 @@ from gateway.io.running import Running
 from gateway.io.running_call import Live
 from gateway.io.settling import Settling
 from gateway.io.store import Store
+from gateway.io.tap_messages import AudioAlone, Passed, TapMessage, TapReport, Unfollowed
+from gateway.recording.assurance import Why
 from gateway.recording.call import Phase
 from gateway.recording.messages import (
     Answered,
@@ -73,6 +75,7 @@ class Progress:
         self._lost_ns: dict[int, int] = {}  # when a worker of each number last died
         self._silent = silent  # is told of a call on which no media comes
         self._late = late  # is told what is to be cut
+        self.overheard: list[Callable[[TapMessage], None]] = []  # are told what is heard of taps
         self._reported: dict[str, Live] = {}  # since the last checkpoint
         self._paused: dict[str, Live] = {}  # or otherwise changed, and not saved since
 
@@ -90,7 +93,7 @@ class Progress:
                     self._settling.if_done(live)
             case Unreadable(call_id):
                 if live := self._running.call(call_id):
-                    live.call.problem("audio came under a key that the client had not told")
+                    live.call.problem("audio came under a key that the client had not told", Why.UNREADABLE)
             case MediaStopped(call_id):
                 if live := self._running.call(call_id):
                     self._silent(live)
@@ -112,6 +115,9 @@ class Progress:
                     self._settling.if_done(live)
             case AppendFailed(recording_id, number, problem):
                 self._append_failed(recording_id, number, problem)
+            case Passed() | Unfollowed() | AudioAlone() | TapReport():
+                for hear in self.overheard:
+                    hear(message)
             case _:
                 self._heard_of_worker(worker, message)
 
@@ -136,14 +142,14 @@ class Progress:
                     )
 
     def worker_lost(self, worker: int) -> None:
-        self._lost_ns[worker] = time.monotonic_ns()
-        self._metrics.worker_restarts.labels(worker).inc()
+        self._lost_ns[worker] = clock.monotonic_ns()
+        self._metrics.worker_lost(worker)
         self._room.lost(worker)
         self._controls.lost(worker)
 
     def resume(self, worker: int) -> Iterator[tuple[Command, Sequence[int]]]:
         """What the next worker is told: every call of the last one that is not committed to its end, in a new part."""
-        now = time.monotonic_ns()
+        now = clock.monotonic_ns()
         for live in self._running:
             if live.worker != worker:
                 continue
@@ -180,7 +186,7 @@ class Progress:
                 if self._running.call(call_id)
             }
             try:
-                await self._store.checkpoint(reports, time.time_ns())
+                await self._store.checkpoint(reports, clock.time_ns())
                 await self._save()
             except Exception:
                 log.exception("the index could not be brought up to date")
@@ -201,13 +207,13 @@ class Progress:
         live = self._running.call(report.call_id)
         if live is None:
             return
-        self._metrics.legs(self._grown(live, live.call.report(report), time.monotonic_ns()))
+        self._metrics.legs(self._grown(live, live.call.report(report), clock.monotonic_ns()))
         if isinstance(report, Finished):
             live.call.drain(report)
             self._settling.if_done(live)
 
     def _counted(self, counted: Counted) -> None:
-        heard_ns, stop = time.monotonic_ns(), 0
+        heard_ns, stop = clock.monotonic_ns(), 0
         rows = list(zip(*[iter(counted.counts)] * COUNTS, strict=True))
         changes: list[Change] = []
         for call_id, legs in zip(counted.calls, counted.legs, strict=True):
@@ -228,6 +234,6 @@ class Progress:
         self._metrics.append_failures.inc()
         log.error("recording %s part %d could not be written on: %s", recording_id, number, problem)
         if live := self._running.of_recording(recording_id):
-            live.call.problem(f"storage failed: {problem}")
+            live.call.problem(f"storage failed: {problem}", Why.STORAGE)
             live.call.tear(recording_id, number)
             self._settling.if_done(live)

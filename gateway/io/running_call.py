@@ -40,9 +40,9 @@ class Line:
 
 @dataclass(slots=True)
 class Branch:
-    """One recording session of a call; nearly always there is one."""
+    """One recording session of a call; nearly always there is one. Of a call that a tap overhears it stands for that."""
 
-    session: SessionId
+    session: SessionId  # negative: overheard
     lines: list[Line]
     address: str  # written into answers
 
@@ -71,7 +71,7 @@ class Live:
     call: Call
     parties: Parties
     keys: dict[str, str]  # data keys by recording
-    sockets: list[socket.socket]  # of the legs, in their order
+    sockets: list[socket.socket]  # of the legs, in their order; none of a call that a tap overhears
     worker: int = 0  # the media worker that has it, from its start to its end
     branches: dict[SessionId, Branch] = field(default_factory=dict)
     pauses: dict[int, int] = field(default_factory=dict)  # since when (monotonic ns) a leg is paused
@@ -86,6 +86,7 @@ class Live:
     heard_ns: dict[Role, int] = field(default_factory=dict)  # when a leg last carried a packet, as reported
     pair: str | None = None
     group: str | None = None
+    peers: tuple[str, ...] = ()  # addresses that its signalling comes from or goes between
     ending: Ending | None = None  # while it waits for another session of its group
     waiting: asyncio.TimerHandle | None = None
     saving: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -160,7 +161,7 @@ def leg_plan(stream: Stream, role: Role) -> LegPlan:
         PayloadFormat(f.payload_type, f.name, f.clock_rate, f.channels, f.fmtp or "") for f in stream.formats
     )
     keys = tuple(SrtpKey(key.suite, key.secret.hex(), key.mki.hex()) for key in stream.keys)
-    return LegPlan(role, formats, stream.events, keys, stream.event_rates, stream.noise)
+    return LegPlan(role, formats, stream.events, keys, stream.event_rates, stream.noise, stream.flow)
 
 
 def voices(streams: Sequence[Stream]) -> list[Stream]:

@@ -9,6 +9,7 @@ from gateway.io.ids import new_id
 from gateway.io.running import Running
 from gateway.io.running_call import Live
 from gateway.io.store import Store
+from gateway.recording.assurance import Why
 from gateway.recording.call import Phase
 from gateway.recording.messages import Command, Split
 
@@ -45,7 +46,9 @@ class Segments:
                 self._tell(Split(call.id, segment_id, recording_id, key, at_ns), ())
         except Exception:
             log.exception("call %s: a transfer could not open a segment of its own", call.id)
-            call.problem("a transfer could not open a segment of its own: its audio is in the one before")
+            call.problem(
+                "a transfer could not open a segment of its own: its audio is in the one before", Why.SETUP
+            )
             call.segment.participants = (*call.segment.participants, *people)
         await self.save(live)
 

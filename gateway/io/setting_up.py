@@ -6,10 +6,10 @@ import asyncio
 import logging
 import re
 import socket
-import time
 from collections.abc import Callable, Coroutine, Sequence
 
 from gateway.config.settings import Settings
+from gateway.io import clock
 from gateway.io.groups import Groups
 from gateway.io.ids import new_id
 from gateway.io.lines import Lines
@@ -22,8 +22,10 @@ from gateway.io.segments import Segments
 from gateway.io.sessions import Sessions
 from gateway.io.store import Store
 from gateway.io.unrecorded import Watch
+from gateway.recording.assurance import Why
 from gateway.recording.call import Call, Opening, Phase, refused
 from gateway.recording.messages import Command
+from gateway.recording.model import CallState
 from gateway.siprec import roles
 from gateway.siprec.effects import Offered, SessionId, Stream
 from gateway.siprec.metadata import Metadata
@@ -75,11 +77,15 @@ class SettingUp:
 
     async def take(self, offered: Offered) -> None:
         """Set a call up and answer it, or refuse it and say why; a session may also carry a call on."""
-        self.count += 1
+        self._count(1)
         try:
             await self._set_up(offered)
         finally:
-            self.count -= 1
+            self._count(-1)
+
+    def _count(self, more: int) -> None:
+        self.count += more
+        self._metrics.setting_up.set(self.count)
 
     def assign(self, metadata: Metadata | None, labels: Sequence[str | None]) -> roles.Assignment:
         """Who takes part, and whose each stream is."""
@@ -115,6 +121,7 @@ class SettingUp:
 
     async def _begin(self, offered: Offered) -> Live | None:
         """A call of its own; None when it is refused."""
+        self._metrics.signalled.inc()
         opening, assigned = self._opening(offered)
         sockets: list[socket.socket] = []
         try:
@@ -129,12 +136,14 @@ class SettingUp:
             await self._refuse(offered.session, opening, sockets, error)
             return None
         except Exception as error:  # the client must hear of it, whatever it was
-            log.exception("a call could not be set up")
+            self._metrics.storage.sealing_errors.labels("begin").inc()
+            log.exception("call %s could not be set up", opening.call_id)
             failed = Refusal(500, "setup_failed", f"set-up failed: {type(error).__name__}")
             await self._refuse(offered.session, opening, sockets, failed)
             return None
         parties = Parties(assigned, [leg.role for leg in opening.legs])
         live = Live(call, parties, {opening.recording_id: key}, sockets, self._room.worker(), group=group)
+        live.peers = (offered.flow.peer[0],)
         if group:
             self._groups.remember(group, call.id)
         self._record(live, offered)
@@ -154,7 +163,7 @@ class SettingUp:
         chosen = voices(offered.streams)
         lines = [Line(stream.index, leg, stream.label) for leg, stream in enumerate(chosen)]
         self._sessions.enter(live, offered, lines, opening.started_ns)
-        self._metrics.setup.observe((time.monotonic_ns() - opening.started_ns) / 1e9)
+        self._metrics.setup.observe((clock.monotonic_ns() - opening.started_ns) / 1e9)
 
     def _attach(self, live: Live, offered: Offered) -> None:
         """A further session of a running call: the other side of a pair, or what follows a transfer."""
@@ -164,7 +173,7 @@ class SettingUp:
             live.waiting.cancel()
         live.call.note((*offered.notes, *assigned.notes))
         self._watch.heard(live, offered, self._sessions.wished_early(offered.session))
-        now = time.monotonic_ns()
+        now = clock.monotonic_ns()
         lines: list[Line] = []
         for place, stream in enumerate(voices(offered.streams)):
             wanted = live.parties.role(assigned.roles[place])
@@ -192,8 +201,8 @@ class SettingUp:
             call_id=new_id(),
             segment_id=new_id(),
             recording_id=new_id(),
-            started_ns=time.monotonic_ns(),
-            started_utc_ns=time.time_ns(),
+            started_ns=clock.monotonic_ns(),
+            started_utc_ns=clock.time_ns(),
             direction=assigned.direction,
             participants=assigned.participants,
             legs=tuple(leg_plan(stream, assigned.roles[place]) for place, stream in enumerate(chosen)),
@@ -214,7 +223,8 @@ class SettingUp:
         """Answer at once; the record of the refused call may fail with the disk that refused it."""
         self._sessions.refuse(session, error.status)
         self._metrics.refused.labels(error.kind).inc()
-        self._metrics.calls_ended.labels("not_recorded").inc()
+        why = Why.SETUP if error.kind == "setup_failed" else Why.REFUSED
+        self._metrics.ended(CallState.NOT_RECORDED, why)
         log.warning("call %s was refused with %d: %s", opening.call_id, error.status, error)
         for each in sockets:
             self._ports.release(each)

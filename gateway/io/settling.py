@@ -56,11 +56,12 @@ class Settling:
             self._ports.release(each)
         try:
             facts = await self._store_ended(live)
-            self._metrics.calls_ended.labels(facts.state.value).inc()
+            self._metrics.ended(facts.state, call.why())
             self._metrics.discards.inc(facts.discard is not None)
             log.info("call %s ended %s: %s", call.id, facts.state.value, facts.reason)
             self._settled(facts, live.keys)
         except Exception:
+            self._metrics.storage.sealing_errors.labels("end").inc()
             log.exception(
                 "call %s could not be stored as it ended; it is recovered at the next start", call.id
             )
@@ -78,6 +79,7 @@ class Settling:
             except (OSError, IndexFault) as error:
                 if self.stopping or isinstance(error, IndexCorrupt):
                     raise
+                self._metrics.storage.sealing_errors.labels("end").inc()
                 log.error(
                     "call %s could not be stored as it ended and is tried again: %s", live.call.id, error
                 )

@@ -19,7 +19,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from gateway.io.flush import FileSystem
 from gateway.recording.call import Call, Opening
-from gateway.recording.model import CallFacts, LegReport, Part, Speech
+from gateway.recording.model import Announcement, CallFacts, LegReport, Part, Speech
 from gateway.storage.cutting import Plan, switch
 from gateway.storage.discarding import destroy
 from gateway.storage.index import Index
@@ -83,9 +83,11 @@ class Store:
         """Let the parts that were written without what is cut take the place of those before, which go."""
         return await self._run(self._cut, facts, plan, parts)
 
-    async def told_speech(self, facts: CallFacts, speech: tuple[Speech, ...]) -> None:
-        """Write the figures of a call that ended into its record, whatever else that says by now."""
-        await self._run(self._told_speech, facts, speech)
+    async def told_measured(
+        self, facts: CallFacts, speech: tuple[Speech, ...], announcement: Announcement | None
+    ) -> None:
+        """Write what was measured of a call that ended into its record, whatever else that says by now."""
+        await self._run(self._told_measured, facts, speech, announcement)
 
     async def settle(self, call: Call) -> CallFacts:
         """Measure parts that were torn, sign the manifest, write the call as it ended."""
@@ -147,11 +149,13 @@ class Store:
             self._index.put(done)
         return replace(done.facts, participants=facts.participants)
 
-    def _told_speech(self, facts: CallFacts, speech: tuple[Speech, ...]) -> None:
+    def _told_measured(
+        self, facts: CallFacts, speech: tuple[Speech, ...], announcement: Announcement | None
+    ) -> None:
         with self.vault.alone(facts, wait=False):
             folder = self.vault.call_folder(facts.id, facts.started_ns)
             record = self.vault.read_call(folder, self._keys.node.public)
-            record = replace(record, facts=replace(record.facts, speech=speech))
+            record = replace(record, facts=replace(record.facts, speech=speech, announcement=announcement))
             self.vault.write_record(record, self._keys.node)
             self._index.put(record)
 

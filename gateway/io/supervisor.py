@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 
 from gateway.io.channel import Channel, ChannelClosed, Configure, Message, Ready
+from gateway.io.tap_messages import Attach
 from gateway.recording.messages import Command
 
 log = logging.getLogger(__name__)
@@ -26,7 +27,7 @@ class WorkerFailed(Exception):
 
 class Supervisor:
     """One worker, of that number. `on_message` hears it, `on_lost` is told of its death, and `resume` gives the
-    commands, with their sockets, by which the next one goes on."""
+    commands, with their sockets, by which the next one goes on. `attached` are its taps, with their sockets."""
 
     def __init__(
         self,
@@ -35,12 +36,14 @@ class Supervisor:
         on_lost: Callable[[], None],
         resume: Callable[[], Iterable[tuple[Command, Sequence[int]]]],
         number: int = 0,
+        attached: Sequence[tuple[Attach, Sequence[int]]] = (),
     ) -> None:
         self._configure = configure
         self._on_message = on_message
         self._on_lost = on_lost
         self._resume = resume
         self._number = number
+        self._attached = attached
         self._loop = asyncio.get_running_loop()
         self._process: asyncio.subprocess.Process | None = None
         self._channel: Channel | None = None
@@ -102,6 +105,8 @@ class Supervisor:
         self._loop.add_reader(ours.fileno(), self._hear)
         with suppress(ChannelClosed):  # who waits for the process learns of its death
             self._channel.send([self._configure])
+            for attach, sockets in self._attached:
+                self._channel.send([attach], sockets)
 
     async def _keep(self) -> None:
         while True:

@@ -17,6 +17,7 @@ from gateway.io.segments import Segments
 from gateway.recording.messages import Answered, StartRecording, StopRecording
 from gateway.recording.model import UNIT_NS, Cause, Personal, Wish
 from gateway.recording.policy import Ground, Unrecorded, decide, wish_of
+from gateway.recording.scope import Scope
 from gateway.siprec.effects import Changed, Offered
 
 log = logging.getLogger(__name__)
@@ -30,6 +31,7 @@ class Watch:
     def __init__(
         self,
         settings: OptOutSettings,
+        scope: Scope,
         listed: Callable[[str], str | None],
         controls: RunningControls,
         discards: Discards,
@@ -38,6 +40,7 @@ class Watch:
         spawn: Callable[[Coroutine[object, object, None]], None],
     ) -> None:
         self._settings = settings
+        self._scope = scope
         self._extensions = [re.compile(pattern) for pattern in settings.extensions]
         self._numbers = listed
         self._controls = controls
@@ -61,9 +64,9 @@ class Watch:
         ends what a list began: of several sessions one may tell of one side alone.
         """
         before = live.unrecorded
-        found = decide(
-            live.parties.participants, self._extensions, self._listed, live.header, live.recordpref
-        )
+        people = live.parties.participants
+        outside = self._scope.excludes(live.parties.direction, people, live.peers)
+        found = decide(people, self._extensions, self._listed, live.header, live.recordpref, outside)
         if before and not found and not (transfer or before.ground in ASKED):
             return
         live.unrecorded = found

@@ -16,14 +16,20 @@ from pathlib import Path
 
 from gateway.io.append import Appender
 from gateway.io.channel import Channel, ChannelClosed, Configure, Message, Ready, Ticked
+from gateway.io.following import Following
 from gateway.io.heap import keep_heap
+from gateway.io.log import begin_childs_log
+from gateway.io.overhearing import Overhearing
+from gateway.io.process_metrics import resident_bytes
 from gateway.io.receive import Receiver
 from gateway.io.secrecy import lock_memory, refuse_dumps
+from gateway.io.tap_messages import Attach
 from gateway.recording.engine import Engine
 from gateway.recording.messages import Close, Command, Counted, Finished, Join, Open
 from gateway.rtp.packets import PacketBatch
 
 REPORT_NS = 1_000_000_000
+MAX_BEHIND = 64  # datagrams that wait for the control process before what was overheard waits, too
 MAX_DRAINS = 64  # further ones in a tick: a socket flooded faster than it is drained ends no tick
 
 
@@ -38,8 +44,11 @@ class Worker:
         self._appender = Appender(Path(configure.directory))
         self._arriving: dict[str, list[int]] = {}  # sockets of legs that are being opened
         self._sockets: dict[str, list[int]] = {}
+        self._taps: dict[int, Overhearing] = {}
+        self._following = Following(self._engine, self._taps)
         self._ticks = self._latest_ns = self._busy_ns = 0
         self._reported_ns = 0
+        self._cpu_ns = 0  # told of so far
 
     def run(self, waiting: Iterable[tuple[Message, list[int]]] = ()) -> None:
         """Tick until the channel is closed; `waiting` has been received already."""
@@ -68,7 +77,9 @@ class Worker:
         """Commands are obeyed, and answered, as they come: nobody who paused a call waits for a tick."""
         commands: list[Command] = []
         for message, sockets in messages:
-            if isinstance(message, Open | Join):
+            if isinstance(message, Attach):
+                self._taps[message.tap] = Overhearing(message, sockets)
+            if isinstance(message, Open | Join) and sockets:
                 self._arriving.setdefault(message.call_id, []).extend(sockets)
             if isinstance(message, Command):
                 commands.append(message)
@@ -76,6 +87,7 @@ class Worker:
             before = self._came_before(commands)
             self._send(self._engine.obey(commands, time.monotonic_ns(), before))
             self._listen()
+            self._following.obeyed(commands)
 
     def _came_before(self, commands: Sequence[Command]) -> PacketBatch | None:
         """What waits for the calls that commands change: keys that were pressed, packets under older keys."""
@@ -84,7 +96,7 @@ class Worker:
         return self._receiver.drain_these(handles) if handles else None
 
     def _tick(self, now: int) -> None:
-        turn = self._engine.turn
+        heard, turn = self._drain_taps(), self._engine.turn
         batch, more = self._receiver.drain(turn)
         writes, events = self._engine.tick(now, batch)
         for _ in range(MAX_DRAINS):
@@ -94,7 +106,15 @@ class Worker:
             self._engine.receive(batch)
         self._drop({event.call_id for event in events if isinstance(event, Finished)})
         self._appender.put(writes)
-        self._send([*events, *self._appender.events()])
+        self._send([*events, *self._appender.events(), *heard])
+
+    def _drain_taps(self) -> list[Message]:
+        heard: list[Message] = []
+        for tap in self._taps.values():
+            for batch in tap.drain():
+                self._engine.receive(batch)
+            heard += tap.messages(behind=self._channel.pending > MAX_BEHIND)
+        return heard
 
     def _send(self, events: Sequence[Message]) -> None:
         if self._channel.pending:  # a slow reader is spared what the next report says again
@@ -121,6 +141,7 @@ class Worker:
                 self._receiver.remove(handle)
             for handle in self._arriving.pop(call_id, ()):
                 os.close(handle)
+        self._following.drop(finished)
 
     def _measure(self, late_ns: int, busy_ns: int) -> None:
         self._ticks += 1
@@ -128,7 +149,11 @@ class Worker:
         self._busy_ns += busy_ns
         now = time.monotonic_ns()
         if now - self._reported_ns >= REPORT_NS:
-            self._channel.send([Ticked(self._ticks, self._latest_ns, self._busy_ns)])
+            before, self._cpu_ns = self._cpu_ns, time.process_time_ns()
+            ticked = Ticked(
+                self._ticks, self._latest_ns, self._busy_ns, self._cpu_ns - before, resident_bytes()
+            )
+            self._channel.send([ticked, *(each for tap in self._taps.values() for each in tap.report())])
             self._reported_ns = now
             self._ticks = self._latest_ns = self._busy_ns = 0
 
@@ -137,6 +162,7 @@ def main(handle: int) -> None:
     """Run on an inherited socket until the control process closes it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal signals all; the control process decides
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    begin_childs_log()
     keep_heap()
     refuse_dumps()
     locked = lock_memory()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from gateway.config.settings import MediaSettings
 from gateway.io.channel import Configure
 from gateway.io.progress import Progress
 from gateway.io.supervisor import Supervisor
+from gateway.io.tap_messages import Attach
 from gateway.recording.messages import Command
 from gateway.recording.spread import worker_count
 
@@ -21,9 +22,18 @@ def count_workers(media: MediaSettings) -> int:
 
 
 class Workers:
-    """Numbered from 0; `progress` hears each, and gives the one that replaces it what its calls need."""
+    """Numbered from 0; `progress` hears each, and gives the one that replaces it what its calls need.
 
-    def __init__(self, configure: Configure, count: int, progress: Progress) -> None:
+    `attached` gives the taps of each, with their sockets.
+    """
+
+    def __init__(
+        self,
+        configure: Configure,
+        count: int,
+        progress: Progress,
+        attached: Callable[[int], Sequence[tuple[Attach, Sequence[int]]]] = lambda worker: (),
+    ) -> None:
         self._supervisors = [
             Supervisor(
                 configure,
@@ -31,6 +41,7 @@ class Workers:
                 partial(progress.worker_lost, number),
                 partial(progress.resume, number),
                 number,
+                attached(number),
             )
             for number in range(count)
         ]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import TypeVar
 
+from gateway.recording.assurance import Why, chief
 from gateway.recording.messages import CallReport, Finished, LegPlan, Open, OpenRedaction, SegmentEnded
 from gateway.recording.model import (
     RUNNING,
@@ -101,7 +102,7 @@ class Call:
         self.stopped: OpenRedaction | None = None  # why nothing more of it is to be recorded, now
         self.segments = [Segment(1, opening.segment_id, opening.recording_id, 0, opening.participants)]
         self._notes = list(opening.notes)[:MAX_NOTES]
-        self._problems: list[str] = []  # why it is recorded in part only
+        self._problems: dict[str, Why] = {}  # sentences why it is recorded in part only
         self._cause = ""
         self._ended_ns: int | None = None  # UTC
         self._earlier: dict[Role, LegReport] = {}  # of workers that died
@@ -168,10 +169,10 @@ class Call:
     def note(self, notes: Iterable[str]) -> None:
         self._notes += [note for note in notes if note not in self._notes][: MAX_NOTES - len(self._notes)]
 
-    def problem(self, text: str) -> None:
+    def problem(self, text: str, why: Why) -> None:
         """Something is missing from the recording, and why."""
         if text not in self._problems:
-            self._problems.append(text)
+            self._problems[text] = why
 
     def hang_up(self, cause: str, ended_ns: int) -> bool:
         """The call ended at a UTC time; False when it had ended already."""
@@ -226,7 +227,8 @@ class Call:
         """The worker died at a monotonic time; another goes on with the present recording's next part."""
         seconds = (at_ns - self.opening.started_ns) / UNIT_NS / UNITS_PER_SECOND
         self.problem(
-            f"the media worker was lost {seconds:.1f} s into the call and replaced; what it still held back is missing"
+            f"the media worker was lost {seconds:.1f} s into the call and replaced; what it still held back is missing",
+            Why.WORKER,
         )
         self._earlier = dict(self._legs)
         # The next worker tells of pauses again: of those that last from their beginning, of those that ended as told.
@@ -272,7 +274,7 @@ class Call:
         self._move(Step.SETTLE)
         silent = [leg.role.value for leg in self.leg_reports() if not leg.packets]
         if silent and len(silent) < len(self._legs):
-            self.problem(f"no audio came from the {silent[0]} party")
+            self.problem(f"no audio came from the {silent[0]} party", Why.ONE_LEG)
 
     def leg_reports(self) -> tuple[LegReport, ...]:
         return self._by_voice(self._legs.values())
@@ -352,6 +354,14 @@ class Call:
         if not self.swapped:
             return spans
         return tuple(replace(each, legs=tuple(role.other for role in each.legs)) for each in spans)
+
+    def why(self) -> Why:
+        """The class of what a call that ended other than recorded lacks."""
+        found = set(self._problems.values())
+        stops = self.discard or unrecorded(self._redactions, self.stopped, self.opening.started_ns)
+        if not stops and not any(segment.parts for segment in self.segments):
+            found.add(Why.NO_MEDIA)
+        return chief(found)
 
     def _verdict(self) -> tuple[CallState, str]:
         stops = unrecorded(self._redactions, self.stopped, self.opening.started_ns)

@@ -37,8 +37,12 @@ class MediaFlow:
     """Where the packets of a leg go that a tap overhears; such a leg has no socket."""
 
     tap: int  # the number of the tap among those attached
-    address: str  # that the packets are sent to
+    address: str  # that the packets are sent to; empty: that is not known
     port: int
+    # From where they are expected, where that is known: they are taken from there while none comes where they should
+    # go, since what stands in a description may be private to its network (NAT).
+    source_address: str = ""
+    source_port: int = 0
 
 
 @dataclass(frozen=True, slots=True)

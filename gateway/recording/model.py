@@ -10,6 +10,7 @@ from enum import StrEnum
 
 UNITS_PER_SECOND = 8000
 UNIT_NS = 125_000
+MIDWAY = "the call had begun before it was first heard of"  # a note
 RUNNING = "being recorded"  # the reason of a call of which there is nothing else to say yet
 
 
@@ -93,6 +94,26 @@ class Speech:
     talk_ms: int
     silence_ms: int  # redacted and missing audio included
     overtalk_ms: int  # of the talk, while the other party talked too
+
+
+class AnnouncementState(StrEnum):
+    ANNOUNCED = "announced"  # as much of a notice was heard as must be, early enough
+    UNANNOUNCED = "unannounced"
+    NOT_MEASURED = "not_measured"  # nobody can tell: audio that could hold it is not there
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """Whether the practice's notice that the call is recorded was heard in it."""
+
+    state: AnnouncementState
+    notice: str = ""  # the name of the reference that was heard, in part at least
+    leg: Role | None = None  # that it was heard on
+    at: int | None = (
+        None  # where the whole notice begins, call units; negative where it began before the call's start
+    )
+    share_percent: int = 0  # of the notice, as was heard
+    reason: str = ""  # what was amiss; empty when announced
 
 
 class Wish(StrEnum):
@@ -228,3 +249,4 @@ class CallFacts:
     discard: Discard | None = None
     cuts: tuple[Cut, ...] = ()
     rewrites: tuple[Rewrite, ...] = ()
+    announcement: Announcement | None = None  # None: not searched for, or not yet

@@ -32,6 +32,7 @@ class Ground(StrEnum):
     NUMBER = "number"
     HEADER = "header"
     RECORDPREF = "recordpref"
+    SCOPE = "scope"
 
 
 SENTENCES = {
@@ -39,6 +40,7 @@ SENTENCES = {
     Ground.NUMBER: "the number is on the never-record list",
     Ground.HEADER: "the recording client asked by a SIP header that nothing be recorded",
     Ground.RECORDPREF: "the recording client asked by recordpref that nothing be recorded",
+    Ground.SCOPE: "the call is out of scope",
 }
 
 
@@ -47,7 +49,7 @@ class Unrecorded:
     """A call is not recorded."""
 
     ground: Ground
-    code: str = ""  # of the list's entry
+    code: str = ""  # of the list's entry; of the scope, what of the call is outside
 
     @property
     def reason(self) -> str:
@@ -61,10 +63,11 @@ def decide(
     listed: Callable[[Personal], str | None],
     header: Wish | None = None,
     recordpref: Wish | None = None,
+    outside: str | None = None,
 ) -> Unrecorded | None:
     """Why a call of these people is not recorded now; None: it is.
 
-    `listed` gives the code of a number that is on the list. The wishes are those that stand; one to be recorded
+    `outside` says what of the call is out of scope. `listed` gives the code of a number that is on the list. The wishes are those that stand; one to be recorded
     takes back the same one not to be, and overrules no list.
     """
     if header is Wish.OFF:
@@ -77,7 +80,7 @@ def decide(
             return Unrecorded(Ground.EXTENSION)
         if number and (code := listed(number)) is not None:
             return Unrecorded(Ground.NUMBER, code)
-    return None
+    return Unrecorded(Ground.SCOPE, outside) if outside else None
 
 
 def wish_of(preferences: Sequence[str | None]) -> Wish | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NewType
 
+from gateway.recording.messages import MediaFlow
 from gateway.recording.model import Wish
 from gateway.redaction.digit import Digit
 from gateway.rtp.suites import MasterKey
@@ -33,6 +34,7 @@ class Stream:
     noise: tuple[int, ...] = ()  # payload types of comfort noise
     keys: tuple[MasterKey, ...] = ()  # that the client sends under; none: plain RTP
     recordpref: str | None = None
+    flow: MediaFlow | None = None  # where a tap overhears it; none: it comes to a socket of ours
 
     @property
     def paused(self) -> bool:

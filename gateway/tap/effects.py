@@ -47,11 +47,12 @@ class TappedStream:
     """The audio that one side sends, as both descriptions agree on it."""
 
     side: Side  # who speaks
-    to: Place  # where it goes: what the other side's description announced
-    source: (
-        Place  # where the speaker's own description says it listens; packets may come from elsewhere (NAT)
-    )
-    formats: tuple[Format, ...]  # payload types as the receiver wants them, without events and noise
+    to: Place | None  # where it goes: what the other side's description announced; None: that was not heard
+    # Where the speaker's own description says it listens, None where that was not heard; packets may come from
+    # elsewhere (NAT). One of both is always known: without `to` a stream is what comes from here.
+    source: Place | None
+    # Payload types as the receiver wants them, without events and noise; empty: of those agreed none can be recorded.
+    formats: tuple[Format, ...]
     events: tuple[int, ...] = ()  # payload types of telephone-event
     event_rates: tuple[int, ...] = ()  # their clock rates, Hz
     noise: tuple[int, ...] = ()  # payload types of comfort noise
@@ -74,6 +75,7 @@ class Seen:
     wish: Wish | None = None  # that a header tells of
     notes: tuple[str, ...] = ()
     midway: bool = False  # the call was running when it was first heard of
+    offered: tuple[TappedStream, ...] = ()  # by the offer alone: what may arrive before an answer is seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +108,7 @@ class PartiesChanged:
 
 @dataclass(frozen=True, slots=True)
 class Wished:
-    """A header or description in mid-call asks for recording to stop or go on."""
+    """A header in mid-call asks for recording to stop or go on; what descriptions ask is in their streams."""
 
     call: TappedId
     at_ns: int
@@ -137,7 +139,7 @@ class Over:
 class Unheard:
     """Something of telephony that cannot be followed went by: few fixed kinds, a metric label."""
 
-    kind: str  # sip_tls, bad_sip, bad_sdp, tcp_gap, ...
+    kind: str  # sip_tls, bad_sip, cut_sip, bad_sdp, bad_info, siprec, too_many_calls, tcp_gap, ...
     at_ns: int
     number: int  # of the frame
 

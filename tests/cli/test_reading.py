@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
+from gateway.recording.model import Announcement, AnnouncementState, Role
+from gateway.storage.records import seal_call
 from tests.cli.conftest import Hushtap
 from tests.storage.recorder import EXTENSION, NAME, NUMBER, Recorder
 
 CALL_KEYS = {
     *("id", "state", "reason", "started", "ended", "direction"),
     *("participants", "legs", "speech", "redactions", "recordings", "notes", "follows"),
-    *("markers", "discard", "cuts", "rewrites"),
+    *("markers", "discard", "cuts", "rewrites", "announcement"),
 }
 
 
@@ -100,6 +103,7 @@ def test_the_shape_of_a_call(hushtap: Hushtap, recorder: Recorder) -> None:
         "discard": None,
         "cuts": [],
         "rewrites": [],
+        "announcement": None,
     }
     assert hushtap("show", call.id, "--json").json == row
 
@@ -136,6 +140,36 @@ def test_no_calls_is_an_empty_list(hushtap: Hushtap, recorder: Recorder) -> None
     outcome = hushtap("calls")
     assert (outcome.status, outcome.out) == (0, "")
     assert hushtap("calls", "--json").json == []
+
+
+@pytest.mark.parametrize(
+    ("announcement", "line"),
+    [
+        (
+            Announcement(AnnouncementState.ANNOUNCED, "welcome", Role.AGENT, 26_400, 97),
+            "notice     announced; welcome from 0:00:03.3, agent, 97 % of it",
+        ),
+        (
+            Announcement(
+                AnnouncementState.NOT_MEASURED, "welcome", Role.AGENT, -8000, 70, "the notice began before"
+            ),
+            "notice     not measured: the notice began before; welcome from -0:00:01.0, agent, 70 % of it",
+        ),
+        (
+            Announcement(AnnouncementState.UNANNOUNCED, reason="no notice was heard"),
+            "notice     unannounced: no notice was heard",
+        ),
+    ],
+)
+def test_show_tells_of_the_notice(
+    hushtap: Hushtap, recorder: Recorder, announcement: Announcement, line: str
+) -> None:
+    call = recorder.call(1)
+    recorder.index.put(seal_call(replace(call, announcement=announcement), recorder.keys))
+    assert line in hushtap("show", call.id).out.splitlines()
+    told = hushtap("show", call.id, "--json").json["announcement"]
+    assert told["state"] == announcement.state.value
+    assert told["at"] == (None if announcement.at is None else announcement.at / 8000)
 
 
 def test_show_tells_all(hushtap: Hushtap, recorder: Recorder) -> None:

@@ -18,6 +18,7 @@ from gateway.console.server import serving
 from gateway.recording.control import CallStatus, NoSuchCall, Result
 from gateway.recording.messages import Outcome, RecordingNow
 from gateway.recording.model import Cause, Direction, Personal
+from tests.patience import PATIENCE_SECONDS
 
 HOST = "127.0.0.1"
 SECOND = 1_000_000_000
@@ -199,6 +200,8 @@ async def served(**settings: object) -> AsyncIterator[Served]:
     chosen = ApiSettings.model_validate({"port": 0, **GENEROUS, **settings})
     async with (
         serving(chosen, controls, agents, registry) as port,
-        httpx.AsyncClient(base_url=f"http://{HOST}:{port}", headers=bearer("one"), timeout=10) as http,
+        httpx.AsyncClient(
+            base_url=f"http://{HOST}:{port}", headers=bearer("one"), timeout=PATIENCE_SECONDS
+        ) as http,
     ):
         yield Served(port, controls, agents, registry, http)

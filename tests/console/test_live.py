@@ -17,6 +17,7 @@ from gateway.console import socket
 from gateway.console.shapes import Live, ProblemDetails
 from tests.console.fake import HOST, TOKENS, Served
 from tests.console.test_routes import run
+from tests.patience import PATIENCE_SECONDS
 
 HELLO = json.dumps({"token": TOKENS["one"]})
 
@@ -27,7 +28,7 @@ def hello(name: str, **more: str) -> str:
 
 async def told(watching: ClientConnection) -> dict[str, str]:
     """The next message: each call's state."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         live = Live.model_validate_json(await watching.recv())
     return {call.call: call.state.value for call in live.calls}
 
@@ -40,7 +41,7 @@ async def told_until(watching: ClientConnection, wanted: dict[str, str]) -> None
 async def closed(watching: ClientConnection) -> int:
     """How the connection ends."""
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while True:
                 await watching.recv()
     except ConnectionClosed as end:
@@ -85,7 +86,7 @@ def test_a_call_of_two_extensions_is_told_once() -> None:
         api.controls.begin("both", "202", "203")
         async with connect(api.live) as watching:
             await watching.send(hello("two"))
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE_SECONDS):
                 calls = Live.model_validate_json(await watching.recv()).calls
             assert [call.call for call in calls] == ["both", "c2"]
 
@@ -113,7 +114,7 @@ def test_a_fault_is_a_silence_and_not_the_end(caplog: pytest.LogCaptureFixture) 
             await watching.send(HELLO)
             await told(watching)
             api.controls.fault = RuntimeError("of +15550001234")
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE_SECONDS):
                 while "live state: RuntimeError" not in caplog.text:
                     await asyncio.sleep(0.01)
             api.controls.fault = None
@@ -180,7 +181,7 @@ def test_who_leaves_is_forgotten_without_a_word(caplog: pytest.LogCaptureFixture
             for each in said:
                 await watching.send(each)
             watching.transport.abort()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while api.registry.get_sample_value("hushtap_api_live"):
                 await asyncio.sleep(0.01)
 
@@ -207,7 +208,7 @@ def test_so_many_watch_and_no_more() -> None:
             assert ProblemDetails.model_validate_json(answer.body or b"").status == answer.status_code == 503
             assert api.registry.get_sample_value("hushtap_api_live") == 2
             await first.close()
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE_SECONDS):
                 while api.registry.get_sample_value("hushtap_api_live") != 1:
                     await asyncio.sleep(0)
             async with connect(api.live) as again:

@@ -23,6 +23,7 @@ from tests.console.fake import HOST, SECRETS, TOKENS, FakeAgents, FakeControls, 
 from tests.console.test_live import HELLO, told
 from tests.console.test_routes import problem, run
 from tests.io.certificates import Authority
+from tests.patience import PATIENCE_SECONDS
 
 
 async def spoken(api: Served, *parts: bytes) -> bytes:
@@ -32,7 +33,7 @@ async def spoken(api: Served, *parts: bytes) -> bytes:
         for part in parts:
             writer.write(part)
             await writer.drain()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             return await reader.read()
     except ConnectionError:
         return b""
@@ -69,7 +70,7 @@ def test_a_head_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyP
         assert (await reader.readline()).startswith(b"HTTP/1.1 200")
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"GET /v1/ca")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             with suppress(ConnectionError):
                 assert b"HTTP" not in await reader.read(), "nor on a connection that was good for one"
         writer.close()
@@ -112,7 +113,7 @@ def test_of_one_address_so_many_connections() -> None:
     async def scenario(api: Served) -> None:
         held = [await asyncio.open_connection(HOST, api.port) for _ in range(4)]
         assert await spoken(api, head()) == b""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             held[0][1].close()
             await held[0][1].wait_closed()
             while not (await spoken(api, head(Connection="close"))).startswith(b"HTTP/1.1 200"):
@@ -132,7 +133,7 @@ def test_a_web_socket_keeps_its_place_among_the_connections() -> None:
         assert await spoken(api, head()) == b""
         for each in watching:
             await each.close()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while not (await spoken(api, head(Connection="close"))).startswith(b"HTTP/1.1 200"):
                 await asyncio.sleep(0)
 
@@ -219,7 +220,7 @@ def test_handshakes_are_counted_and_not_waited_for(tmp_path: Path, monkeypatch: 
     async def silent(port: int, said: bytes = b"") -> None:
         reader, writer = await asyncio.open_connection(HOST, port)
         writer.write(said)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             with suppress(ConnectionError):
                 assert await reader.read() == b""
         writer.close()
@@ -311,7 +312,7 @@ def test_a_certificate_that_changes_is_taken(tmp_path: Path, monkeypatch: pytest
         async with serving(settings, FakeControls(), FakeAgents(), CollectorRegistry()) as port:
             first = await asyncio.to_thread(serial, port)
             authority.issue("recorder", serial=first + 1)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE_SECONDS):
                 while await asyncio.to_thread(serial, port) == first:
                     pass
 

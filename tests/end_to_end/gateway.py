@@ -25,13 +25,14 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.codecs.rendering import Frames
 from gateway.demo.gateway_process import is_free
+from tests.patience import PATIENCE_SECONDS
 
 HOST = "127.0.0.1"
 ROOT = Path(__file__).parents[2]
 PROGRAM = (sys.executable, "-m", "gateway")
-START_SECONDS = 30.0
-STOP_SECONDS = 20.0
-COMMAND_SECONDS = 60.0
+START_SECONDS = 60.0
+STOP_SECONDS = 60.0
+COMMAND_SECONDS = 120.0
 POLL_SECONDS = 0.05
 
 T = TypeVar("T")
@@ -78,7 +79,7 @@ class Gateway:
         self.folder = folder
         self.log = folder / "gateway.log"
         self.server = HOST, free_port()
-        self._metrics_port = free_port()
+        self.metrics_port = free_port()
         self.api = f"http://{HOST}:{(api_port := free_port())}"
         first = _free_range(media_ports)
         self._media_ports = range(first, first + media_ports)
@@ -87,7 +88,7 @@ class Gateway:
             "media": {"first_port": first, "last_port": first + media_ports - 1, "workers": 1},
             "storage": {"directory": "data", "min_free_megabytes": 16},
             "api": {"address": HOST, "port": api_port},
-            "metrics": {"address": HOST, "port": self._metrics_port},
+            "metrics": {"address": HOST, "port": self.metrics_port},
         }
         for section, values in (settings or {}).items():
             written.setdefault(section, {}).update(values)
@@ -122,7 +123,7 @@ class Gateway:
         def ready() -> bool:
             told = self.log.read_bytes()[begun:].decode()
             assert process.poll() is None, f"the gateway ended with {process.returncode}:\n{told}"
-            return " ready: " in told
+            return "ready: SIP " in told
 
         until("the gateway is ready", ready, START_SECONDS)
 
@@ -155,13 +156,18 @@ class Gateway:
         (child,) = self.worker_pids()
         return child
 
+    def scrape(self) -> str:
+        """All metrics, as Prometheus gets them."""
+        url = f"http://{HOST}:{self.metrics_port}/metrics"
+        with urllib.request.urlopen(url, timeout=PATIENCE_SECONDS) as answer:
+            text: str = answer.read().decode()
+            return text
+
     def metric(self, name: str, **labels: str) -> float:
         """The sum of a metric's samples that have these labels."""
-        with urllib.request.urlopen(f"http://{HOST}:{self._metrics_port}/metrics", timeout=10) as answer:
-            text = answer.read().decode()
         return sum(
             sample.value
-            for family in text_string_to_metric_families(text)
+            for family in text_string_to_metric_families(self.scrape())
             for sample in family.samples
             if sample.name == name and labels.items() <= sample.labels.items()
         )
@@ -170,7 +176,7 @@ class Gateway:
         """Where running calls take their media."""
         return [port for port in self._media_ports if not is_free(port)]
 
-    def wait_idle(self, seconds: float = 20.0) -> None:
+    def wait_idle(self, seconds: float = PATIENCE_SECONDS) -> None:
         """Wait until every call is stored as it ended."""
         until("all calls are stored", lambda: not self.metric("hushtap_calls_recording"), seconds)
 

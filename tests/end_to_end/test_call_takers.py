@@ -19,6 +19,7 @@ from websockets.exceptions import ConnectionClosed
 from gateway.demo.client import Outcome
 from tests.end_to_end import callers, judge
 from tests.end_to_end.gateway import Gateway, Json
+from tests.patience import PATIENCE_SECONDS
 
 LOOK_BACK = 1.0
 SETTINGS = {"media": {"hold_back_seconds": 2.0}, "redaction": {"look_back_seconds": LOOK_BACK}}
@@ -37,7 +38,9 @@ class Desk:
     @asynccontextmanager
     async def asking(self) -> AsyncIterator[httpx.AsyncClient]:
         headers = {"Authorization": f"Bearer {self.token}"}
-        async with httpx.AsyncClient(base_url=self.gateway.api, headers=headers, timeout=10) as http:
+        async with httpx.AsyncClient(
+            base_url=self.gateway.api, headers=headers, timeout=PATIENCE_SECONDS
+        ) as http:
             yield http
 
     def call(self, scenario: Scenario, seconds: float = 60.0) -> tuple[Outcome, Json]:
@@ -70,7 +73,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Desk]:  # ty
 
 
 async def running(http: httpx.AsyncClient) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while (await http.get(f"/v1/extensions/{EXTENSION}")).status_code != 200:
             await asyncio.sleep(0.1)
 
@@ -156,7 +159,7 @@ def test_live_state_is_that_of_the_call_until_the_token_is_revoked(desk: Desk) -
         watching = asyncio.create_task(watch())
         for action, state in (("pause", "paused"), ("resume", "recording")):
             assert await state_after(http, action) == state
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE_SECONDS):
                 while [state] not in seen:
                     await asyncio.sleep(0.05)
         revoked = await asyncio.to_thread(desk.gateway.run, "agents", "revoke", token.split("_")[1])

@@ -14,8 +14,8 @@ from tests.end_to_end import callers
 from tests.end_to_end.gateway import Gateway
 from tests.hotkey.desktop import desktop, hotkey
 
-CALL_SECONDS = 40.0  # longer than anybody looks at it
-LOSS_SECONDS = 5.0  # twice as long as they wait, for a machine that is busy
+CALL_SECONDS = 240.0  # longer than anybody looks at it
+LOSS_SECONDS = 15.0  # they wait 2.5 s; the rest is for a machine that is busy
 
 
 @contextmanager
@@ -47,7 +47,7 @@ def test_page_and_hotkey_show_what_is_true(tmp_path: Path) -> None:
             shows(page, "idle")
             key.shows("NO CALL")
             with calling(gateway):
-                shows(page, "recording", 20.0)
+                shows(page, "recording")
                 key.shows("RECORDING")
                 page.press("p")
                 shows(page, "paused")

@@ -13,7 +13,8 @@ import pytest
 
 from gateway.demo.client import Ending, Outcome, Plan
 from tests.end_to_end import callers, judge
-from tests.end_to_end.gateway import HOST, Gateway
+from tests.end_to_end.gateway import HOST, Gateway, until
+from tests.patience import PATIENCE_SECONDS
 
 SECONDS = 6.0
 FLOOD_SECONDS = 4.0
@@ -89,18 +90,21 @@ async def flood_streams(gateway: Gateway) -> int:
         reader, writer = await asyncio.open_connection(*gateway.server)
         writer.write(b"GET / HTTP/1.1\r\n\r\n" if count % 2 else b"\xff" + noise.randbytes(80_000))
         with suppress(ConnectionError):  # closed with garbage unread
-            await asyncio.wait_for(reader.read(), 5)
+            await asyncio.wait_for(reader.read(), PATIENCE_SECONDS)
         writer.close()
         count += 1
         await asyncio.sleep(0.02)
     return count
 
 
+def _two(gateway: Gateway) -> list[int] | None:
+    ports = gateway.media_ports_in_use()
+    return ports if len(ports) == 2 else None
+
+
 async def flooded(gateway: Gateway, plan: Plan) -> tuple[Outcome, tuple[int, int], int]:
     call = asyncio.create_task(callers.place_all([plan], gateway.server))
-    await asyncio.sleep(0.5)
-    ports = gateway.media_ports_in_use()
-    assert len(ports) == 2
+    ports = await asyncio.to_thread(until, "the call runs", lambda: _two(gateway), PATIENCE_SECONDS)
     datagrams, streams = await asyncio.gather(flood(gateway, ports), flood_streams(gateway))
     assert not call.done()
     (outcome,) = await call
@@ -148,7 +152,7 @@ def test_a_bad_request_is_answered_and_counted(gateway: Gateway, name: str) -> N
     data, status, header = BAD[name]
     before = gateway.metric("hushtap_refused_requests_total")
     with socket.socket(type=socket.SOCK_DGRAM) as source:
-        source.settimeout(5)
+        source.settimeout(PATIENCE_SECONDS)
         source.connect(gateway.server)
         source.send(data)
         answer = source.recv(65_535).decode()
@@ -160,7 +164,7 @@ def test_a_bad_request_is_answered_and_counted(gateway: Gateway, name: str) -> N
 
 
 def test_a_message_too_large_is_answered_and_the_connection_closed(gateway: Gateway) -> None:
-    with socket.create_connection(gateway.server, 5) as connection:
+    with socket.create_connection(gateway.server, PATIENCE_SECONDS) as connection:
         connection.sendall(request("INVITE", Content_Length="70000"))
         answer = b""
         while received := connection.recv(65_535):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -74,8 +73,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keyed]:
         listed = gateway.calls()
         calls = {party["number"]: call for call in listed for party in call["participants"]}
         written = {str(path): path.read_bytes() for path in gateway.folder.rglob("*") if path.is_file()}
-        with urllib.request.urlopen(f"http://{HOST}:{gateway._metrics_port}/metrics", timeout=30) as answer:
-            written["metrics"] = answer.read()
+        written["metrics"] = gateway.scrape().encode()
         yield Keyed(calls, written)
 
 

@@ -138,13 +138,13 @@ def test_what_a_pause_came_too_late_for_is_cut_after_the_end(tmp_path: Path) -> 
             told = ask(tmp_path, "pause", ago_ns=2_000_000_000)
             assert set(told.values()) == {"late"}
             (running,) = gateway.calls()
-            assert [cut["done"] for cut in running["cuts"]] == [None]
+            assert {cut["done"] for cut in running["cuts"]} == {None}  # one, or one a leg where one was ahead
             old = {path.name: path.read_bytes() for path in parts(gateway)}
             ask(tmp_path, "resume")
         gateway.wait_idle()
         until("it is cut", lambda: gateway.metric("hushtap_cuts_total", outcome="done") == 1, 30)
         call = gateway.call_of("+15559990003")
-        assert call["cuts"][0]["done"]
+        assert all(cut["done"] for cut in call["cuts"])
         (recording,) = call["recordings"]
         assert not any(name.startswith(recording["id"]) for name in old)
         assert [path.name.split(".")[0] for path in parts(gateway)] == [recording["id"]]
@@ -166,8 +166,8 @@ def test_a_cut_that_a_crash_left_pending_is_carried_out_with_the_private_key(tmp
     gateway.start()
     try:
         call = gateway.call_of("+15559990004")
-        assert [cut["done"] for cut in call["cuts"]] == [None]
-        assert [verdict["note"] for verdict in gateway.verify()] == ["cuts pending: 1"]
+        assert {cut["done"] for cut in call["cuts"]} == {None}
+        assert [verdict["note"] for verdict in gateway.verify()] == [f"cuts pending: {len(call['cuts'])}"]
         gone = judge.decode(voice.sent[paused - 8000 : paused - 800], "PCMA")
         exported = gateway.export(call["id"])[:, 0].tobytes()
         assert not any(gone[at : at + 40].tobytes() in exported for at in range(0, len(gone) - 40, 80))

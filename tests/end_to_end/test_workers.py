@@ -17,6 +17,7 @@ import pytest
 from gateway.demo.client import Client, Ending, Outcome
 from tests.end_to_end import callers, judge
 from tests.end_to_end.gateway import Gateway, Json, until
+from tests.patience import PATIENCE_SECONDS
 
 SETTINGS: dict[str, dict[str, object]] = {
     "media": {"workers": 2, "hold_back_seconds": 2.0},
@@ -50,12 +51,11 @@ class Evening:
         self.pids |= set(self.gateway.worker_pids())
         headers = {"Authorization": f"Bearer {token}"}
         async with (
-            httpx.AsyncClient(base_url=self.gateway.api, headers=headers, timeout=10) as http,
+            httpx.AsyncClient(base_url=self.gateway.api, headers=headers, timeout=PATIENCE_SECONDS) as http,
             Client(self.gateway.server, "udp") as client,
         ):
             first = [asyncio.create_task(client.place(callers.call(each, 12.0))) for each in FIRST]
-            await self._spread(4, 4)
-            self.of_worker = self._calls()
+            self.of_worker = await self._spread(8)
             await asyncio.sleep(1.0)
             await self._act(http, "pause", PAUSED)
             states = await self._states(http)
@@ -69,9 +69,9 @@ class Evening:
             victim, *_ = self.gateway.worker_pids()
             os.kill(victim, signal.SIGKILL)
             await self._gone(http)
-            later = [asyncio.create_task(client.place(callers.call(each, 3.0))) for each in LATER]
+            later = [asyncio.create_task(client.place(callers.call(each, 5.0))) for each in LATER]
             await self._known_again(http)
-            self.of_worker_later = self._calls()
+            self.of_worker_later = await self._spread(12)
             self.outcomes = dict(zip((*FIRST, *LATER), await asyncio.gather(*first, *later), strict=True))
 
     def look_up(self) -> None:
@@ -85,8 +85,10 @@ class Evening:
     def _calls(self) -> list[float]:
         return [self.gateway.metric("hushtap_worker_calls", worker=str(worker)) for worker in (0, 1)]
 
-    async def _spread(self, *calls: float) -> None:
-        await asyncio.to_thread(until, "calls are spread", lambda: self._calls() == [*calls], 10)
+    async def _spread(self, count: int) -> list[float]:
+        """Calls of each worker, once the workers, who tell once a second, have told of so many."""
+        await asyncio.to_thread(until, f"{count} calls are told of", lambda: sum(self._calls()) == count, 20)
+        return self._calls()
 
     async def _states(self, http: httpx.AsyncClient) -> dict[int, str]:
         calls = (await http.get("/v1/calls")).raise_for_status().json()["calls"]
@@ -99,12 +101,12 @@ class Evening:
 
     async def _gone(self, http: httpx.AsyncClient) -> None:
         """Wait until nobody knows how some calls stand."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while not self.unknown:
                 self._look(await self._states(http))
 
     async def _known_again(self, http: httpx.AsyncClient) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while len(states := await self._states(http)) < 12 or "unknown" in states.values():
                 self._look(states)
                 await asyncio.sleep(POLL_SECONDS)

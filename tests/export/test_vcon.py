@@ -27,6 +27,8 @@ from gateway.codecs.g711 import A_LAW
 from gateway.export import BOTH, ExportError, export_vcon
 from gateway.export.base64file import HEAD_BYTES, Base64File
 from gateway.recording.model import (
+    Announcement,
+    AnnouncementState,
     CallFacts,
     CallState,
     Direction,
@@ -174,6 +176,19 @@ def test_what_is_known_of_the_recording_goes_along(tmp_path: Path) -> None:
     ]
     assert found["hushtap-call-1"]["legs"][0]["lost"] == 1
     assert found["hushtap-call-1"]["notes"] == ["a note"]
+
+
+def test_whether_the_notice_was_heard_goes_along(tmp_path: Path) -> None:
+    heard = Announcement(AnnouncementState.UNANNOUNCED, "welcome", Role.AGENT, 4000, 62, "heard to 60 %")
+    report = analyses(exported(tmp_path, replace(FACTS, announcement=heard)))["hushtap-announcement-1"]
+    assert report == {
+        "state": "unannounced",
+        "notice": "welcome",
+        "leg": "agent",
+        "at": 0.5,
+        "share": 0.62,
+        "reason": "heard to 60 %",
+    }
 
 
 def test_a_call_without_figures_has_no_speech_analysis(tmp_path: Path) -> None:

@@ -26,6 +26,12 @@ from gateway.siprec.effects import Changed, Offered
 from gateway.siprec.metadata import MetadataError
 from gateway.siprec.multipart import MultipartError, split
 from gateway.siprec.session import RecordingServer
+from gateway.tap.capture import CaptureReader
+from gateway.tap.dialogs import Dialogs
+from gateway.tap.effects import Over, Seen
+from gateway.tap.fragments import Decapsulator
+from gateway.tap.signalling import Signalling
+from tests.tap import building, captures, stories
 
 FLOW = Flow("udp", ("192.0.2.20", 5060), ("192.0.2.10", 5060))
 EXTENSIONS = [re.compile(r"\d{2,6}")]
@@ -162,6 +168,38 @@ def _batch(datagrams: list[bytes], numbers: list[int], now: int) -> PacketBatch 
     return PacketBatch(slots, sizes, legs, np.full(len(datagrams), now, np.int64))
 
 
+def capture(data: bytes) -> None:
+    """A capture file up to the SIP messages in it; read in two pieces it gives the same."""
+    found = []
+    for cut in (0, len(data) // 2):
+        reader, taking, hearing = CaptureReader(), Decapsulator(), Signalling()
+        heard: list[object] = []
+        for piece in (data[:cut], data[cut:]):
+            frames = reader.feed(piece)
+            datagrams = taking.feed(frames)
+            if any((each.offsets + each.sizes > each.octets.size).any() for each in datagrams):
+                raise AssertionError("a datagram ends behind its arena")
+            heard += hearing.feed(datagrams)
+        reader.finish()
+        found.append((reader.frames, reader.fault, len(heard + hearing.finish(0))))
+    if found[0][:2] != found[1][:2]:
+        raise AssertionError("where the capture is cut changes what is read")
+
+
+def overheard(data: bytes) -> None:
+    """Messages that a tap hears, a second apart: every call that is seen is over once."""
+    tap, effects = Dialogs(supported=supported, max_calls=8), []
+    for number, piece in enumerate(data.split(b"\0\0\0\0"), start=1):
+        ways = [FLOW.peer, FLOW.local]
+        source, destination = reversed(ways) if piece.startswith(b"SIP/") else ways
+        effects += tap.heard(piece, number * SECOND, number, source, destination)
+    effects += tap.close((1 << 20) * SECOND)
+    seen = [effect.call for effect in effects if isinstance(effect, Seen)]
+    over = [effect.call for effect in effects if isinstance(effect, Over)]
+    if sorted(seen) != sorted(over) or len(set(seen)) < len(seen) or len(tap):
+        raise AssertionError("a call is not over, or is so twice")
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
     "sip": sip,
     "stream": stream,
@@ -170,6 +208,8 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "multipart": bodies,
     "info": informing,
     "rtp": media,
+    "capture": capture,
+    "overheard": overheard,
 }
 
 
@@ -182,6 +222,8 @@ def seeds(target: str) -> list[bytes]:
         for piece in path.read_bytes().split(b"#### ")[1:]
     ]
     match target:
+        case "overheard":
+            return [*stories.messages(), *(text.replace(b"\n", b"\r\n") for text in [*invites, *torture])]
         case "sip" | "stream":
             return [text.replace(b"\n", b"\r\n") for text in [*invites, *torture]]
         case "info":
@@ -195,6 +237,8 @@ def seeds(target: str) -> list[bytes]:
             return [kind + b"\n" + signal for kind in types for signal in signals]
         case "rtp":
             return [_packets(number) for number in range(6)]
+        case "capture":
+            return _captures()
         case "sdp":
             return [found for text in invites for found in re.findall(rb"v=0\n(?:[a-z]=.*\n)+", text)]
         case "metadata":
@@ -217,3 +261,28 @@ def _packets(kind: int) -> bytes:
         head = bytes([first, second]) + number.to_bytes(2) + (160 * number).to_bytes(4) + bytes(4)
         made.append((12 + len(payload)).to_bytes(2) + head + payload)
     return b"".join(made)
+
+
+def _captures() -> list[bytes]:
+    """Each format with a message in fragments, one over TCP, and one in a tunnel."""
+    message = b"OPTIONS sip:b SIP/2.0\r\nContent-Length: 0\r\n\r\n"
+    whole = building.udp(message)
+    frames = [
+        building.ethernet(building.ipv4(whole[:16], more=True)),
+        building.ethernet(building.ipv4(whole[16:], offset=16)),
+        building.ethernet(building.ipv4(building.tcp(message, 1), protocol=6)),
+        building.ethernet(building.ipv4(building.vxlan(building.ethernet(building.ipv4(whole))))),
+        building.ethernet(building.ipv6(building.extension(whole), following=0), building.IPV6, [0x8100]),
+        building.ethernet(
+            building.ipv4(building.erspan_3(building.ethernet(building.ipv4(whole))), protocol=47)
+        ),
+    ]
+    timed = list(enumerate(frames))
+    blocks = b"".join(captures.packet(at, frame) for at, frame in timed)
+    return [
+        captures.pcap(timed),
+        captures.pcap(timed, order=">", nano=True),
+        captures.pcap(timed, patched=True),
+        captures.section() + captures.interface() + blocks,
+        captures.section(">") + captures.interface(1, ">") + captures.simple_packet(frames[2], ">"),
+    ]

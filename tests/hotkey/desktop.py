@@ -15,15 +15,15 @@ from pathlib import Path
 from typing import TypeVar
 
 from tests.console.fake import TOKENS
+from tests.patience import PATIENCE_SECONDS
 
 ROOT = Path(__file__).parents[2]
-WAIT_SECONDS = 15.0
 POLL_SECONDS = 0.02
 
 T = TypeVar("T")
 
 
-def until(what: str, condition: Callable[[], T | None], seconds: float = WAIT_SECONDS) -> T:
+def until(what: str, condition: Callable[[], T | None], seconds: float = PATIENCE_SECONDS) -> T:
     """The condition's first true value; fails when there is none in so many seconds."""
     deadline = time.monotonic() + seconds
     while not (found := condition()):
@@ -38,7 +38,7 @@ class Desktop:
 
     def keys(self, *words: str) -> None:
         """As xdotool's: key, keydown, keyup and what they take."""
-        subprocess.run(["xdotool", *words], env=self.environment(), check=True, timeout=WAIT_SECONDS)
+        subprocess.run(["xdotool", *words], env=self.environment(), check=True, timeout=PATIENCE_SECONDS)
 
     def window(self, title: str) -> str:
         """The id of a window that can be seen, by a part of its title; empty where there is none."""
@@ -47,7 +47,7 @@ class Desktop:
             env=self.environment(),
             capture_output=True,
             text=True,
-            timeout=WAIT_SECONDS,
+            timeout=PATIENCE_SECONDS,
             check=False,
         )
         return found.stdout.strip()
@@ -60,12 +60,12 @@ class Desktop:
             capture_output=True,
             text=True,
             check=True,
-            timeout=WAIT_SECONDS,
+            timeout=PATIENCE_SECONDS,
         )
         place = dict(line.split("=") for line in geometry.stdout.split())
         size, at = f"{place['WIDTH']}x{place['HEIGHT']}", f"{self.display}+{place['X']},{place['Y']}"
         grab = ["ffmpeg", "-v", "error", "-y", "-f", "x11grab", "-video_size", size, "-i", at]
-        subprocess.run([*grab, "-frames:v", "1", path], check=True, timeout=WAIT_SECONDS)
+        subprocess.run([*grab, "-frames:v", "1", path], check=True, timeout=PATIENCE_SECONDS)
 
     def environment(self) -> dict[str, str]:
         return {**os.environ, "DISPLAY": self.display}
@@ -87,7 +87,7 @@ def desktop() -> Iterator[Desktop]:
         yield Desktop(f":{number}")
     finally:
         process.terminate()
-        process.wait(WAIT_SECONDS)
+        process.wait(PATIENCE_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ class Hotkey:
     screen: Desktop
     folder: Path
 
-    def shows(self, state: str, seconds: float = WAIT_SECONDS) -> str:
+    def shows(self, state: str, seconds: float = PATIENCE_SECONDS) -> str:
         """Waits until its window says so; gives the window."""
         return until(f"the window shows {state}", lambda: self.screen.window(f"^HushTap: {state}"), seconds)
 
@@ -138,5 +138,5 @@ def hotkey(
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
-        out, err = process.communicate(timeout=WAIT_SECONDS)
+        out, err = process.communicate(timeout=PATIENCE_SECONDS)
         assert "Traceback" not in out + err, err

@@ -12,9 +12,10 @@ import pytest
 from gateway.recording.messages import Outcome, RecordingNow
 from tests.console.fake import TOKENS
 from tests.console.page.switchboard import Switchboard
-from tests.hotkey.desktop import ROOT, WAIT_SECONDS, Desktop, hotkey, until
+from tests.hotkey.desktop import ROOT, Desktop, hotkey, until
+from tests.patience import PATIENCE_SECONDS
 
-LOSS_SECONDS = 5.0  # twice as long as it waits, for a machine that is busy
+LOSS_SECONDS = 15.0  # it waits 2.5 s; the rest is for a machine that is busy
 
 
 @pytest.fixture
@@ -39,7 +40,7 @@ def test_a_key_pauses_and_resumes(
         screen.picture(window, pictures / "hotkey-paused.png")
         action, _, _, _, ago_ns = gateway.asked()[0]
         assert action == "pause"
-        assert 0 <= int(str(ago_ns)) < 5_000_000_000
+        assert int(str(ago_ns)) >= 0
         screen.keys("key", "ctrl+alt+p")
         running.shows("RECORDING")
         running.plays("paused", "recording")
@@ -83,9 +84,9 @@ def test_a_gateway_that_is_lost_is_shown_and_sounds(
     gateway.begin()
     with hotkey(gateway.url, screen, tmp_path) as running:
         running.shows("RECORDING")
-        gateway.freeze(6.0)
-        running.shows("UNKNOWN", LOSS_SECONDS)
-        running.plays("fault")
+        with gateway.frozen():
+            running.shows("UNKNOWN", LOSS_SECONDS)
+            running.plays("fault")
         running.shows("RECORDING")
         running.plays("fault", "recording")
         gateway.stop()
@@ -152,7 +153,7 @@ def test_quiet_is_quiet(gateway: Switchboard, screen: Desktop, tmp_path: Path, p
 def complaint(url: str, screen: Desktop | None, folder: Path, *options: str) -> str:
     """What it says when it cannot run."""
     with hotkey(url, screen, folder, *options) as running:
-        status = running.process.wait(WAIT_SECONDS)
+        status = running.process.wait(PATIENCE_SECONDS)
         assert running.process.stderr
         said = running.process.stderr.read()
     assert status == 2
@@ -178,7 +179,7 @@ def test_a_token_that_others_may_read_is_not_used(tmp_path: Path) -> None:
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=WAIT_SECONDS,
+        timeout=PATIENCE_SECONDS,
         check=False,
     )
     assert done.returncode == 2
@@ -197,7 +198,7 @@ def test_a_desktop_needs_none_of_the_recorders_libraries() -> None:
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=WAIT_SECONDS,
+        timeout=PATIENCE_SECONDS,
         check=False,
     )
     assert (done.returncode, done.stderr.strip()) == (0, "")
@@ -229,4 +230,4 @@ def test_at_the_terminal_where_there_is_no_window(
         until("the line", lambda: "PAUSED" in out.read_text())
     finally:
         process.terminate()
-        assert process.wait(WAIT_SECONDS) == 0
+        assert process.wait(PATIENCE_SECONDS) == 0

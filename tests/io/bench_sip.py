@@ -18,6 +18,7 @@ from gateway.io.sip import SessionEvent, SipServer
 from gateway.sip.session_timer import Policy
 from gateway.siprec.effects import Offered
 from gateway.siprec.session import RecordingServer
+from tests.patience import PATIENCE_SECONDS
 
 HOST, OTHER = "127.0.0.1", "127.0.0.2"  # two hosts, as the kernel sees it
 
@@ -125,7 +126,7 @@ def request(method: str, number: int = 1, body: bytes = b"", transport: str = "U
 OFFER = b"v=0\r\nc=IN IP4 127.0.0.1\r\nm=audio 6000 RTP/AVP 8\r\na=sendonly\r\na=label:1\r\n"
 
 
-async def until(condition: Callable[[], object], seconds: float = 5.0) -> None:
+async def until(condition: Callable[[], object], seconds: float = PATIENCE_SECONDS) -> None:
     """Fails when the condition has not come true by then."""
     deadline = asyncio.get_running_loop().time() + seconds
     while not condition():

@@ -40,7 +40,7 @@ class Watch:
     def __init__(self) -> None:
         self.metrics = Metrics()
         self.running = Running()
-        self.alarms = Alarms(self.running, self.metrics.redaction, RULES)
+        self.alarms = Alarms(self.running, self.metrics, RULES)
         self.calls = [self._call(number) for number in range(2)]
         for live in self.calls:
             self.running.add(live)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import os
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,17 +18,26 @@ from gateway.codecs.registry import by_name
 from gateway.demo import speech as dialogues
 from gateway.io import analysis
 from gateway.io.analysis import Analysis
-from gateway.io.jobs import SealedPart
+from gateway.io.jobs import Notice, Notices, SealedPart
 from gateway.io.metrics import Metrics
 from gateway.io.store import Store
-from gateway.recording.model import UNITS_PER_SECOND, CallFacts, Role
+from gateway.recording.model import (
+    MIDWAY,
+    UNITS_PER_SECOND,
+    AnnouncementState,
+    CallFacts,
+    Cause,
+    Direction,
+    Discard,
+    Redaction,
+    Role,
+)
 from gateway.storage.container import Block, Track, cluster, header
 from gateway.storage.sealing import Sealer
 from gateway.storage.vault import measure_part
 from gateway.storage.verify import verify
+from tests.patience import PATIENCE_SECONDS
 from tests.storage.recorder import Recorder
-
-PATIENCE = 20.0
 
 
 @pytest.fixture
@@ -34,7 +45,9 @@ def recorder(tmp_path: Path) -> Recorder:
     return Recorder.at(tmp_path)
 
 
-def spoken(recorder: Recorder, n: int, *, torn: bool = False) -> tuple[CallFacts, dict[str, str]]:
+def spoken(
+    recorder: Recorder, n: int, *, torn: bool = False, seconds: int = 8
+) -> tuple[CallFacts, dict[str, str]]:
     """A settled call with a dialogue in it, and its data keys."""
     call, key = recorder.begin(n)
     recording = call.recordings[0]
@@ -45,7 +58,7 @@ def spoken(recorder: Recorder, n: int, *, torn: bool = False) -> tuple[CallFacts
     ]
     audio = {at: dialogues.load("inbound", role.value, "PCMA") for at, role in enumerate(Role, 1)}
     plain = header(recording.id, call.id, recording.segment_id, 1, tracks, call.started_ns)
-    for start in range(0, 8 * UNITS_PER_SECOND, 800):
+    for start in range(0, seconds * UNITS_PER_SECOND, 800):
         plain += cluster([Block(at, start, payload[start : start + 800]) for at, payload in audio.items()])
     sealer = Sealer(key, recording.id.encode(), os.urandom(32), os.urandom(7))
     data = sealer.write(plain) + (b"" if torn else sealer.finish())
@@ -58,10 +71,12 @@ def spoken(recorder: Recorder, n: int, *, torn: bool = False) -> tuple[CallFacts
 
 
 @asynccontextmanager
-async def running(recorder: Recorder, wanted: bool = True) -> AsyncIterator[tuple[Analysis, Metrics]]:
+async def running(
+    recorder: Recorder, wanted: bool = True, notices: Notices | None = None
+) -> AsyncIterator[tuple[Analysis, Metrics]]:
     metrics = Metrics()
     store = Store(recorder.vault, recorder.index, recorder.keys)
-    analyses = Analysis(store, metrics, wanted)
+    analyses = Analysis(store, metrics, wanted, notices)
     try:
         yield analyses, metrics
     finally:
@@ -69,21 +84,49 @@ async def running(recorder: Recorder, wanted: bool = True) -> AsyncIterator[tupl
         await store.close()
 
 
+def announced(metrics: Metrics) -> dict[str, float]:
+    """How many calls had each outcome, where any had."""
+    outcomes = ("announced", "unannounced", "cut_off", "not_measured")
+    name = "hushtap_announced_calls_total"
+    counts = {each: metrics.registry.get_sample_value(name, {"outcome": each}) for each in outcomes}
+    return {outcome: found for outcome, found in counts.items() if found}
+
+
+def notices(seconds: float = 8.0, *, others: int = 0) -> Notices:
+    """What the agent says first in the dialogue, as a notice; and others that nobody says."""
+    said = dialogues.samples("inbound", "agent")[: int(seconds * UNITS_PER_SECOND)]
+    samples = [said, *(dialogues.samples("rough", "agent") for _ in range(others))]
+    return Notices(
+        tuple(
+            Notice(f"notice-{at}", base64.b64encode(each.tobytes()).decode())
+            for at, each in enumerate(samples)
+        ),
+        share_percent=80,
+        within_units=10 * UNITS_PER_SECOND,
+        directions=(Direction.INBOUND,),
+    )
+
+
 def count(metrics: Metrics, outcome: str) -> float:
     return metrics.registry.get_sample_value("hushtap_speech_analyses_total", {"outcome": outcome}) or 0.0
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while not condition():
             await asyncio.sleep(0.01)
 
 
-async def measured(recorder: Recorder, *calls: tuple[CallFacts, dict[str, str]]) -> Metrics:
-    async with running(recorder) as (analyses, metrics):
+async def measured(
+    recorder: Recorder,
+    *calls: tuple[CallFacts, dict[str, str]],
+    notices: Notices | None = None,
+    speech: bool = True,
+) -> Metrics:
+    async with running(recorder, speech, notices) as (analyses, metrics):
         for facts, keys in calls:
             analyses.submit(facts, keys)
-        await analyses.stop(PATIENCE)
+        await analyses.stop(PATIENCE_SECONDS)
     return metrics
 
 
@@ -209,3 +252,74 @@ def test_the_analyst_yields_and_keeps_its_memory_to_itself(recorder: Recorder) -
 def test_a_data_key_is_not_in_a_job_s_text() -> None:
     part = SealedPart("part", "id", "5ec2e7", torn=False)
     assert "5ec2e7" not in repr(part)
+
+
+@pytest.mark.parametrize("speech", [True, False])
+def test_a_notice_is_told_with_the_call_and_everything_verifies(recorder: Recorder, speech: bool) -> None:
+    call = spoken(recorder, 1)
+    metrics = asyncio.run(measured(recorder, call, notices=notices(others=1), speech=speech))
+    assert announced(metrics) == {"announced": 1}
+    record = recorder.index.get(call[0].id)
+    folder = recorder.vault.call_folder(call[0].id, call[0].started_ns)
+    assert record == recorder.vault.read_call(folder, recorder.keys.node.public)
+    assert bool(record.facts.speech) is speech
+    told = record.facts.announcement
+    assert told
+    assert (told.state, told.notice, told.leg) == (AnnouncementState.ANNOUNCED, "notice-0", Role.AGENT)
+    assert told.share_percent > 90
+    assert told.at == pytest.approx(0, abs=80)
+    node = recorder.keys.node.public
+    assert all(verdict.ok for verdict in verify(recorder.vault, recorder.index, recorder.private, node))
+
+
+def test_one_cut_off_and_none_are_told_apart(recorder: Recorder) -> None:
+    cut_off, none = spoken(recorder, 1, seconds=4), spoken(recorder, 2)
+    metrics = asyncio.run(measured(recorder, cut_off, notices=notices(12)))
+    assert announced(metrics) == {"cut_off": 1}
+    told = recorder.index.get(cut_off[0].id).facts.announcement
+    assert told
+    assert told.state is AnnouncementState.UNANNOUNCED
+    assert 40 < told.share_percent < 80
+    assert told.reason.startswith("heard to ")
+    another = replace(notices(others=1), references=notices(others=1).references[1:])
+    metrics = asyncio.run(measured(recorder, none, notices=another))
+    assert announced(metrics) == {"unannounced": 1}
+
+
+def test_a_redacted_beginning_is_not_measured(recorder: Recorder) -> None:
+    facts, keys = spoken(recorder, 1)
+    pause = Redaction(0, 7 * UNITS_PER_SECOND, tuple(Role), Cause.AGENT)
+    metrics = asyncio.run(measured(recorder, (replace(facts, redactions=(pause,)), keys), notices=notices()))
+    assert announced(metrics) == {"not_measured": 1}
+    told = recorder.index.get(facts.id).facts.announcement
+    assert told
+    assert (told.state, told.reason) == (AnnouncementState.NOT_MEASURED, "audio of the beginning is redacted")
+
+
+@pytest.mark.parametrize("change", [{"notes": (MIDWAY,)}, {"follows": "0"}])
+def test_a_call_whose_beginning_is_elsewhere_is_not_measured(
+    recorder: Recorder, change: dict[str, Any]
+) -> None:
+    facts, keys = spoken(recorder, 1)
+    none = replace(notices(others=1), references=notices(others=1).references[1:])
+    metrics = asyncio.run(measured(recorder, (replace(facts, **change), keys), notices=none))
+    assert announced(metrics) == {"not_measured": 1}
+
+
+def test_what_cannot_be_measured_is_counted(recorder: Recorder) -> None:
+    forged, keys = spoken(recorder, 1)
+    path = recorder.part_path(forged)
+    path.write_bytes(path.read_bytes()[:5000] + bytes(100) + path.read_bytes()[5100:])
+    discarded = replace(recorder.facts(2), recordings=(), discard=Discard(1, Cause.OPT_OUT))
+    metrics = asyncio.run(measured(recorder, (forged, keys), (discarded, {}), notices=notices()))
+    assert announced(metrics) == {"not_measured": 2}
+    assert recorder.index.get(forged.id).facts.announcement is None
+
+
+def test_only_calls_of_the_directions_asked_for_are_searched(recorder: Recorder) -> None:
+    facts, keys = spoken(recorder, 1)
+    outbound = replace(facts, direction=Direction.OUTBOUND)
+    metrics = asyncio.run(measured(recorder, (outbound, keys), notices=notices()))
+    assert announced(metrics) == {}
+    assert count(metrics, "measured") == 1
+    assert recorder.index.get(facts.id).facts.announcement is None

@@ -125,7 +125,8 @@ def test_a_disk_that_hangs_costs_parts_and_not_memory(
         appender.put([write(tmp_path, bytes(10_000))])
     waiting = 0
     while not appender._queue.empty():
-        waiting += sum(len(each.data) for each in appender._queue.get() or [])
+        writes = appender._queue.get()
+        waiting += sum(len(each.data) for each in writes) if isinstance(writes, list) else 0
     assert waiting <= 50_000
     appender.put([write(tmp_path, bytes(10_000)), write(tmp_path, b"other", 2, last=True)])
     goes_on.set()

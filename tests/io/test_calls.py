@@ -52,9 +52,9 @@ class SlowStore:
 class Bench:
     """Calls, and everything around them."""
 
-    def __init__(self, folder: Path, max_calls: int = 2, optout: dict[str, object] | None = None) -> None:
+    def __init__(self, folder: Path, max_calls: int = 2, **sections: dict[str, object]) -> None:
         media = {"max_calls": max_calls, "first_port": 40100, "last_port": 40199}
-        settings = parse({"media": media, "optout": optout or {}}, "test", folder)
+        settings = parse({"media": media, **sections}, "test", folder)
         tokens = count()
         self.machine = RecordingServer(
             supported=supported,
@@ -125,10 +125,13 @@ async def settled() -> None:
 
 
 def run(
-    folder: Path, play: Callable[[Bench], Awaitable[None]], optout: dict[str, object] | None = None
+    folder: Path,
+    play: Callable[[Bench], Awaitable[None]],
+    optout: dict[str, object] | None = None,
+    scope: dict[str, object] | None = None,
 ) -> Bench:
     async def playing() -> Bench:
-        bench = Bench(folder, optout=optout)
+        bench = Bench(folder, optout=optout or {}, scope=scope or {})
         await play(bench)
         await settled()
         for live in bench.calls._running:
@@ -160,7 +163,7 @@ def test_of_more_than_two_streams_two_are_recorded_and_the_rest_is_told(tmp_path
     assert isinstance(opened, Open)
     assert len(opened.legs) == 2
     (live,) = bench.calls._running
-    assert live.call._problems == ["audio past the first 2 streams was offered and not recorded"]
+    assert list(live.call._problems) == ["audio past the first 2 streams was offered and not recorded"]
 
 
 def test_a_call_may_begin_on_hold(tmp_path: Path) -> None:

@@ -48,6 +48,7 @@ from gateway.siprec.effects import SessionId
 from gateway.siprec.parties import Parties
 from gateway.siprec.roles import Assignment
 from tests.io.test_supervisor import payload
+from tests.patience import PATIENCE_SECONDS
 from tests.recording.simulation import KEY, MS, PLAN, SECOND, rtp
 
 RULES = Rules(look_back_ns=SECOND // 2, pause=PauseRule(ceiling_ns=0))
@@ -78,7 +79,7 @@ class Rig:
             put=self._put,
         )
         self.metrics = Metrics()
-        self.alarms = Alarms(self.running, self.metrics.redaction, RULES)
+        self.alarms = Alarms(self.running, self.metrics, RULES)
         self.controls = RunningControls(self.running, self._tell, RULES, self.alarms)
         self.progress = Progress(
             cast(Store, store),
@@ -128,7 +129,7 @@ class Rig:
         return self.status.state
 
     async def until(self, true: Callable[[], object]) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while not true():
                 await asyncio.sleep(0.01)
 
@@ -232,7 +233,7 @@ def test_a_change_wakes_who_waits_for_one(tmp_path: Path) -> None:
     async def scenario(rig: Rig) -> None:
         changes = rig.controls.changes()
         await rig.controls.pause(PLAN.call_id, "t1")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             await anext(changes)
 
     run(tmp_path, scenario)

@@ -41,7 +41,7 @@ class Bench:
 def bench(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Bench:
     """With one worker, or as many as the test is given."""
     clock = [lambda: 0]
-    monkeypatch.setattr("gateway.io.room.time", SimpleNamespace(monotonic_ns=lambda: clock[0]()))
+    monkeypatch.setattr("gateway.io.room.clock", SimpleNamespace(monotonic_ns=lambda: clock[0]()))
     made = Bench(getattr(request, "param", 1))
     clock[0] = lambda: made.now
     return made

@@ -12,9 +12,9 @@ import pytest
 from gateway.demo.client import Client, Leg, Party, Plan
 from gateway.demo.gateway_process import Gateway
 from gateway.demo.speech import load
+from tests.patience import PATIENCE_SECONDS
 
 SECONDS = 3.0
-PATIENCE = 30.0
 
 
 class QuickGateway(Gateway):
@@ -37,7 +37,7 @@ async def recorded(folder: Path) -> dict[str, Any]:
     async with QuickGateway(folder) as gateway:
         async with Client(gateway.server) as client:
             await client.place(plan())
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while not (rows := await gateway.table("calls")) or not rows[0]["speech"]:
                 await asyncio.sleep(0.1)
         (verdict,) = await gateway.table("verify", "--all")

@@ -15,8 +15,7 @@ from gateway.recording.model import LegReport
 from gateway.storage.index import Index
 from gateway.storage.keys import RecorderKeys
 from gateway.storage.vault import Vault
-
-PATIENCE = 10.0  # seconds
+from tests.patience import PATIENCE_SECONDS
 
 
 class BlockedIndex:
@@ -43,7 +42,7 @@ def test_who_gives_up_waiting_does_not_end_the_storage(tmp_path: Path) -> None:
             with pytest.raises(asyncio.CancelledError):
                 await working
             index.let_go.set()
-            await asyncio.wait_for(store.checkpoint({}, 0), PATIENCE)
+            await asyncio.wait_for(store.checkpoint({}, 0), PATIENCE_SECONDS)
         finally:
             await store.close()
 

@@ -25,6 +25,7 @@ from gateway.recording.messages import CallReport, Close, Command, Finished, Ope
 from gateway.recording.model import Role
 from gateway.storage import container
 from gateway.storage.sealing import open_sealed
+from tests.patience import PATIENCE_SECONDS
 from tests.recording.simulation import KEY, MS, PLAN, SECOND, rtp
 
 SETTINGS = EngineSettings(max_legs=8, hold_back_ns=SECOND // 2, timeout_ns=60 * SECOND, tick_ns=50 * MS)
@@ -69,7 +70,7 @@ class Control:
                 await asyncio.sleep(due - loop.time())
 
     async def until(self, kind: type[Message], count: int = 1) -> list[Message]:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while len(found := [message for message in self.heard if isinstance(message, kind)]) < count:
                 await asyncio.sleep(0.01)
         return found
@@ -157,7 +158,7 @@ def test_a_worker_that_cannot_start_is_not_waited_for_forever(
     async def scenario() -> None:
         control = Control(tmp_path)
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE_SECONDS):
                 with pytest.raises(supervisor.WorkerFailed):
                     await control.supervisor.start()
         finally:
@@ -177,7 +178,7 @@ def test_stopping_while_a_worker_is_replaced(tmp_path: Path, monkeypatch: pytest
         os.kill(control.supervisor.pid, signal.SIGKILL)
         while not control.lost:
             await asyncio.sleep(0.01)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             await control.supervisor.stop()
         control.close()
         return len(await control.until(Ready))

@@ -104,3 +104,28 @@ def test_less_that_is_known_does_not_end_what_a_list_began(tmp_path: Path) -> No
             await settled()
 
     assert [type(command) for command in ordered(run(tmp_path, play, NEVER))] == [Open, StopRecording]
+
+
+def test_a_call_out_of_scope_is_answered_and_not_recorded(tmp_path: Path) -> None:
+    async def play(bench: Bench) -> None:
+        bench.give(request("INVITE", 1, 1, description()))
+        await settled()
+        told = metadata([("0", "+4930123456"), ("1", "4001")])
+        bench.give(request("UPDATE", 1, 2, told, "token1", XML))
+
+    opened, stopped = ordered(run(tmp_path, play, scope={"extensions": [r"5\d\d\d"]}))
+    assert isinstance(opened, Open)
+    assert isinstance(stopped, StopRecording)
+    assert (stopped.at_ns, stopped.reason) == (opened.started_ns, "scope: no extension of it takes part")
+
+
+def test_a_client_out_of_scope_is_answered_and_not_recorded(tmp_path: Path) -> None:
+    async def play(bench: Bench) -> None:
+        bench.give(request("INVITE", 1, 1, description()))
+
+    scope: dict[str, object] = {"trunks": ["198.51.100.0/24"]}
+    bench = run(tmp_path, play, scope=scope)
+    _, stopped = ordered(bench)
+    assert isinstance(stopped, StopRecording)
+    assert stopped.reason == "scope: the trunk"
+    assert bench.statuses() == ["200"]

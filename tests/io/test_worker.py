@@ -14,9 +14,9 @@ from gateway.io.channel import Channel, Configure, Message, Ready
 from gateway.recording.engine import EngineSettings
 from gateway.recording.messages import CallReport, LegPlan, Open, PayloadFormat
 from gateway.recording.model import Role
+from tests.patience import PATIENCE_SECONDS
 
 SECOND = 1_000_000_000
-PATIENCE = 30.0  # seconds; a loaded machine starts a process slowly
 
 
 def opening(folder: Path) -> Open:
@@ -37,7 +37,7 @@ def hear(channel: Channel, kind: type[Message]) -> list[Message]:
     poll = select.poll()
     poll.register(channel, select.POLLIN)
     said: list[Message] = []
-    until = time.monotonic() + PATIENCE
+    until = time.monotonic() + PATIENCE_SECONDS
     while not any(isinstance(message, kind) for message in said):
         assert poll.poll(max(0.0, until - time.monotonic()) * 1000), f"no {kind.__name__} came"
         said += [message for message, _ in channel.receive()]
@@ -61,5 +61,5 @@ def test_calls_told_before_the_worker_is_up_are_recorded(tmp_path: Path) -> None
             said = hear(channel, CallReport)
         finally:
             channel.close()
-            assert worker.wait(PATIENCE) == 0
+            assert worker.wait(PATIENCE_SECONDS) == 0
     assert isinstance(said[0], Ready)

@@ -22,6 +22,7 @@ from gateway.io.workers import Workers, count_workers
 from gateway.recording.messages import CallReport, RecordingNow, Status
 from tests.io.test_controls import Rig
 from tests.io.test_supervisor import SETTINGS
+from tests.patience import PATIENCE_SECONDS
 from tests.recording.simulation import PLAN
 
 
@@ -39,7 +40,7 @@ def test_each_is_told_of_its_own_calls_and_heard_by_its_number(tmp_path: Path) -
         await both.start()
         plan = replace(PLAN, folder=str(tmp_path), started_ns=time.monotonic_ns())
         both.tell(1, plan, [each.fileno() for each in sockets])
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while not any(isinstance(message, CallReport) for _, message in heard):
                 await asyncio.sleep(0.01)
         await both.stop()

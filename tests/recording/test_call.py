@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from gateway.recording.assurance import Why
 from gateway.recording.call import MAX_CUTS, MAX_NOTES, Call, Opening, Phase, refused
 from gateway.recording.messages import CallReport, Finished
 from gateway.recording.model import (
@@ -129,7 +130,7 @@ def test_notes_are_bounded_and_said_once(known: int) -> None:
 def test_a_problem_is_said_once() -> None:
     call = Call(OPENING)
     for _ in range(3):
-        call.problem("storage failed: it was full")
+        call.problem("storage failed: it was full", Why.STORAGE)
     ended(call, legs(1))
     call.end_part("r", part(1))
     call.settle()

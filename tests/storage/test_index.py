@@ -181,7 +181,7 @@ def test_an_index_of_the_first_version_is_brought_up_to_date(
     connection.execute("DROP INDEX calls_by_pending_cuts")
     for table, column in (
         *(("redactions", name) for name in ("reason", "end_cause", "end_actor")),
-        *(("calls", name) for name in ("discard", "cuts", "rewrites", "cuts_pending")),
+        *(("calls", name) for name in ("discard", "cuts", "rewrites", "cuts_pending", "announcement")),
         *(("recordings", name) for name in ("segment", "start_units", "swapped")),
         ("calls", "follows"),
     ):

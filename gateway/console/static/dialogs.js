@@ -11,18 +11,34 @@ function named(reason) {
   return NAMES[reason] ?? (reason[0].toUpperCase() + reason.slice(1)).replaceAll(/[_-]/g, " ");
 }
 
-/** Opens a dialog; gives what it is closed with, or null when it is left or taken away. */
+const waiting = new Map(); // who asked, by the dialog that is open
+
+/** Opens a dialog; gives what it is answered with, or null when it is left or taken away. */
 function opened(dialog) {
-  dialog.returnValue = "";
+  settle(dialog, null);
   dialog.showModal();
-  return new Promise((give) => {
-    dialog.addEventListener("close", () => give(dialog.returnValue || null), { once: true });
-  });
+  return new Promise((give) => waiting.set(dialog, give));
+}
+
+function settle(dialog, value) {
+  waiting.get(dialog)?.(value);
+  waiting.delete(dialog);
+}
+
+/** The answer is given before anything else happens: the browser tells of the closing only with its next frame. */
+function answer(dialog, value = null) {
+  settle(dialog, value);
+  dialog.close();
+}
+
+for (const dialog of document.querySelectorAll("dialog")) {
+  // Left by Escape. Where it is open, this tells of a closing before, and is too late.
+  dialog.addEventListener("close", () => dialog.open || settle(dialog, null));
 }
 
 /** Takes open questions away: their call is over, or nobody is signed in any more. */
 export function withdraw() {
-  for (const dialog of document.querySelectorAll("dialog[open]")) dialog.close();
+  for (const dialog of document.querySelectorAll("dialog[open]")) answer(dialog);
 }
 
 export function asking() {
@@ -37,7 +53,7 @@ export function whyPause(reasons) {
     button.dataset.key = String(index + 1);
     label.textContent = named(reason);
     key.textContent = button.dataset.key;
-    button.addEventListener("click", () => $("why").close(reason));
+    button.addEventListener("click", () => answer($("why"), reason));
     return button;
   }));
   return opened($("why"));
@@ -53,15 +69,15 @@ export async function whyStop(reasons, needed) {
     return item;
   }));
   $("ask-yes").disabled = true;
-  const answer = opened($("ask"));
+  const stopped = opened($("ask"));
   $("ask-no").focus();
-  return (await answer) && { reason: $("ask").querySelector("input:checked").value };
+  return (await stopped) && { reason: $("ask").querySelector("input:checked").value };
 }
 
-$("why-no").addEventListener("click", () => $("why").close());
+$("why-no").addEventListener("click", () => answer($("why")));
 $("why").addEventListener("keydown", (event) => {
   if (!event.repeat) $("why-reasons").querySelector(`[data-key="${CSS.escape(event.key)}"]`)?.click();
 });
 $("ask-reasons").addEventListener("change", () => ($("ask-yes").disabled = false));
-$("ask-no").addEventListener("click", () => $("ask").close());
-$("ask-yes").addEventListener("click", () => $("ask").close("stop"));
+$("ask-no").addEventListener("click", () => answer($("ask")));
+$("ask-yes").addEventListener("click", () => answer($("ask"), true));

@@ -15,8 +15,10 @@ from typing import Any, Self
 
 from websockets.sync.client import ClientConnection, connect
 
-START_SECONDS = 30.0
-COMMAND_SECONDS = 15.0
+from tests.patience import PATIENCE_SECONDS
+
+START_SECONDS = 60.0
+COMMAND_SECONDS = 2 * PATIENCE_SECONDS  # longer than a page is waited for
 Json = dict[str, Any]
 
 # What the browser is told of a key, besides its name: its code, its place, and the text it makes.
@@ -100,7 +102,7 @@ class Tab:
         assert "exceptionDetails" not in said, f"{expression}: {said['exceptionDetails']}"
         return said["result"].get("value")
 
-    def until(self, condition: str, seconds: float = 5.0) -> float:
+    def until(self, condition: str, seconds: float = PATIENCE_SECONDS) -> float:
         """Waits in the page until a condition holds; gives the seconds that took."""
         began = time.monotonic()
         held = self.evaluate(

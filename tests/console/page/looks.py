@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tests.console.page.browser import Tab
+from tests.patience import PATIENCE_SECONDS
 
 Enter = Callable[..., Tab]
 WORDS = {"recording": "Recording", "paused": "Paused", "off": "Off", "unknown": "Unknown", "idle": "No call"}
 
 
-def shows(tab: Tab, state: str, seconds: float = 5.0) -> float:
+def shows(tab: Tab, state: str, seconds: float = PATIENCE_SECONDS) -> float:
     """Waits until word, shape, title, icon and accessible names all say one state; gives the seconds that took."""
     word = WORDS[state]
     took = tab.until(f"document.documentElement.dataset.state === {state!r}", seconds)

@@ -17,8 +17,8 @@ from gateway.console.server import serving
 from gateway.recording.control import CallStatus, Result
 from gateway.recording.messages import Outcome, RecordingNow
 from tests.console.fake import GENEROUS, HOST, SECOND, FakeAgents, FakeControls
+from tests.patience import PATIENCE_SECONDS
 
-WAIT_SECONDS = 10.0
 T = TypeVar("T")
 
 
@@ -83,9 +83,15 @@ class Switchboard:
         """The gateway ends."""
         self._run(self._serving.aclose())
 
-    def freeze(self, seconds: float) -> None:
-        """The gateway says nothing, while its connections stay."""
-        self._loop.call_soon_threadsafe(time.sleep, seconds)
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """The gateway says nothing while the context lasts, and its connections stay."""
+        thaw = threading.Event()
+        self._loop.call_soon_threadsafe(thaw.wait)
+        try:
+            yield
+        finally:
+            thaw.set()
 
     def do(self, action: Callable[[Calls], T]) -> T:
         async def act() -> T:
@@ -116,7 +122,7 @@ class Switchboard:
         return f"http://{HOST}:{self.port}"
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(WAIT_SECONDS)
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(PATIENCE_SECONDS)
 
 
 @contextmanager

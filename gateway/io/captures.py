@@ -1,0 +1,155 @@
+"""Capture files opened and read, several as one: by a thread that nobody waits for when reading is given up."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import io
+import os
+import sys
+import threading
+import zlib
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import numpy as np
+
+from gateway.tap.capture import CaptureReader
+from gateway.tap.frames import FrameBatch, merged
+from gateway.tap.ordering import Ordering
+
+CHUNK_BYTES = 1 << 20
+AHEAD = 2  # batches that are read before they are asked for
+STANDARD_INPUT = "-"
+_GZIP = b"\x1f\x8b"  # RFC 1952 section 2.3.1
+
+
+class CaptureFile:
+    """One capture, read on as it is asked for; `-` is the standard input. Raises OSError where it does not open."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._raw = cast(
+            "io.BufferedReader",
+            sys.stdin.buffer if path == STANDARD_INPUT else Path(path).open("rb"),  # noqa: SIM115 closed by `close`
+        )
+        self._file: BinaryIO = self._raw
+        if self._raw.peek(2)[:2] == _GZIP:
+            self._file = cast("BinaryIO", gzip.GzipFile(fileobj=self._raw))
+        self._reader = CaptureReader()
+        self._ordering = Ordering()
+        self._over = False
+        self._frames: FrameBatch | None = None  # read, and not yet taken
+
+    @property
+    def fault(self) -> str | None:
+        """What is wrong with it, as far as it has been read; one sentence."""
+        return self._reader.fault
+
+    @property
+    def position(self) -> int:
+        """Octets of the file that were read."""
+        return self._raw.tell() if self.path != STANDARD_INPUT else 0
+
+    @property
+    def size(self) -> int:
+        """Octets of the file; 0 where that is not known."""
+        return os.fstat(self._raw.fileno()).st_size if self.path != STANDARD_INPUT else 0
+
+    def head(self) -> FrameBatch | None:
+        """The frames that come next, at least one; None at the end."""
+        while self._frames is None and not self._over:
+            chunk = self._chunk()
+            frames = self._ordering.feed(self._reader.feed(chunk))
+            if len(frames):
+                self._frames = frames
+            if not chunk:
+                self._reader.finish()
+            self._over = not chunk or self._reader.fault is not None
+        return self._frames
+
+    def take(self, until_ns: int) -> FrameBatch:
+        """Of the frames at the head, those up to a time; the others stay."""
+        assert self._frames is not None
+        count = int(np.searchsorted(self._frames.arrivals, until_ns, side="right"))
+        taken, left = self._frames.take(slice(count)), self._frames.take(slice(count, None))
+        self._frames = left if len(left) else None
+        return taken
+
+    def close(self) -> None:
+        if self.path != STANDARD_INPUT:
+            self._raw.close()
+
+    def _chunk(self) -> bytes:
+        try:
+            if self._file is self._raw:
+                return self._raw.read1(CHUNK_BYTES)
+            return self._file.read(CHUNK_BYTES)
+        except (EOFError, zlib.error, gzip.BadGzipFile):
+            self._reader.break_off("what is compressed ends or is damaged")
+            return b""
+
+
+def batches(files: Sequence[CaptureFile], told: Callable[[], None]) -> list[FrameBatch]:
+    """The frames that come next of all files, up to a time that every one of them has been read to."""
+    heads = [(file, head) for file in files if (head := file.head()) is not None]
+    told()
+    if not heads:
+        return []
+    until = min(int(head.arrivals[-1]) for _, head in heads)
+    return [taken for file, _ in heads if len(taken := file.take(until))]
+
+
+class Captures:
+    """The frames of all files as one traffic, in the order of their times."""
+
+    def __init__(self, files: Sequence[CaptureFile], report: Callable[[int, int], None]) -> None:
+        self._files = files
+        self._report = report  # is told octets read, and of how many
+        self._stopped = asyncio.Event()
+
+    def stop(self) -> None:
+        """Read no further."""
+        self._stopped.set()
+
+    async def read(self) -> AsyncIterator[FrameBatch]:
+        """Batch after batch, until the end or until reading is stopped."""
+        loop = asyncio.get_running_loop()
+        waiting: asyncio.Queue[FrameBatch | BaseException | None] = asyncio.Queue(AHEAD)
+
+        def put(each: FrameBatch | BaseException | None) -> None:
+            asyncio.run_coroutine_threadsafe(waiting.put(each), loop).result()
+
+        def work() -> None:
+            try:
+                while found := batches(self._files, self._tell):
+                    put(merged(found))
+                put(None)
+            except RuntimeError:
+                pass  # the loop is closed: nobody reads on
+            except BaseException as error:  # noqa: BLE001 whoever reads is told
+                put(error)
+
+        threading.Thread(target=work, name="captures", daemon=True).start()
+        stopped = asyncio.ensure_future(self._stopped.wait())
+        try:
+            while True:
+                coming = asyncio.ensure_future(waiting.get())
+                await asyncio.wait((coming, stopped), return_when=asyncio.FIRST_COMPLETED)
+                if not coming.done():
+                    coming.cancel()
+                    return
+                found = coming.result()
+                if isinstance(found, BaseException):
+                    raise found
+                if found is None:
+                    return
+                yield found
+                if stopped.done():
+                    return
+        finally:
+            stopped.cancel()
+
+    def _tell(self) -> None:
+        self._report(sum(file.position for file in self._files), sum(file.size for file in self._files))

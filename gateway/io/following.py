@@ -1,0 +1,57 @@
+"""Which legs of an engine are overheard, and where: kept up to date with the commands that the engine obeys."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
+
+from gateway.recording.engine import Engine
+from gateway.recording.messages import Command, Join, LegPlan, MediaFlow, Open, Reformat
+from gateway.rtp.packets import PacketBatch
+
+
+class Heard(Protocol):
+    """A tap, as far as legs go."""
+
+    def set(self, leg: int, flow: MediaFlow) -> None:
+        """A leg takes the packets of this flow from now on."""
+
+    def release(self, leg: int) -> None:
+        """A leg is over."""
+
+    def early(self) -> list[PacketBatch]:
+        """What came before its leg was there, of legs that are new."""
+
+
+class Following:
+    """`taps` by number; further ones may come."""
+
+    def __init__(self, engine: Engine, taps: Mapping[int, Heard]) -> None:
+        self._engine = engine
+        self._taps = taps
+        self._overheard: dict[str, dict[int, int]] = {}  # by call: its legs and the tap of each
+
+    def obeyed(self, commands: Iterable[Command]) -> None:
+        """Take the packets of legs that a tap overhears from now on, and what came before they were known."""
+        for command in commands:
+            legs = self._engine.legs(command.call_id)
+            match command:
+                case Open(legs=plans) | Reformat(legs=plans):
+                    self._follow(command.call_id, legs, plans)
+                case Join(leg=plan):
+                    self._follow(command.call_id, legs[-1:], [plan])
+        for tap in self._taps.values():
+            for early in tap.early():
+                self._engine.receive(early)
+
+    def drop(self, calls: Iterable[str]) -> None:
+        """Calls are over."""
+        for call_id in calls:
+            for leg, tap in self._overheard.pop(call_id, {}).items():
+                self._taps[tap].release(leg)
+
+    def _follow(self, call_id: str, legs: Sequence[int], plans: Sequence[LegPlan]) -> None:
+        for leg, plan in zip(legs, plans, strict=False):
+            if plan.flow and (tap := self._taps.get(plan.flow.tap)):
+                tap.set(leg, plan.flow)
+                self._overheard.setdefault(call_id, {})[leg] = plan.flow.tap

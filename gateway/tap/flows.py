@@ -1,0 +1,197 @@
+"""Which of the datagrams that a tap sees are whose audio: by where they go, else by where they come from.
+
+Packets that nobody has asked for yet are kept a short while: what a call's first seconds sound like is often there before
+its signalling has told of it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+import numpy as np
+
+from gateway.recording.messages import MediaFlow
+from gateway.rtp.packets import HEADER, RTCP_FIRST, RTCP_LAST, VERSION, Bools, Ints, Octets, PacketBatch
+from gateway.tap.frames import Datagrams
+from gateway.tap.places import Place, Places, Spot, spots
+from gateway.tap.unsignalled import Unsignalled
+
+UDP = 17
+SLOT_BYTES = 1600  # an Ethernet frame's worth; a longer datagram is refused
+SMALL_BYTES = 256  # datagrams up to here are kept apart from larger ones, so that these widen few rows
+# A leg that has been heard where its packets should go so lately takes none for where they come from.
+HEARD_NS = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    early_ns: int = 2_000_000_000  # how long packets wait for a call that they belong to
+    early_bytes: int = 16 << 20  # and most memory for them
+
+
+@dataclass(slots=True)
+class _Early:
+    """Packets that wait, as they came in one batch."""
+
+    batch: PacketBatch  # of no leg
+    to: Spot
+    source: Spot
+
+    @property
+    def bytes(self) -> int:
+        return self.batch.slots.nbytes
+
+
+@dataclass(slots=True)
+class _Table:
+    """By what packets are told apart."""
+
+    to: Places = field(default_factory=Places)
+    source: Places = field(default_factory=Places)
+
+    def add(self, leg: int, flow: MediaFlow) -> None:
+        if flow.address:
+            self.to.add(_place(flow.address, flow.port), leg)
+        if flow.source_address:
+            self.source.add(_place(flow.source_address, flow.source_port), leg)
+
+    def drop(self, leg: int, flow: MediaFlow) -> None:
+        if flow.address:
+            self.to.drop(_place(flow.address, flow.port), leg)
+        if flow.source_address:
+            self.source.drop(_place(flow.source_address, flow.source_port), leg)
+
+
+class Flows:
+    """The legs that a tap overhears; a batch of datagrams becomes one of their packets."""
+
+    def __init__(self, limits: Limits | None = None) -> None:
+        self._limits = limits or Limits()
+        self._table = _Table()
+        self._flows: dict[int, MediaFlow] = {}  # by leg
+        self._new: dict[int, MediaFlow] = {}  # of these, since `early` was last asked
+        self._heard = np.full(64, -(1 << 62), np.int64)  # by leg: when a packet last came where it should go
+        self._early: deque[_Early] = deque()
+        self._early_bytes = 0
+        self.unsignalled = Unsignalled()
+        self.dropped_early = 0  # packets that waited and found no room
+
+    def set(self, leg: int, flow: MediaFlow) -> None:
+        """A leg takes the packets of this flow from now on, and of no other."""
+        if self._flows.get(leg) == flow:
+            return
+        self.release(leg)
+        if leg >= len(self._heard):
+            self._heard = np.append(self._heard, np.full(leg + 1, -(1 << 62), np.int64))
+        self._heard[leg] = -(1 << 62)
+        self._flows[leg] = self._new[leg] = flow
+        self._table.add(leg, flow)
+
+    def release(self, leg: int) -> None:
+        """A leg is over."""
+        self._new.pop(leg, None)
+        if flow := self._flows.pop(leg, None):
+            self._table.drop(leg, flow)
+
+    def early(self) -> list[PacketBatch]:
+        """What came before its leg was there, of the legs set since this was last asked; the oldest first."""
+        if not self._new:
+            return []
+        table = _Table()
+        for leg, flow in self._new.items():
+            table.add(leg, flow)
+        self._new.clear()
+        found = []
+        for early in self._early:
+            rows, legs = self._legs(table, early.to, early.source, early.batch.arrivals)
+            if len(rows):
+                batch = early.batch
+                found.append(PacketBatch(batch.slots[rows], batch.sizes[rows], legs, batch.arrivals[rows]))
+        return found
+
+    def take(self, datagrams: Datagrams, now: int) -> PacketBatch | None:
+        """The packets of the legs there are; what looks like RTP of others waits. `now` in ns."""
+        self._forget(now)
+        if not len(datagrams):
+            return None
+        udp = datagrams.protocols == UDP
+        if not udp.all():
+            datagrams = datagrams.take(udp)
+        to = spots(datagrams.destinations, datagrams.destination_ports)
+        source = spots(datagrams.sources, datagrams.source_ports)
+        rows, legs = self._legs(self._table, to, source, datagrams.arrivals)
+        taken = np.zeros(len(datagrams), np.bool_)
+        taken[rows] = True
+        if not taken.all():
+            self._keep(datagrams, to, source, ~taken)
+        return _packets(datagrams, rows, legs) if len(rows) else None
+
+    def _legs(self, table: _Table, to: Spot, source: Spot, arrivals: Ints) -> tuple[Ints, Ints]:
+        """Rows and the legs they are of; the rows of a leg together, in their order."""
+        rows, legs = table.to.find(to)
+        self._heard[legs] = np.maximum(self._heard[legs], arrivals[rows])
+        if table.source and len(rows) < len(to):
+            left = np.ones(len(to), np.bool_)
+            left[rows] = False
+            others = np.flatnonzero(left)
+            found, from_legs = table.source.find(source.take(others))
+            astray = arrivals[others[found]] - self._heard[from_legs] > HEARD_NS
+            rows = np.concatenate((rows, others[found[astray]]))
+            legs = np.concatenate((legs, from_legs[astray]))
+        order = np.lexsort((rows, legs))
+        return rows[order], legs[order]
+
+    def _keep(self, datagrams: Datagrams, to: Spot, source: Spot, which: Bools) -> None:
+        """Let what looks like RTP wait for the call that it may belong to."""
+        which = which & (datagrams.sizes > HEADER.itemsize) & (datagrams.sizes <= SLOT_BYTES)
+        for small in (True, False):
+            rows = np.flatnonzero(which & ((datagrams.sizes <= SMALL_BYTES) == small))
+            if not len(rows):
+                continue
+            batch = _packets(datagrams, rows, np.full(len(rows), -1, np.int64))
+            rtp = looks_like_rtp(batch.slots)
+            if not rtp.any():
+                continue
+            rows = rows[rtp]
+            batch = PacketBatch(batch.slots[rtp], batch.sizes[rtp], batch.legs[rtp], batch.arrivals[rtp])
+            early = _Early(batch, to.take(rows), source.take(rows))
+            self.unsignalled.seen(batch, early.to, early.source)
+            self._early.append(early)
+            self._early_bytes += early.bytes
+        while self._early_bytes > self._limits.early_bytes:
+            gone = self._early.popleft()
+            self._early_bytes -= gone.bytes
+            self.dropped_early += len(gone.batch)
+
+    def _forget(self, now: int) -> None:
+        """Let go of what has waited long enough."""
+        while self._early and self._early[0].batch.arrivals[-1] < now - self._limits.early_ns:
+            self._early_bytes -= self._early.popleft().bytes
+        self.unsignalled.forget(now)
+
+
+def looks_like_rtp(slots: Octets) -> Bools:
+    """RFC 3550 section 5.1: version 2, and no RTCP (RFC 5761 section 4)."""
+    second = slots[:, 1]
+    found: Bools = (slots[:, 0] & VERSION == 0x80) & ((second < RTCP_FIRST) | (second > RTCP_LAST))
+    return found
+
+
+def _place(address: str, port: int) -> Place:
+    parsed = ip_address(address)
+    mapped = IPv6Address(0xFFFF_0000_0000 + int(parsed)) if isinstance(parsed, IPv4Address) else parsed
+    return mapped.packed, port
+
+
+def _packets(datagrams: Datagrams, rows: Ints, legs: Ints) -> PacketBatch:
+    """These rows' payloads, each from octet 0 of a slot."""
+    sizes, offsets = datagrams.sizes[rows], datagrams.offsets[rows]
+    width = min(max(int(sizes.max()), HEADER.itemsize), SLOT_BYTES)
+    octets = datagrams.octets
+    if len(octets) < int(offsets.max()) + width:
+        octets = np.append(octets, np.zeros(width, np.uint8))
+    windows = np.ndarray((len(octets) - width + 1,), f"V{width}", octets, strides=(1,))
+    slots = windows[offsets].view(np.uint8).reshape(len(rows), width)
+    return PacketBatch(slots, np.where(sizes > width, 0, sizes), legs, datagrams.arrivals[rows])

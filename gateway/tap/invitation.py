@@ -1,0 +1,439 @@
+"""An INVITE with all dialogs that it makes: forks, proxies that forward it, retries, what changes it later.
+
+It is told every message of its own and holds what follows from them; whoever reads it compares.
+"""
+
+from __future__ import annotations
+
+from gateway.recording.model import Wish
+from gateway.sip import session_timer
+from gateway.sip.message import Headers, Request, Response
+from gateway.siprec.dtmf import DtmfError, key_of
+from gateway.siprec.wishes import Wishes
+from gateway.tap.agreeing import Agreement
+from gateway.tap.effects import End, Place, Side
+from gateway.tap.exchange import Exchange, Key, other
+from gateway.tap.hearing import DialogName, Heard, acknowledged_number, fared_badly
+from gateway.tap.identities import Identities
+from gateway.tap.lanes import MAX_TAGS, Lane, Lanes, Transaction, asker, callee_tag
+from gateway.tap.progress import (
+    CANCEL_NS,
+    EXPIRY_GRACE_NS,
+    FOLLOWED_NS,
+    FORK_NS,
+    GONE,
+    LONGEST_NS,
+    MOVES,
+    RETRIED,
+    RETRY_NS,
+    RINGING_NS,
+    SECOND,
+    TAKEN_NS,
+    TRANSFER_NS,
+    UNANSWERED_NS,
+    Ending,
+    Pressed,
+    State,
+)
+
+
+class Invitation:
+    """`caller_tag` is the tag of whoever placed the call; of one that was running, of whoever was heard first."""
+
+    def __init__(self, heard: Heard, wish: Wishes) -> None:
+        self.call_id = heard.call_id
+        self.caller_tag = heard.from_tag
+        self.begun_ns = self.heard_ns = heard.at_ns
+        self.peers: tuple[Place, Place] = (heard.source, heard.destination)
+        # A response to an INVITE that was not heard may be of one that begins the call.
+        begins = isinstance(heard.message, Response) and heard.cseq.method == "INVITE"
+        self.midway = bool(heard.to_tag) and not begins
+        self.state = State.CALLING
+        self.answered_ns = 0
+        self.ending: Ending | None = None
+        self.people = Identities(heard.headers)
+        self.wished: Wish | None = None
+        self.pressed: list[Pressed] = []
+        self.faults: list[str] = []
+        self.referred: Side | None = None  # who asks the other one to call somebody else
+        self.followed = False  # and that call rings: this one may go on in it
+        self.taken_ns: int | None = None  # when a newer call took its place for media
+        self._wish = wish
+        self._lanes = Lanes()
+        self._number = 0  # CSeq of the latest INVITE that begins it
+        self._tags: dict[str, bool] = {}  # of the callee's side, and whether it has answered, the latest last
+        self._gone: set[str] = set()  # those of them that were hung up
+        self._rung: dict[str, Headers] = {}  # what they said of themselves while they rang
+        self._active: str | None = None
+        self._timer_ns: int | None = None  # the session timer's interval
+
+    @property
+    def answered(self) -> bool:
+        return self.answered_ns > 0
+
+    @property
+    def due_ns(self) -> int:
+        """When it ends if nothing more is heard."""
+        if self.ending:
+            return self.ending.at_ns + TRANSFER_NS if self.followed else self.ending.due_ns
+        if self.state is State.ANSWERED:
+            limits = [self.heard_ns + LONGEST_NS]
+            limits += [self.heard_ns + self._timer_ns + EXPIRY_GRACE_NS] if self._timer_ns else []
+            limits += [self.taken_ns + TAKEN_NS] if self.taken_ns is not None else []
+            return min(limits)
+        return self.heard_ns + (RINGING_NS if self.state is State.RINGING else UNANSWERED_NS)
+
+    def agreed(self) -> Agreement:
+        """What holds in the dialog that answered, or in the early one that was heard of last."""
+        tags = () if self._active is None else (self._active, *reversed(self._tags))
+        for tag in tags:  # an answer without description, under another tag than the early media's
+            exchange = self._lanes.exchange_of(tag)
+            if exchange and exchange.agreed:
+                return exchange.agreed
+        return self.offered() if self.answered else Agreement()
+
+    def offered(self) -> Agreement:
+        """What the offer says alone."""
+        exchange = self._lanes.exchange_of(self._active) if self._active is not None else None
+        if exchange and (found := exchange.pending()):
+            return found
+        return self._lanes.all[0].offers.pending() if self._lanes.all else Agreement()
+
+    def concerns(self, heard: Heard) -> bool:
+        """Whether a message with its Call-ID is of this call."""
+        return self.caller_tag in (heard.from_tag, heard.to_tag)
+
+    def retries(self, heard: Heard) -> bool:
+        """Whether an INVITE without To tag is the same call again, under whatever From tag."""
+        waits = self.ending is not None and self.ending.status in RETRIED and self.state is not State.ENDED
+        return waits and heard.cseq.number > self._number
+
+    def begins_anew(self, heard: Heard) -> bool:
+        """Whether a message is of another call than this one, which is over."""
+        if heard.cseq.method == "INVITE" and not heard.to_tag:
+            return isinstance(heard.message, Request) and heard.cseq.number > self._number
+        lost = self.ending is not None and self.ending.how is End.LOST
+        return lost and heard.cseq.method in ("INVITE", "UPDATE") and isinstance(heard.message, Request)
+
+    def has_tags(self, name: DialogName) -> Side | None:
+        """Which side of this call a Replaces is sent to; None where it names none of its dialogs."""
+        if name.to_tag == self.caller_tag and name.from_tag in self._tags:
+            return Side.CALLER
+        if name.from_tag == self.caller_tag and name.to_tag in self._tags:
+            return Side.CALLEE
+        return None
+
+    def hear(self, heard: Heard) -> None:
+        """A message of this call."""
+        if self.state is State.ENDED:
+            return
+        self.heard_ns = max(self.heard_ns, heard.at_ns)
+        self.taken_ns = None
+        if isinstance(heard.message, Request):
+            self._request(heard, heard.message)
+        else:
+            self._response(heard, heard.message)
+
+    def end(self, how: End, at_ns: int, status: int = 0) -> None:
+        """It is over, whatever comes."""
+        self.ending = Ending(how, status, at_ns, at_ns)
+        self._move(State.ENDED)
+
+    def unfollow(self, now_ns: int) -> None:
+        """The call that was to take its place comes to nothing."""
+        self.referred, self.followed = None, False
+        if self.ending and self.answered:
+            self.end(self.ending.how, self.ending.at_ns)
+
+    def expire(self, now_ns: int) -> None:
+        """End it where its time has come."""
+        if self.state is not State.ENDED and now_ns >= self.due_ns:
+            if self.ending is None:
+                self.ending = Ending(End.LOST, 0, now_ns, now_ns)
+            self._move(State.ENDED)
+
+    def _move(self, to: State) -> None:
+        if to is self.state:
+            return
+        if to not in MOVES[self.state]:
+            raise AssertionError(f"a call cannot go from {self.state} to {to}")
+        self.state = to
+
+    # Requests
+
+    def _request(self, heard: Heard, request: Request) -> None:
+        side = asker(heard, self.caller_tag)
+        key: Key = (side, heard.cseq.method, heard.cseq.number)
+        lane = self._lanes.of(heard, key)
+        match heard.cseq.method:
+            case "ACK":
+                self._acknowledged(heard, side, lane)
+            case "CANCEL":
+                self._cancelled(heard, side)
+            case "BYE":
+                self._hung_up(heard)
+            case _:
+                self._asked(heard, request, key, lane)
+
+    def _asked(self, heard: Heard, request: Request, key: Key, lane: Lane) -> None:
+        initial = heard.cseq.method == "INVITE" and not heard.to_tag
+        known = lane.transactions.get(key)
+        # Some try again after a challenge under the same CSeq.
+        if known and known.offered is not None and (known.branch == heard.branch or known.status < 300):
+            return
+        first = not self._lanes.knows(key) or bool(known and (known.status >= 300 or known.offered is None))
+        if initial and heard.cseq.number < self._number:
+            return
+        status = known.status if known and known.offered is None else 0
+        offered = heard.description is not None
+        lane.remember(Transaction(key, heard.branch, initial, offered, status))
+        if initial:
+            self._invited(heard, request, key, lane)
+        elif heard.description:
+            self._described(heard, key, lane)
+        if first and not initial:
+            self._once(heard, request, key[0])
+
+    def _invited(self, heard: Heard, request: Request, key: Key, lane: Lane) -> None:
+        newer = heard.cseq.number > self._number
+        if newer and not (self.answered and self._number):
+            again, self._number = self._number > 0, heard.cseq.number
+            if again:
+                self._tags, self._active = {}, None
+            self.people.begin(request)
+            self.wished = self._wish(request) or self.wished
+        if not self.answered and self.ending and (newer or self.ending.how is not End.CANCELLED):
+            self.ending = None  # the next attempt; without a new CSeq a proxy's
+        if heard.description:
+            lane.offers.request(key, heard.description)
+            for tag, exchange in lane.exchanges.items():
+                exchange.request(key, heard.description)
+                self._settle(lane, key, tag)
+
+    def _described(self, heard: Heard, key: Key, lane: Lane) -> None:
+        """An offer within a dialog, or in PRACK the answer to one."""
+        assert heard.description is not None
+        tag = self._heard_of(heard)
+        exchange = lane.exchange(tag, self._lanes.exchange_of(tag))
+        if heard.cseq.method == "PRACK":
+            asked: Key = (key[0], "INVITE", acknowledged_number(heard.headers))
+            if exchange.acknowledged(asked, heard.description):
+                self._settle(lane, asked, tag)
+                return
+        if heard.cseq.method in ("INVITE", "UPDATE", "PRACK"):
+            exchange.request(key, heard.description)
+            self._settle(lane, key, tag)
+
+    def _once(self, heard: Heard, request: Request, side: Side) -> None:
+        """What of a request in a dialog counts once, however often it passes."""
+        self._heard_of(heard)
+        match heard.cseq.method:
+            case "INVITE" | "UPDATE":
+                self.people.request(side, request.headers, self.answered)
+                self.wished = self._wish(request) or self.wished
+            case "INFO":
+                self.wished = self._wish(request) or self.wished
+                try:
+                    told = key_of(request)
+                except DtmfError:
+                    self.faults.append("bad_info")
+                    return
+                if told:
+                    self.pressed.append(Pressed(side, *told))
+            case "REFER":
+                self.referred = side
+            case "NOTIFY" if fared_badly(request):
+                self.unfollow(heard.at_ns)
+            case _:
+                pass
+
+    def _acknowledged(self, heard: Heard, side: Side, lane: Lane) -> None:
+        key: Key = (side, "INVITE", heard.cseq.number)
+        invite = lane.transactions.get(key)
+        refused = invite is not None and not 200 <= invite.status < 300
+        if refused and invite and invite.initial and invite.branch == heard.branch:
+            if not invite.status and not self.answered:  # the refusal itself was not heard
+                self._refused(lane, invite, 0, heard.at_ns)
+            return
+        tag = self._heard_of(heard)
+        if invite and invite.status >= 300:
+            return
+        if invite is None:
+            carrying = [found for found in self._lanes.all if key in found.transactions]
+            lane = carrying[0] if carrying else lane
+        if heard.description:
+            exchange = lane.exchange(tag, self._lanes.exchange_of(tag))
+            if not exchange.acknowledged(key, heard.description) and invite is None:
+                exchange.overheard(side, heard.description)
+            self._settle(lane, key, tag)
+        if heard.to_tag:
+            self._accepted(tag, heard.at_ns)
+
+    def _cancelled(self, heard: Heard, side: Side) -> None:
+        key: Key = (side, "INVITE", heard.cseq.number)
+        nearest = self._lanes.upstream(key)
+        ours = [transaction for _, transaction in nearest if transaction.branch == heard.branch]
+        last = heard.cseq.number == self._number and not self.answered and self.ending is None
+        if last and (not nearest or (ours and len(nearest) == 1)):
+            due = heard.at_ns + CANCEL_NS
+            self.ending = Ending(End.CANCELLED, 0, heard.at_ns, due)
+
+    def _hung_up(self, heard: Heard) -> None:
+        tag = callee_tag(heard, self.caller_tag)
+        accepted = [each for each, answered in self._tags.items() if answered and each != tag]
+        others = accepted or [each for each in self._tags if each != tag and not self.answered]
+        if tag in self._tags or not self.answered:
+            self._tags.pop(tag, None)
+            if len(self._gone) < MAX_TAGS:
+                self._gone.add(tag)
+        elif tag and others:
+            return  # a branch that was never heard of
+        if not others and self.referred and self.answered:
+            self.ending = self.ending or Ending(End.BYE, 0, heard.at_ns, heard.at_ns + FOLLOWED_NS)
+        elif not others:
+            self.end(End.BYE, heard.at_ns)
+        elif self._active == tag:
+            self._active = others[-1]
+
+    # Responses
+
+    def _response(self, heard: Heard, response: Response) -> None:
+        side = asker(heard, self.caller_tag)
+        key: Key = (side, heard.cseq.method, heard.cseq.number)
+        if heard.cseq.method == "REFER" and response.status >= 300:
+            self.referred = None
+        if response.status == 100 or heard.cseq.method not in ("INVITE", "UPDATE", "PRACK", "BYE"):
+            return
+        if heard.cseq.method == "BYE":
+            if response.status < 300:
+                self._hung_up(heard)  # the request itself was not heard, or has ended it already
+            return
+        lane = self._lanes.of(heard, key)
+        known = lane.transactions.get(key) or lane.remember(
+            Transaction(key, heard.branch, initial=not self.answered and side is Side.CALLER)
+        )
+        if response.status >= 300:
+            if not known.status:
+                self._refused(lane, known, response.status, heard.at_ns)
+        elif response.status >= 200:
+            self._agreed_to(heard, response, known, lane)
+        elif heard.cseq.method == "INVITE" and known.status < 200:
+            self._rang(heard, known, lane)
+
+    def _rang(self, heard: Heard, invite: Transaction, lane: Lane) -> None:
+        if not heard.to_tag or self._tags.get(heard.to_tag):
+            return self._progress(invite)
+        tag = self._heard_of(heard)
+        self._progress(invite)
+        if invite.initial:
+            self.people.response(other(invite.key[0]), heard.headers, self.answered)
+            self._rung[tag] = heard.headers
+            if len(self._rung) > MAX_TAGS:
+                del self._rung[next(iter(self._rung))]
+        self._answer(heard, invite, lane, tag)
+
+    def _progress(self, invite: Transaction) -> None:
+        if invite.initial and self.state is State.CALLING:
+            self._move(State.RINGING)
+        if invite.initial and self.ending and self.ending.how is not End.CANCELLED:
+            self.ending = None
+
+    def _agreed_to(self, heard: Heard, response: Response, known: Transaction, lane: Lane) -> None:
+        tag = self._heard_of(heard)
+        repeated, known.status = known.status == response.status, response.status
+        if not repeated or known.initial:
+            self._answer(heard, known, lane, tag)
+        if repeated and self._tags.get(tag):
+            return
+        if known.initial and tag in self._rung:
+            self.people.response(Side.CALLEE, self._rung.pop(tag), self.answered)
+        self.people.response(other(known.key[0]), heard.headers, self.answered)
+        if heard.cseq.method in ("INVITE", "UPDATE"):
+            timer = session_timer.asked(heard.headers)
+            self._timer_ns = timer.seconds * SECOND if timer and timer.seconds else None
+        if heard.cseq.method == "INVITE" or (self.midway and heard.cseq.method == "UPDATE"):
+            self._accepted(tag, heard.at_ns)
+
+    def _answer(self, heard: Heard, known: Transaction, lane: Lane, tag: str) -> None:
+        """The description of a response, which answers or offers."""
+        if heard.description is None:
+            return
+        exchange = self._with_offer(lane, known.key, tag)
+        exchange.response(known.key, heard.description, asked=known.offered is not False)
+        self._settle(lane, known.key, tag)
+
+    def _with_offer(self, lane: Lane, key: Key, tag: str) -> Exchange:
+        """The dialog's exchange; in a new branch the INVITE's offer waits for its answer too."""
+        exchange = lane.exchanges.get(tag)
+        if exchange is None:
+            exchange = lane.exchange(tag, self._lanes.exchange_of(tag))
+            for offer_key, description in self._lanes.waiting(lane, key):
+                exchange.request(offer_key, description)
+        return exchange
+
+    def _refused(self, lane: Lane, known: Transaction, status: int, at_ns: int) -> None:
+        known.status = status or 699
+        for exchange in (lane.offers, *lane.exchanges.values()):
+            exchange.refused(known.key)
+        if not known.initial:
+            if self.midway and not self.answered:
+                self._refused_midway(status, at_ns)
+            return
+        nearest = self._lanes.upstream(known.key)
+        if self.answered or known.key[2] != (self._number or known.key[2]):
+            return
+        if all(found is not lane for found, _ in nearest) or any(t.status < 300 for _, t in nearest):
+            return
+        cancelled = status == 487 or (self.ending is not None and self.ending.how is End.CANCELLED)
+        if cancelled:
+            at_ns = self.ending.at_ns if self.ending else at_ns
+            self._ending(End.CANCELLED, status, at_ns, at_ns if len(nearest) == 1 else at_ns + FORK_NS)
+        else:
+            wait = RETRY_NS if status in RETRIED else FORK_NS if lane.hops > 1 and status < 600 else 0
+            self._ending(End.REFUSED, status, at_ns, at_ns + wait)
+
+    def _refused_midway(self, status: int, at_ns: int) -> None:
+        """The first that was heard of a running call was refused: it goes on, unless it is not there."""
+        if status in GONE:
+            self.end(End.LOST, at_ns)
+        else:
+            self._accepted(next(iter(self._tags), ""), at_ns)
+
+    def _ending(self, how: End, status: int, at_ns: int, due_ns: int) -> None:
+        self.ending = Ending(how, status, at_ns, due_ns)
+        if due_ns <= at_ns:
+            self._move(State.ENDED)
+
+    # What both have in common
+
+    def _accepted(self, tag: str, at_ns: int) -> None:
+        """A branch answers; the first one is the call."""
+        if tag in self._gone:
+            return
+        if tag in self._tags or len(self._tags) < MAX_TAGS:
+            self._tags[tag] = True
+        if not self.answered:
+            self.ending = None
+            self.answered_ns = max(at_ns, 1)
+            self._active = tag
+            self._move(State.ANSWERED)
+
+    def _heard_of(self, heard: Heard) -> str:
+        """Remember a branch; of too many, the first that has not answered is forgotten."""
+        tag = callee_tag(heard, self.caller_tag)
+        if tag and tag not in self._tags and tag not in self._gone:
+            if len(self._tags) >= MAX_TAGS:
+                gone = next((each for each, answered in self._tags.items() if not answered), None)
+                if gone is None:
+                    return tag
+                del self._tags[gone]
+            self._tags[tag] = False
+        return tag
+
+    def _settle(self, lane: Lane, key: Key, tag: str) -> None:
+        """Where something was agreed on, it holds; before the answer in the early dialog that was heard of last."""
+        exchange = lane.exchanges.get(tag)
+        if exchange and exchange.news():
+            self._lanes.settle(lane, key, tag)
+            if not self.answered:
+                self._active = tag

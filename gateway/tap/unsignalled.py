@@ -1,0 +1,96 @@
+"""Audio between two places of which no signalling was seen: what runs both ways for a while is a call, not recorded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from gateway.rtp.packets import HEADER, PacketBatch, first_of_each
+from gateway.tap.places import MIX, Spot
+
+MAX_STREAMS = 4096  # looked after at once; further ones are passed over until others end
+LASTS_NS = 10_000_000_000  # a call that is shorter may be one whose signalling was late
+QUIET_NS = 10_000_000_000  # a stream that has been silent so long has ended
+LEAST_PACKETS = 100
+LOOK_NS = 1_000_000_000  # between two looks who has ended
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A call of which only audio was seen; monotonic ns."""
+
+    began_ns: int
+    ended_ns: int
+
+
+@dataclass(slots=True)
+class _Stream:
+    """What goes from one place to another under one SSRC."""
+
+    ssrc: int
+    began_ns: int
+    latest_ns: int
+    packets: int
+    back: int  # stands for the stream the other way
+
+
+class Unsignalled:
+    """Streams that nobody has asked for."""
+
+    def __init__(self) -> None:
+        self._streams: dict[int, _Stream] = {}
+        self._ended: list[Pair] = []
+        self._look_ns = 0
+
+    def seen(self, batch: PacketBatch, to: Spot, source: Spot) -> None:
+        """Packets that look like RTP."""
+        there = source.hashes * MIX[1] + to.hashes
+        back = to.hashes * MIX[1] + source.hashes
+        order = np.argsort(there, kind="stable")
+        firsts = first_of_each(there[order].view(np.int64))
+        counts = np.diff(np.append(firsts, len(order)))
+        rows = order[firsts]
+        ssrc = batch.slots[rows, : HEADER.itemsize].copy().view(HEADER)[:, 0]["ssrc"]
+        for key, reverse, each, at_ns, count in zip(
+            there[rows].tolist(),
+            back[rows].tolist(),
+            ssrc.tolist(),
+            batch.arrivals[rows].tolist(),
+            counts.tolist(),
+            strict=True,
+        ):
+            self._hear(key, reverse, each, at_ns, count)
+
+    def _hear(self, key: int, back: int, ssrc: int, at_ns: int, count: int) -> None:
+        stream = self._streams.get(key)
+        if stream is None or stream.ssrc != ssrc:
+            if stream is not None or len(self._streams) < MAX_STREAMS:
+                self._streams[key] = _Stream(ssrc, at_ns, at_ns, count, back)
+            return
+        stream.latest_ns = at_ns
+        stream.packets += count
+
+    def forget(self, now: int) -> None:
+        """Look who has ended, at times; of a pair that was a call `ended` tells once."""
+        if now < self._look_ns:
+            return
+        self._look_ns = now + LOOK_NS
+        quiet = [key for key, each in self._streams.items() if now - each.latest_ns > QUIET_NS]
+        for key in quiet:
+            stream = self._streams.pop(key, None)
+            other = self._streams.get(stream.back) if stream else None
+            if stream and other and _lasted(stream) and _lasted(other):
+                del self._streams[stream.back]
+                self._ended.append(
+                    Pair(min(stream.began_ns, other.began_ns), max(stream.latest_ns, other.latest_ns))
+                )
+
+    def ended(self) -> list[Pair]:
+        """Calls that have ended since this was last asked."""
+        ended, self._ended = self._ended, []
+        return ended
+
+
+def _lasted(stream: _Stream) -> bool:
+    return stream.packets >= LEAST_PACKETS and stream.latest_ns - stream.began_ns >= LASTS_NS

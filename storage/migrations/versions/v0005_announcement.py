@@ -1,0 +1,13 @@
+"""Whether the notice was heard in a call."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0005"
+down_revision = "0004"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.add_column("calls", sa.Column("announcement", sa.Text))
