@@ -68,7 +68,9 @@ class Receiver:
 
     def __init__(self, rows: int = ROWS) -> None:
         self._rows = rows
-        self._arena = np.full((rows, SLOT_BYTES), 0, np.uint8)  # all of it there from the start, not call by call
+        self._arena = np.full(
+            (rows, SLOT_BYTES), 0, np.uint8
+        )  # all of it there from the start, not call by call
         self._control = np.zeros(rows, TIMESTAMP)
         self._iovecs = np.zeros(rows, IOVEC)
         self._headers = np.zeros(rows, MMSGHDR)

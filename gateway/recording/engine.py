@@ -100,7 +100,7 @@ class Engine:
         """Advance to `now` (ns): commands first, then the batch, then what is due."""
         events = self.obey(commands, now)
         if batch is not None and len(batch):
-            self.receive(batch)
+            self.receive(batch, now)
         due = self._shares[self.turn]
         self._ticks += 1
         self._listen(due.calls(), now)
@@ -117,12 +117,13 @@ class Engine:
         """Apply commands, at any time between two ticks, after what came before them; gives what is true then, and the answers."""
         self._now = now
         if batch is not None and len(batch):
-            self.receive(batch)
+            self.receive(batch, now)
         events, self._untold = self._untold, []
         return events + [event for command in commands for event in self._obey(command, now)]
 
-    def receive(self, batch: PacketBatch) -> None:
-        """Put one batch into the hold-back; a tick may bring several."""
+    def receive(self, batch: PacketBatch, now: int | None = None) -> None:
+        """Put one batch into the hold-back; a tick may bring several. The time (ns) is that of the last tick, if not told."""
+        self._now = self._now if now is None else now
         tones, faults = self._table.receive(batch)
         self._faults += faults
         for tone in tones:
