@@ -26,7 +26,7 @@ FIRST = np.zeros(1, np.int64)
 # Tones of a leg that are told apart: more than anybody keys in a call. Of a flood of them the closest become one, with
 # what lies between, so that looking through them takes no tick.
 MAX_MASKS = 1024
-MAX_AHEAD = 64  # stretches: several times as many as come in the history of a leg's clock
+MAX_AHEAD = 16  # stretches: more than come, two a second, in the history of a leg's clock
 
 
 @dataclass(frozen=True, slots=True)

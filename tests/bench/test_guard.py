@@ -10,7 +10,7 @@ from bench import command
 from bench.command import one
 from bench.figures import Course
 
-SECONDS, PAIRS, RATE = 5, 3, 50
+SECONDS, PAIRS, RATE = 4, 3, 100
 
 
 def test_the_ratio_to_the_floor_keeps_its_limit(record_property: Callable[[str, object], None]) -> None:
