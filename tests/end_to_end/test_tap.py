@@ -164,7 +164,7 @@ def test_the_doctor_tells_what_is_heard(wire: Wire, evening: Evening) -> None:
     with Telephones(wire, "+15550100200", "220", 200) as call:
         command = wire.program(NEAR, *PROGRAM, "doctor", "--attach", "--seconds", "6", "--json")
         doctor = subprocess.Popen(command, cwd=evening.gateway.folder, stdout=subprocess.PIPE, text=True)
-        until("the doctor listens", lambda: _rings(doctor.pid), 20.0)
+        until("the doctor listens", lambda: _rings(doctor.pid))
         call.establish()
         call.talk(SECONDS)
         call.hang_up()
@@ -190,7 +190,7 @@ def test_a_media_worker_that_dies_costs_what_it_held_back(wire: Wire, tmp_path: 
         call.talk(SECONDS)
         os.kill(gateway.worker_pid(), signal.SIGKILL)
         call.talk(2 * SECONDS)
-        until("another worker records", lambda: _records(gateway), 20.0)
+        until("another worker records", lambda: _records(gateway))
         call.talk(SECONDS)
         before = [len(voice.sent) for voice in call.voices]
         call.talk(SECONDS)
@@ -225,7 +225,7 @@ def test_calls_that_cannot_be_read_are_explained(wire: Wire, tmp_path: Path) -> 
             server.listen()
             client.connect((FAR, 5061))
             client.sendall(record)
-            until("TLS is seen", lambda: gateway.metric("hushtap_tap_unfollowed_total", kind="sip_tls"), 20.0)
+            until("TLS is seen", lambda: gateway.metric("hushtap_tap_unfollowed_total", kind="sip_tls"))
         with Telephones(wire, "+15550100400", "240", 400) as call:
             call.talk(11.0)
         until("the call is explained", lambda: gateway.metric("hushtap_calls_total"), 40.0)
