@@ -14,6 +14,7 @@ from gateway.io.append import Appender
 from gateway.io.calls import Calls
 from gateway.io.channel import Configure, Message, Ready, Ticked
 from gateway.io.clock import CaptureClock
+from gateway.io.flush import FlushedAtTheEnd
 from gateway.io.following import Following
 from gateway.io.tap_messages import AudioAlone, Passed, Unfollowed
 from gateway.recording.engine import Engine
@@ -41,7 +42,8 @@ class ReplayWorker:
     def __init__(self, configure: Configure, limits: Limits, clock: CaptureClock) -> None:
         self._clock = clock
         self._engine = Engine(configure.engine, os.urandom)
-        self._appender = Appender(Path(configure.directory))
+        folder = Path(configure.directory)
+        self._appender = Appender(folder, FlushedAtTheEnd(folder))
         self._flows = Flows(limits)
         self._following = Following(self._engine, {TAP: self._flows})
         self.hear: Callable[[Message], None] = lambda message: None
@@ -90,7 +92,10 @@ class ReplayWorker:
     def alone(self, now: int) -> list[AudioAlone]:
         """Calls of which only audio was seen, that have ended by now."""
         self._flows.unsignalled.forget(now)
-        return [AudioAlone(TAP, each.began_ns, each.ended_ns) for each in self._flows.unsignalled.ended()]
+        return [
+            AudioAlone(TAP, each.began_ns, each.ended_ns, *each.places[0], *each.places[1])
+            for each in self._flows.unsignalled.ended()
+        ]
 
     def close(self) -> None:
         self._appender.put([*self._writes, *self._engine.abandon()])

@@ -114,6 +114,34 @@ def test_a_pause_of_a_call_without_media_is_told_of(
     assert watch.figure("pauses_without_media_total") == alarms
 
 
+def test_more_pauses_than_usual_are_told_of_once(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch = Watch()
+    at = time.monotonic_ns()
+    monkeypatch.setattr(time, "monotonic_ns", lambda: at)
+
+    def hour(calls: int, paused: int) -> None:
+        nonlocal at
+        for number in range(calls):
+            live = watch.calls[0]
+            live.counted = live.paused_before = False
+            watch.alarms.look(at)
+            watch.said(live, *[Cause.AGENT] * (number < paused), since_ns=at)
+            watch.said(live)
+            at += 60 * SECOND
+        at += (60 - calls) * 60 * SECOND
+        watch.alarms.look(at)
+
+    for _ in range(4):
+        hour(30, 3)
+        at += 3600 * SECOND
+    assert watch.figure("pauses_unusual_total") == 0
+    hour(30, 15)
+    assert watch.figure("pauses_unusual_total") == 1
+    assert [each.getMessage() for each in caplog.records if "usual" in each.getMessage()]
+
+
 def test_latency_is_measured_where_something_was_applied() -> None:
     watch = Watch()
     asked = Pause("call0", (), time.monotonic_ns() - 4 * SECOND, Cause.AGENT, "t1", request="1")
