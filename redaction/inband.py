@@ -64,6 +64,9 @@ class Found:
     stop: int
     digit: Digit
     press: bool  # told once: from here on it counts as a key
+    power: float = (
+        0.0  # dB, of a key; by it the leg on which it was pressed is told from one on which it echoes
+    )
 
 
 Measures = tuple[float, float, float]  # as PRESS_SPREAD has them
@@ -226,7 +229,8 @@ class Listener:
             run.told = run.stop
             name = run.digit, run.start
             press |= name in told and told[name].press
-            told[name] = Found(row, run.start, run.stop, run.digit, press)
+            power = run.firm.most[2] * (CODED_LEVEL if self._coded[row] else 1) if run.firm else 0.0
+            told[name] = Found(row, run.start, run.stop, run.digit, press, power)
         yield from told.values()
 
     def _keep(self, wave: Wave, rows: Ints, fill: Ints, ready: Ints) -> None:

@@ -16,7 +16,7 @@ from gateway.io.taking_up import TakingUp, TappedCall, utc
 from gateway.io.tap_messages import AudioAlone, Passed, TapMessage, TapReport, Unfollowed
 from gateway.io.unrecorded import Watch
 from gateway.recording.assurance import Why
-from gateway.recording.messages import Command, Press
+from gateway.recording.messages import Command, Mark, Press
 from gateway.recording.model import Role
 from gateway.siprec.effects import Changed, SessionId
 from gateway.tap.announced import Announced
@@ -38,6 +38,7 @@ from gateway.tap.effects import (
     Answered,
     KeyPressed,
     MediaAgreed,
+    Noted,
     Over,
     PartiesChanged,
     Seen,
@@ -68,6 +69,7 @@ class Tapped:
         watch: Watch,
         tell: Callable[[Command, Sequence[int]], None],
         hang_up: Callable[[Live, Ending], None],
+        endpoints: frozenset[int],
         spawn: Callable[[Coroutine[object, object, None]], None],
     ) -> None:
         self._names = names
@@ -79,6 +81,12 @@ class Tapped:
         self._watch = watch
         self._tell = tell
         self._hang_up = hang_up
+        self._endpoints = (
+            endpoints  # numbers of taps that hear the audio of an endpoint, which itself tells its calls
+        )
+        self.end_silent: Callable[[int, TappedId], None] = lambda tap, call: (
+            None
+        )  # ends a call of an endpoint
         self._spawn = spawn
         self._calls: dict[tuple[int, TappedId], TappedCall] = {}
         self._recorded: dict[str, TappedCall] = {}  # by the call's id
@@ -88,6 +96,8 @@ class Tapped:
 
     def hear(self, message: TapMessage) -> None:
         """Act on what a media worker says of a tap."""
+        if message.tap in self._endpoints and not isinstance(message, TapReport):
+            return
         match message:
             case Passed():
                 self._heard(message)
@@ -110,10 +120,16 @@ class Tapped:
     def silent(self, live: Live) -> None:
         """No packet of a call has come for the media timeout: where it is not on hold, its end was missed."""
         call = self._recorded.get(live.call.id)
-        if call and any(
+        if call and call.tap in self._endpoints:
+            self.end_silent(call.tap, call.seen.call)
+        elif call and any(
             leg.packets for leg in live.call.leg_reports()
-        ):  # else its audio goes where nobody listens
+        ):  # else it goes where nobody listens
             self._act(call.tap, self._dialogs[call.tap].silent(call.seen.call, clock.monotonic_ns()))
+
+    def tell(self, tap: int, effects: Sequence[TapEffect]) -> None:
+        """What an endpoint says of its calls."""
+        self._act(tap, effects)
 
     def setting_up(self) -> int:
         """How many calls are not yet among those that run."""
@@ -197,6 +213,9 @@ class Tapped:
                 if call.live:
                     role = _role(call.live, call, side)
                     self._tell(Press(call.live.call.id, role, digit, at_ns, lasts_ms * 1_000_000), ())
+            case Noted(_, at_ns, kind):
+                if call.live:
+                    self._tell(Mark(call.live.call.id, at_ns, kind), ())
             case Over():
                 self._end(call, effect)
             case Answered() | Seen() | Unheard():
