@@ -174,6 +174,28 @@ def test_the_tap_tells_what_it_saw(evening: Evening) -> None:
     assert evening.gateway.metric("hushtap_tap_unfollowed_total", kind="sip_tls") == 1
 
 
+def test_fifty_calls_at_once_lose_nothing(wire: Wire, evening: Evening) -> None:
+    gateway = evening.gateway
+    before = gateway.metric("hushtap_calls_total")
+    with ExitStack() as stack:
+        calls = [
+            stack.enter_context(Telephones(wire, f"+1555020{number:04d}", "250", 1000 + number))
+            for number in range(50)
+        ]
+        for call in calls:
+            call.establish()
+        talk(2 * SECONDS, calls)
+        for call in calls:
+            call.hang_up()
+        until("they are over", lambda: gateway.metric("hushtap_calls_total") == before + len(calls), 60.0)
+    listed = {each["participants"][0]["number"]: each for each in gateway.calls()}
+    for call in calls:
+        facts = listed[call.numbers[0]]
+        sent = len(call.voices[0].sent) // 160
+        assert [(leg["packets"], leg["lost"], leg["late"]) for leg in facts["legs"]] == [(sent, 0, 0)] * 2
+    assert gateway.metric("hushtap_tap_dropped_packets_total") == 0
+
+
 def test_the_doctor_tells_what_is_heard(wire: Wire, evening: Evening) -> None:
     with Telephones(wire, "+15550100200", "220", 200) as call:
         command = wire.program(NEAR, *PROGRAM, "doctor", "--attach", "--seconds", "6", "--json")
