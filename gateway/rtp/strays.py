@@ -28,7 +28,14 @@ class Strays:
             for name in RtpColumns.__slots__
         )
         packets = replace(RtpColumns(*columns), rows=np.arange(len(self.slots) + len(later.slots)))
-        return Strays(packets, np.concatenate([self.slots, later.slots]))
+        width = max(self.slots.shape[1], later.slots.shape[1])
+        return Strays(packets, np.concatenate([_widened(each.slots, width) for each in (self, later)]))
+
+
+def _widened(slots: Octets, width: int) -> Octets:
+    """Slots of another batch may be of another size."""
+    missing = width - slots.shape[1]
+    return np.pad(slots, ((0, 0), (0, missing))) if missing else slots
 
 
 def next_stream(packets: RtpColumns, audio: Bools, silent_since: int) -> Bools:

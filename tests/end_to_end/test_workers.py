@@ -42,7 +42,8 @@ class Evening:
     of_worker: list[float] = field(default_factory=list)  # calls of each before the kill
     of_worker_later: list[float] = field(default_factory=list)
     paused: list[set[str]] = field(default_factory=list)  # states of the calls that were, and of the others
-    unknown: set[int] = field(default_factory=set)  # calls of which that was said after the kill
+    # Of the first calls, those of which that was said after the kill; it is said of any call that is just being set up.
+    unknown: set[int] = field(default_factory=set)
     pids: set[int] = field(default_factory=set)
     restarts: list[float] = field(default_factory=list)
     code: int | None = None
@@ -112,7 +113,7 @@ class Evening:
                 await asyncio.sleep(POLL_SECONDS)
 
     def _look(self, states: dict[int, str]) -> None:
-        self.unknown |= {each for each, state in states.items() if state == "unknown"}
+        self.unknown |= {each for each, state in states.items() if state == "unknown" and each in FIRST}
 
 
 @pytest.fixture(scope="module")

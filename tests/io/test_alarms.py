@@ -163,3 +163,22 @@ def test_late_redactions_unanswered_requests_and_keys_are_counted(caplog: pytest
     assert watch.figure("masked_keys_total", way="inband") == 16
     assert caplog.records[0].levelno == logging.WARNING
     assert caplog.records[0].getMessage().startswith("call call0: 1.5 s were stored")
+
+
+def test_legs_that_were_never_heard() -> None:
+    watch = Watch()
+    first, second = watch.calls
+    roles = [leg.role for leg in first.call.legs]
+    begun = first.call.opening.started_ns
+
+    def looked(seconds: float) -> tuple[float, float]:
+        watch.alarms.look(begun + round(seconds * SECOND))
+        return watch.figure("calls_one_leg_now"), watch.figure("calls_without_media_now")
+
+    assert looked(5) == (0, 0)
+    assert looked(60) == (0, 2)
+    first.heard_ns[roles[0]] = begun
+    second.heard_ns.update(dict.fromkeys(roles, begun))
+    assert looked(60) == (1, 0)
+    first.pauses[1] = begun  # by the client: nothing is to come
+    assert looked(60) == (0, 0)
