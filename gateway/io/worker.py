@@ -17,7 +17,7 @@ from pathlib import Path
 from gateway.io.append import Appender
 from gateway.io.channel import Channel, ChannelClosed, Configure, Message, Ready, Ticked
 from gateway.io.following import Following
-from gateway.io.heap import keep_heap
+from gateway.io.heap import collect_seldom, keep_heap
 from gateway.io.log import begin_childs_log
 from gateway.io.overhearing import Overhearing
 from gateway.io.process_metrics import resident_bytes
@@ -164,6 +164,7 @@ def main(handle: int) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     begin_childs_log()
     keep_heap()
+    collect_seldom()
     refuse_dumps()
     locked = lock_memory()
     channel = Channel(socket.socket(fileno=handle))

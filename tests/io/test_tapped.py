@@ -207,9 +207,9 @@ def test_audio_of_a_call_that_is_explained_is_not_told_of_once_more(tmp_path: Pa
 
 def test_audio_without_signalling_is_explained_and_by_tls_where_that_was_seen(tmp_path: Path) -> None:
     async def play(bench: Bench) -> None:
-        bench.calls.tapped.hear(AudioAlone(0, 1000, 2000, *CALLER, *CALLEE))
+        bench.calls.tapped.hear(AudioAlone(0, 1000, 2000, "192.0.2.1", 4000, "192.0.2.2", 4002))
         bench.calls.tapped.hear(Unfollowed(0, "sip_tls", 0, 1))
-        bench.calls.tapped.hear(AudioAlone(0, 3000, 4000, *CALLER, *CALLEE))
+        bench.calls.tapped.hear(AudioAlone(0, 3000, 4000, "192.0.2.1", 4000, "192.0.2.2", 4002))
 
     facts = sorted(run(tmp_path, play).store.facts.values(), key=lambda each: each.started_ns)
     assert [each.reason for each in facts] == [
