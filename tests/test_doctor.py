@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gateway.capacity import Costs
-from gateway.config.settings import Settings
+from gateway.config.settings import Settings, parse
 from gateway.doctor import Finding, Level, capacity, examine
 from gateway.io.machine import KEY_NAMES, Folder, Machine, PortState
 
@@ -17,6 +17,7 @@ GOOD = Machine(
     memory=4_000_000_000,
     open_files=65_536,
     may_lock_memory=True,
+    may_listen=True,
     receive_buffer=212_992,
     receive_buffer_max=212_992,
     clock_synchronised=True,
@@ -116,6 +117,13 @@ def test_each_shortcoming_is_named_with_what_to_do(
 )
 def test_these_are_well(change: dict[str, object]) -> None:
     assert unwell(replace(GOOD, **change)) == []  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("may", "level"), [(True, Level.OK), (False, Level.FAULT)])
+def test_a_tap_needs_its_capability(may: bool, level: Level) -> None:
+    settings = parse({"attach": [{"kind": "tap", "interfaces": ["eth1"]}]}, "test", Path())
+    found = examine(replace(GOOD, may_listen=may), settings, 200)
+    assert [each.level for each in found if each.check == "taps"] == [level]
 
 
 def test_needs_grow_with_the_calls() -> None:

@@ -7,6 +7,7 @@ its signalling has told of it.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
@@ -15,7 +16,7 @@ import numpy as np
 from gateway.recording.messages import MediaFlow
 from gateway.rtp.packets import HEADER, RTCP_FIRST, RTCP_LAST, VERSION, Bools, Ints, Octets, PacketBatch
 from gateway.tap.frames import Datagrams
-from gateway.tap.places import Place, Places, Spot, spots
+from gateway.tap.places import Place, Places, Spot, spots, way_of, ways
 from gateway.tap.unsignalled import Unsignalled
 
 UDP = 17
@@ -24,6 +25,7 @@ SMALL_BYTES = 256  # datagrams up to here are kept apart from larger ones, so th
 # A leg that has been heard where its packets should go so lately takes none for where they come from.
 HEARD_NS = 1_000_000_000
 TRAILING_NS = 500_000_000  # how long after the end of a call what comes is still the end of its audio
+NOBODY = np.zeros(0, np.int64), np.zeros(0, np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,20 +51,27 @@ class _Early:
 class _Table:
     """By what packets are told apart."""
 
+    way: Places = field(default_factory=Places)  # from where to where
     to: Places = field(default_factory=Places)
     source: Places = field(default_factory=Places)
 
     def add(self, leg: int, flow: MediaFlow) -> None:
-        if flow.address:
-            self.to.add(_place(flow.address, flow.port), leg)
-        if flow.source_address:
-            self.source.add(_place(flow.source_address, flow.source_port), leg)
+        for places, place in self._places(flow):
+            places.add(place, leg)
 
     def drop(self, leg: int, flow: MediaFlow) -> None:
-        if flow.address:
-            self.to.drop(_place(flow.address, flow.port), leg)
-        if flow.source_address:
-            self.source.drop(_place(flow.source_address, flow.source_port), leg)
+        for places, place in self._places(flow):
+            places.drop(place, leg)
+
+    def _places(self, flow: MediaFlow) -> Iterator[tuple[Places, Place]]:
+        to = _place(flow.address, flow.port) if flow.address else None
+        source = _place(flow.source_address, flow.source_port) if flow.source_address else None
+        if to:
+            yield self.to, to
+        if source:
+            yield self.source, source
+        if to and source:
+            yield self.way, way_of(source, to)
 
 
 class Flows:
@@ -142,37 +151,25 @@ class Flows:
         return _packets(datagrams, rows, legs) if len(rows) else None
 
     def _legs(self, table: _Table, to: Spot, source: Spot, arrivals: Ints) -> tuple[Ints, Ints]:
-        """Rows and the legs they are of; the rows of a leg together, in their order."""
-        rows, legs = self._apart(*table.to.find(to), source)
+        """Rows and the legs they are of; the rows of a leg together, in their order.
+
+        Of legs whose packets go to one place those are meant whose speaker sends from where a packet comes, if one does:
+        nobody's audio is to be in another's recording because both call one telephone that has one port for all.
+        """
+        rows, legs = table.way.find(ways(source, to)) if table.way else NOBODY
+        others = _without(len(to), rows)
+        if len(others):
+            found, there = table.to.find(to.take(others))
+            rows, legs = np.concatenate((rows, others[found])), np.concatenate((legs, there))
         self._heard[legs] = np.maximum(self._heard[legs], arrivals[rows])
-        if table.source and len(rows) < len(to):
-            left = np.ones(len(to), np.bool_)
-            left[rows] = False
-            others = np.flatnonzero(left)
-            found, from_legs = table.source.find(source.take(others))
-            astray = arrivals[others[found]] - self._heard[from_legs] > HEARD_NS
+        others = _without(len(to), rows)
+        if table.source and len(others):
+            found, there = table.source.find(source.take(others))
+            astray = arrivals[others[found]] - self._heard[there] > HEARD_NS
             rows = np.concatenate((rows, others[found[astray]]))
-            legs = np.concatenate((legs, from_legs[astray]))
+            legs = np.concatenate((legs, there[astray]))
         order = np.lexsort((rows, legs))
         return rows[order], legs[order]
-
-    def _apart(self, rows: Ints, legs: Ints, source: Spot) -> tuple[Ints, Ints]:
-        """Of legs whose packets go to one place those whose speaker sends from where a packet comes, if one does.
-
-        Nobody's audio is to be in another's recording because both call one telephone that has one port for all.
-        """
-        several = np.bincount(rows, minlength=len(source))[rows] > 1
-        if not several.any():
-            return rows, legs
-        fits = np.zeros(len(rows), np.bool_)
-        for leg in np.unique(legs[several]).tolist():
-            flow, mine = self._flows[leg], np.flatnonzero(legs == leg)
-            if flow.source_address:
-                fits[mine] = source.are(rows[mine], _place(flow.source_address, flow.source_port))
-        known = np.zeros(len(source), np.bool_)
-        known[rows[fits]] = True
-        kept = fits | ~known[rows]
-        return rows[kept], legs[kept]
 
     def _keep(self, datagrams: Datagrams, to: Spot, source: Spot, which: Bools) -> None:
         """Let what looks like RTP wait for the call that it may belong to."""
@@ -201,6 +198,13 @@ class Flows:
         while self._early and self._early[0].batch.arrivals[-1] < now - self._limits.early_ns:
             self._early_bytes -= self._early.popleft().bytes
         self.unsignalled.forget(now)
+
+
+def _without(count: int, rows: Ints) -> Ints:
+    """The other rows of so many."""
+    left = np.ones(count, np.bool_)
+    left[rows] = False
+    return np.flatnonzero(left)
 
 
 def looks_like_rtp(slots: Octets) -> Bools:

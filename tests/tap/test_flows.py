@@ -13,6 +13,7 @@ from gateway.recording.messages import MediaFlow
 from gateway.rtp.packets import PacketBatch
 from gateway.tap.flows import TRAILING_NS, Flows, Limits
 from gateway.tap.frames import Datagrams
+from gateway.tap.places import MAX_AT_ONE
 from gateway.tap.unsignalled import Pair
 
 MS, SECOND = 1_000_000, 1_000_000_000
@@ -162,11 +163,31 @@ def test_audio_both_ways_without_signalling_is_told_of_once() -> None:
     assert flows.unsignalled.ended() == []
 
 
+def test_a_generator_with_one_port_for_a_thousand_calls_costs_no_thousandfold() -> None:
+    flows = Flows()
+    for leg in range(1000):
+        flows.set(leg, flow(ALICE, (f"10.1.{leg // 250}.{leg % 250}", 4000)))
+    known = [((f"10.1.{leg // 250}.{leg % 250}", 4000), ALICE, rtp(leg), leg) for leg in range(1000)]
+    assert found(flows.take(datagrams(known), 0)) == [(leg, rtp(leg)) for leg in range(1000)]
+    stranger = found(flows.take(datagrams([(NAT, ALICE, rtp(1), 0)]), 0))
+    assert stranger == [(leg, rtp(1)) for leg in range(1000 - MAX_AT_ONE, 1000)]
+    for leg in range(1000):
+        flows.set(leg, flow(ALICE, BOB))
+    assert len(found(flows.take(datagrams([(BOB, ALICE, rtp(1), 0)] * 10), 0))) == 10 * MAX_AT_ONE
+
+
+def test_a_leg_is_heard_where_it_goes_whoever_was_to_speak() -> None:
+    flows = Flows()
+    flows.set(1, flow(ALICE, BOB))
+    sent = [(BOB, ALICE, rtp(1), 0), (NAT, ALICE, rtp(2), 1)]
+    assert found(flows.take(datagrams(sent), 0)) == [(1, rtp(1)), (1, rtp(2))]
+
+
 PLACES = st.tuples(st.sampled_from(["10.0.0.1", "10.0.0.2", "2001:db8::1"]), st.integers(1, 4))
 
 
 @given(
-    st.dictionaries(st.integers(0, 100), PLACES, max_size=12),
+    st.dictionaries(st.integers(0, 100), PLACES, max_size=MAX_AT_ONE),
     st.lists(st.tuples(PLACES, PLACES, st.integers(1, 1500)), max_size=40),
 )
 def test_it_finds_what_a_look_at_each_packet_finds(
