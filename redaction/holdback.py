@@ -32,7 +32,7 @@ class Shape:
         """The least shape for payloads of some octets, one every `packet_ns`, kept for `span_ns`."""
         width = next((w for w in WIDTHS if w >= payload), WIDTHS[-1])
         count = -(-span_ns // max(packet_ns, 5_000_000)) + MARGIN_CELLS
-        return cls(-(-count // 64) * 64, width)
+        return cls(-(-count // 32) * 32, width)
 
 
 class Rings:
