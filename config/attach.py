@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
+from gateway.config.endpoint import EndpointSettings
 from gateway.config.section import Section
 
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -67,5 +68,10 @@ class TapSettings(Section):
     )
 
 
-# With a second kind this is Annotated[TapSettings | ..., Field(discriminator="kind")].
-Attachment = TapSettings
+class EndpointTap(TapSettings):
+    """What hears the audio that comes to an endpoint: made of its settings, never written down."""
+
+    rtp_ports: tuple[int, int]  # the first and the last
+
+
+Attachment = Annotated[TapSettings | EndpointSettings, Field(discriminator="kind")]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from inspect import cleandoc
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Annotated, Literal, get_args, get_origin
+from typing import Annotated, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -84,6 +84,7 @@ def kinds(field: FieldInfo) -> list[type[BaseModel]]:
     if get_origin(field.annotation) is not tuple:
         return []
     item = get_args(field.annotation)[0]
+    item = get_args(item)[0] if get_origin(item) is Annotated else item
     options = get_args(item) if get_origin(item) is UnionType else (item,)
     return [kind for kind in options if isinstance(kind, type) and issubclass(kind, BaseModel)]
 
@@ -123,7 +124,7 @@ def _type(annotation: object) -> str:
     match get_origin(annotation):
         case origin if origin is Literal:
             return " or ".join(f"`{json.dumps(value)}`" for value in arguments)
-        case origin if origin is UnionType:
+        case origin if origin in (UnionType, Union):
             return _type(arguments[0])
         case origin if origin is tuple:
             return f"list of {_type(arguments[0])}"

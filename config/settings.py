@@ -15,6 +15,7 @@ from pydantic_core import ErrorDetails
 
 from gateway.config.api import ApiSettings
 from gateway.config.attach import Attachment, TapSettings
+from gateway.config.endpoint import EndpointSettings
 from gateway.config.notice import NoticeSettings
 from gateway.config.redaction import OptOutSettings, RedactionSettings
 from gateway.config.scope import ScopeSettings
@@ -323,6 +324,10 @@ class Settings(Section):
     def taps(self) -> tuple[TapSettings, ...]:
         """The attachments that listen; the place of each is its number."""
         return tuple(each for each in self.attach if isinstance(each, TapSettings))
+
+    def endpoints(self) -> tuple[EndpointSettings, ...]:
+        """The user agents on trunks; the audio that comes to each is heard by a tap, numbered after those of `taps`."""
+        return tuple(each for each in self.attach if isinstance(each, EndpointSettings))
 
     def look_back_seconds(self) -> float:
         """How far a pause reaches back: as set, and never further than audio is held."""

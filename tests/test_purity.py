@@ -16,10 +16,15 @@ ROOT = Path(__file__).parent.parent
 
 # Paths as they are imported: `gateway/codecs` is the folder `codecs`, and so on.
 PURE = (
+    "gateway/capacity.py",
     "gateway/sip/",
     "gateway/siprec/",
     "gateway/rtp/",
     "gateway/tap/",
+    "gateway/endpoint/messages.py",
+    "gateway/endpoint/conversation.py",
+    "gateway/endpoint/front.py",
+    "gateway/endpoint/calling.py",
     "gateway/recording/",
     "gateway/redaction/",
     "gateway/codecs/",
@@ -34,6 +39,7 @@ SHELL = (
     "gateway/io/",
     "gateway/console/",
     "gateway/hotkey/",
+    "gateway/endpoint/",
     "gateway/demo/",
     "gateway/cli.py",
     "gateway/cli/",

@@ -13,8 +13,10 @@ from gateway.capacity import Costs
 from gateway.cli.configuration import settings_of
 from gateway.config.settings import Settings
 from gateway.doctor import Finding, Level, capacity, examine
+from gateway.doctor_endpoints import examine_endpoints
 from gateway.doctor_taps import examine_taps
 from gateway.io.calibration import CannotCalibrate, calibrate
+from gateway.io.endpoint_facts import measure_endpoints
 from gateway.io.listening_in import listen
 from gateway.io.machine import Machine, measure
 
@@ -29,9 +31,13 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         machine, calls = measure(settings), arguments.calls or settings.media.max_calls
         costs, why_not = _try(machine, settings, arguments.quick)
-        findings = [*examine(machine, settings, calls), capacity(machine, settings, calls, costs, why_not)]
+        findings = [
+            *examine(machine, settings, calls),
+            *examine_endpoints(measure_endpoints(settings.endpoints())),
+            capacity(machine, settings, calls, costs, why_not),
+        ]
     if arguments.json:
-        print(json.dumps([asdict(finding) for finding in findings], indent=2))
+        print(json.dumps([_row(finding) for finding in findings], indent=2))
     else:
         console = Console(soft_wrap=True)
         for finding in findings:
@@ -49,6 +55,11 @@ def _try(machine: Machine, settings: Settings, quick: bool) -> tuple[Costs | Non
         return calibrate(settings, machine.folder.path), ""
     except CannotCalibrate as error:
         return None, str(error)
+
+
+def _row(finding: Finding) -> dict[str, object]:
+    """As JSON; `calls` is a member only where the check tells of them."""
+    return {name: value for name, value in asdict(finding).items() if name != "calls" or value is not None}
 
 
 def _lines(finding: Finding) -> Text:

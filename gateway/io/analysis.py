@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, replace
 
+from gateway.endpoint.calling import announcement_of
 from gateway.io.jobs import Job, Measured, Notices, SealedPart
 from gateway.io.metrics import Metrics
 from gateway.io.store import Store
@@ -69,11 +70,13 @@ class Analysis:
 
         While too many wait the call is passed over.
         """
-        searched = bool(self._notices.references) and facts.direction in self._notices.directions
+        told = announcement_of(facts.markers)
+        wanted = bool(self._notices.references) and facts.direction in self._notices.directions
+        searched = wanted and told is None
         if not facts.recordings:
             self._metrics.announced("not_measured", searched and facts.discard is not None)
             return
-        if not self._speech and not searched:
+        if not self._speech and not searched and told is None:
             return
         job = replace(self._job(facts, keys), notice=searched)
         try:
@@ -95,7 +98,7 @@ class Analysis:
     def _count(self, job: Job, outcome: str, announcement: Announcement | None = None) -> None:
         if job.speech:
             self._metrics.speech.labels(outcome).inc()
-        self._metrics.announced(_outcome(announcement), job.notice)
+        self._metrics.announced(_outcome(announcement), job.notice or announcement is not None)
 
     def _job(self, facts: CallFacts, keys: Mapping[str, str]) -> Job:
         path = self._store.vault.part_path
@@ -123,8 +126,9 @@ class Analysis:
             facts, job = await self._waiting.get()
             try:
                 measured = await self._measure(job)
-                await self._store.told_measured(facts, measured.speech, measured.announcement)
-                self._count(job, "measured", measured.announcement)
+                announcement = measured.announcement or announcement_of(facts.markers)
+                await self._store.told_measured(facts, measured.speech, announcement)
+                self._count(job, "measured", announcement)
             except asyncio.CancelledError:
                 self._count(job, "stopped")
                 raise

@@ -118,7 +118,7 @@ class Calls:
             round(settings.media.hold_back_seconds * 1e9),
         )
         self.tapped = Tapped(
-            [tap.name for tap in settings.taps()],
+            [*(tap.name for tap in settings.taps()), *(each.name for each in settings.endpoints())],
             lambda: Dialogs(
                 supported=supported,
                 wish=wishes(settings.optout.off_headers, settings.optout.on_headers),
@@ -128,7 +128,8 @@ class Calls:
                 store, metrics, self._lines, self._room, self._running, self._watch,
                 lambda tap: tap % workers, self._setting_up.assign, self._tell,
             ),
-            metrics, self._lines, self._segments, self._watch, self._tell, self._hang_up, self._spawn,
+            metrics, self._lines, self._segments, self._watch, self._tell, self._hang_up,
+            frozenset(range(len(settings.taps()), len(settings.attach))), self._spawn,
         )  # fmt: skip
         self.sip: SipServer  # set once the server is there, which needs `hear`
 

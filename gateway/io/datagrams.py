@@ -24,7 +24,7 @@ class Datagrams:
         """Raises OSError."""
         self._on_message, self._on_unreachable = on_message, on_unreachable
         self._socket = _bound(here)
-        self._here: Address = self._socket.getsockname()[:2]
+        self.here: Address = self._socket.getsockname()[:2]
         asyncio.get_running_loop().add_reader(self._socket, self._drain)
 
     def send(self, data: bytes, peer: Address) -> None:
@@ -49,7 +49,7 @@ class Datagrams:
 
     def _take(self, data: bytes, peer: Address) -> None:
         try:
-            here = (_facing(peer[0]), self._here[1]) if _is_any(self._here[0]) else self._here
+            here = (_facing(peer[0]), self.here[1]) if _is_any(self.here[0]) else self.here
         except OSError:  # a made-up sender that nothing can be sent to
             self._on_unreachable()
             return

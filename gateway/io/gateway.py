@@ -21,6 +21,8 @@ from gateway.io.calls import Calls
 from gateway.io.channel import Configure
 from gateway.io.credentials import CredentialsFault
 from gateway.io.cutting import Cutting
+from gateway.io.endpoint import EndpointFault
+from gateway.io.endpoint_taps import taps_of
 from gateway.io.jobs import Notices
 from gateway.io.metrics import Metrics
 from gateway.io.redaction_rules import rules_of
@@ -34,6 +36,7 @@ from gateway.io.store import Store
 from gateway.io.supervisor import WorkerFailed
 from gateway.io.taps import Taps
 from gateway.io.tls import TlsError
+from gateway.io.trunks import Trunks
 from gateway.io.workers import Workers, count_workers
 from gateway.recording.engine import EngineSettings
 from gateway.recording.spread import calls_each
@@ -98,6 +101,10 @@ async def _run(settings: Settings, store: Store, key: VaultPublicKey, recovered:
         )
         progress = calls.progress
         taps = _taps(settings, count, metrics, stack)
+        trunks = Trunks(
+            settings.endpoints(), len(settings.taps()), supported, metrics.endpoint, calls.tapped.tell
+        )
+        calls.tapped.end_silent = trunks.hang_up
         progress.overheard = [taps.hear, calls.tapped.hear]
         workers = Workers(configure_of(settings, count), count, progress, taps.attached)
         stack.push_async_callback(workers.stop)
@@ -123,6 +130,7 @@ async def _run(settings: Settings, store: Store, key: VaultPublicKey, recovered:
         )
         await _listen(settings, store, metrics, calls.sip, stack)
         await _serve_api(settings, calls, metrics, stack)
+        await _answer(trunks, stack)
         chores = (
             progress.checkpoint_forever(),
             calls.watch_load_forever(),
@@ -136,10 +144,11 @@ async def _run(settings: Settings, store: Store, key: VaultPublicKey, recovered:
         log.info("ready: %s, media workers: %d", _addresses(settings), count)
         await orders.drain.wait()
         if not orders.stop.is_set():
-            await _drain(calls, orders.stop, settings.load.drain_seconds)
+            await _drain(calls, trunks, orders.stop, settings.load.drain_seconds)
         log.info("stopping: %d calls are ended", calls.running())
         for task in tasks:
             task.cancel()
+        await trunks.stop()
         await calls.stop(STOP_SECONDS)
 
 
@@ -163,11 +172,16 @@ class Orders:
         self.drain.set()
 
 
-async def _drain(calls: Calls, stop: asyncio.Event, seconds: float) -> None:
+async def _drain(calls: Calls, trunks: Trunks, stop: asyncio.Event, seconds: float) -> None:
     """Wait for the last call, another order, or the limit."""
-    if running := calls.running():
+    if running := max(calls.running(), trunks.running()):
         log.info("draining: %d calls run on for up to %.0f s, new ones are refused", running, seconds)
-    waits = [asyncio.create_task(calls.drain()), asyncio.create_task(stop.wait())]
+
+    async def drained() -> None:
+        await asyncio.gather(trunks.drain(), calls.drain())
+        await calls.drain()  # of those that the endpoint ended last
+
+    waits = [asyncio.create_task(drained()), asyncio.create_task(stop.wait())]
     await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
     for wait in waits:
         wait.cancel()
@@ -198,11 +212,19 @@ def numbers_of(settings: Settings, store: Store, metrics: Metrics) -> NumberList
 
 def _taps(settings: Settings, workers: int, metrics: Metrics, stack: AsyncExitStack) -> Taps:
     try:
-        taps = Taps(settings.taps(), workers, metrics.tap, settings.metrics.expected)
+        taps = Taps(taps_of(settings), workers, metrics.tap, settings.metrics.expected)
     except TapFault as error:
         raise CannotStart(str(error)) from error
     stack.callback(taps.close)
     return taps
+
+
+async def _answer(trunks: Trunks, stack: AsyncExitStack) -> None:
+    stack.push_async_callback(trunks.stop)
+    try:
+        await trunks.start()
+    except EndpointFault as error:
+        raise CannotStart(str(error)) from error
 
 
 def _admission(settings: SipSettings) -> Admission:
@@ -249,7 +271,7 @@ def configure_of(settings: Settings, workers: int) -> Configure:
     """What each worker is told first."""
     media = settings.media
     # A call's legs are in use until its audio has drained, so for longer than the call. All calls of a tap are one worker's.
-    calls = media.max_calls if settings.taps() else calls_each(media.max_calls, workers)
+    calls = media.max_calls if settings.attach else calls_each(media.max_calls, workers)
     engine = EngineSettings(
         max_legs=2 * (calls + 64),
         hold_back_ns=round(media.hold_back_seconds * NS),

@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, star
 from gateway.config.watching import MetricsSettings
 from gateway.io.append import Synced
 from gateway.io.channel import Ticked
+from gateway.io.endpoint_metrics import EndpointMetrics
 from gateway.io.process_metrics import ProcessMetrics
 from gateway.io.redaction_metrics import RedactionMetrics
 from gateway.io.storage_metrics import StorageMetrics
@@ -120,6 +121,7 @@ class Metrics:
         )
         self.redaction = RedactionMetrics(registry)
         self.tap = TapMetrics(registry)
+        self.endpoint = EndpointMetrics(registry)
         self.storage = StorageMetrics(registry)
         self.processes = ProcessMetrics()
         registry.register(self.processes)

@@ -13,16 +13,17 @@ import mmap
 import socket
 import struct
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from gateway.config.attach import TapSettings
+from gateway.config.attach import EndpointTap, TapSettings
 from gateway.io.receive import WAITED_NS, monotonic_less_utc
 from gateway.rtp.packets import Ints
 from gateway.tap.frames import FrameBatch
-from gateway.tap.kernel_filter import kernel_filter
+from gateway.tap.kernel_filter import kernel_filter, media_filter
 
 BLOCK_BYTES = 1 << 17  # the longest frame that offloads make fits
 # A block is given over after this long though it is not full. However little traffic there is, the ring holds at least
@@ -99,11 +100,9 @@ def _sentence(error: OSError, interface: str, settings: TapSettings) -> str:
 def _prepare(opened: socket.socket, interface: str, settings: TapSettings) -> None:
     """Nothing comes before the filter and the ring are there: the socket is bound last."""
     kind = _asked(opened, SIOCGIFHWADDR, interface)
-    index = socket.if_nametoindex(interface)
     if kind not in ARPHRD:
         raise OSError(0, f"frames of interfaces of hardware type {kind} are not known")
-    ports = (*settings.sip_ports, *settings.tls_ports)
-    program = kernel_filter(ports, settings.ignored_ports, ARPHRD[kind] == ETHERNET)
+    program = _filter(settings, ARPHRD[kind] == ETHERNET)
     memory = ctypes.create_string_buffer(program)
     told = struct.pack("HP", len(program) // 8, ctypes.addressof(memory))
     opened.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, told)
@@ -114,8 +113,27 @@ def _prepare(opened: socket.socket, interface: str, settings: TapSettings) -> No
     frame = 2048  # only has to divide a block: frames lie close to each other in this version
     request = (BLOCK_BYTES, blocks, frame, blocks * (BLOCK_BYTES // frame), RETIRE_MS, 0, 0)
     opened.setsockopt(SOL_PACKET, RX_RING, REQUEST.pack(*request))
+    _bind(opened, interface)
+
+
+def _bind(opened: socket.socket, interface: str) -> None:
+    """All frames of the interface, whoever they are for."""
+    index = socket.if_nametoindex(interface)
     opened.setsockopt(SOL_PACKET, ADD_MEMBERSHIP, MEMBERSHIP.pack(index, MR_PROMISC, 0, bytes(8)))
     opened.bind((interface, ETH_P_ALL))
+
+
+def revive(interface: str, ring: socket.socket) -> None:
+    """Where the interface was taken away, listen on the one that has its name now, if there is one."""
+    with suppress(OSError):
+        if ring.getsockname()[0] != interface:
+            _bind(ring, interface)
+
+
+def _filter(settings: TapSettings, ethernet: bool) -> bytes:
+    if isinstance(settings, EndpointTap):
+        return media_filter(*settings.rtp_ports, ethernet)
+    return kernel_filter((*settings.sip_ports, *settings.tls_ports), settings.ignored_ports, ethernet)
 
 
 def _asked(opened: socket.socket, what: int, interface: str) -> int:

@@ -94,6 +94,11 @@ class Engine:
         """The turn of a call, as long as it is recorded."""
         return self._turns[call_id]
 
+    @property
+    def timed(self) -> bool:
+        """Whether some call has keys or a pause of which time makes something; while there is none, ticks may be rare."""
+        return any(call.redacting.timed for call in self._calls.values())
+
     def tick(
         self, now: int, batch: PacketBatch | None = None, commands: Sequence[Command] = ()
     ) -> tuple[list[Write], list[Event]]:

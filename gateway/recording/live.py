@@ -355,7 +355,7 @@ class LiveCall:
 
 
 def _formats(leg: LegPlan) -> tuple[dict[int, Codec], frozenset[int], frozenset[int]]:
-    codecs = {form.payload_type: _codec(form) for form in leg.formats}
+    codecs = {form.payload_type: _codec(form) for form in (*leg.besides, *leg.formats)}
     return codecs, frozenset(leg.events), frozenset(leg.noise)
 
 

@@ -80,6 +80,7 @@ def _stream(tap: int, told: TappedStream) -> Stream:
         keys=told.keys,
         recordpref=told.recordpref,
         flow=flow,
+        besides=told.besides,
     )
 
 
@@ -109,6 +110,8 @@ def why_silent(streams: Sequence[TappedStream]) -> Reason | None:
 
 def ending(over: Over) -> str:
     """How a call ended, one sentence."""
+    if over.why:
+        return over.why
     match over.how:
         case End.REFUSED:
             return f"the call was refused with {over.status}" if over.status else "the call was refused"

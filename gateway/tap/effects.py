@@ -60,6 +60,7 @@ class TappedStream:
     secret: bool = False  # SRTP whose keys the signalling does not tell: cannot be recorded
     paused: bool = False  # hold: nothing, or nothing meant for the other side, is sent
     recordpref: str | None = None
+    besides: tuple[Format, ...] = ()  # that were not agreed on, and that some send all the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,21 +128,31 @@ class KeyPressed:
 
 
 @dataclass(frozen=True, slots=True)
+class Noted:
+    """Something worth a marker happened; it may have been before the audio that is recorded."""
+
+    call: TappedId
+    at_ns: int
+    kind: str  # few and fixed
+
+
+@dataclass(frozen=True, slots=True)
 class Over:
     call: TappedId
     at_ns: int
     how: End
     answered: bool
     status: int = 0  # of the final response, where it was refused
+    why: str = ""  # one sentence, where it is known better than by `how`
 
 
 @dataclass(frozen=True, slots=True)
 class Unheard:
     """Something of telephony that cannot be followed went by: few fixed kinds, a metric label."""
 
-    kind: str  # sip_tls, bad_sip, cut_sip, bad_sdp, bad_info, siprec, too_many_calls, tcp_gap, ...
+    kind: str  # sip_tls, bad_sip, cut_sip, bad_sdp, bad_info, siprec, too_many_calls, too_much_sdp, tcp_gap, ...
     at_ns: int
     number: int  # of the frame
 
 
-TapEffect = Seen | MediaAgreed | Answered | PartiesChanged | Wished | KeyPressed | Over | Unheard
+TapEffect = Seen | MediaAgreed | Answered | PartiesChanged | Wished | KeyPressed | Noted | Over | Unheard

@@ -130,7 +130,7 @@ class Flows:
 
     def _legs(self, table: _Table, to: Spot, source: Spot, arrivals: Ints) -> tuple[Ints, Ints]:
         """Rows and the legs they are of; the rows of a leg together, in their order."""
-        rows, legs = table.to.find(to)
+        rows, legs = self._apart(*table.to.find(to), source)
         self._heard[legs] = np.maximum(self._heard[legs], arrivals[rows])
         if table.source and len(rows) < len(to):
             left = np.ones(len(to), np.bool_)
@@ -142,6 +142,24 @@ class Flows:
             legs = np.concatenate((legs, from_legs[astray]))
         order = np.lexsort((rows, legs))
         return rows[order], legs[order]
+
+    def _apart(self, rows: Ints, legs: Ints, source: Spot) -> tuple[Ints, Ints]:
+        """Of legs whose packets go to one place those whose speaker sends from where a packet comes, if one does.
+
+        Nobody's audio is to be in another's recording because both call one telephone that has one port for all.
+        """
+        several = np.bincount(rows, minlength=len(source))[rows] > 1
+        if not several.any():
+            return rows, legs
+        fits = np.zeros(len(rows), np.bool_)
+        for leg in np.unique(legs[several]).tolist():
+            flow, mine = self._flows[leg], np.flatnonzero(legs == leg)
+            if flow.source_address:
+                fits[mine] = source.are(rows[mine], _place(flow.source_address, flow.source_port))
+        known = np.zeros(len(source), np.bool_)
+        known[rows[fits]] = True
+        kept = fits | ~known[rows]
+        return rows[kept], legs[kept]
 
     def _keep(self, datagrams: Datagrams, to: Spot, source: Spot, which: Bools) -> None:
         """Let what looks like RTP wait for the call that it may belong to."""

@@ -15,7 +15,16 @@ WHOLE = 0x40000  # octets of a frame that are kept: all
 LOAD_HALF, LOAD_BYTE = 0x28, 0x30  # A from a fixed place
 LOAD_HALF_AT, LOAD_BYTE_AT = 0x48, 0x50  # A from X and an offset
 LOAD_A, X_OF_A = 0x00, 0x07
-IF_EQUAL, IF_ANY_BIT, AND, SHIFT_LEFT, ADD_X, RETURN = 0x15, 0x45, 0x54, 0x64, 0x0C, 0x06
+IF_EQUAL, IF_ABOVE, IF_AT_LEAST, IF_ANY_BIT, AND, SHIFT_LEFT, ADD_X, RETURN = (
+    0x15,
+    0x25,
+    0x35,
+    0x45,
+    0x54,
+    0x64,
+    0x0C,
+    0x06,
+)
 LOAD_X, JUMP = 0x01, 0x05
 
 TAGS = (0x8100, 0x88A8, 0x9100)  # IEEE 802.1Q, 802.1ad, and what came before it
@@ -90,6 +99,36 @@ def kernel_filter(sip_ports: Sequence[int], ignored_ports: Sequence[int], ethern
         program.label(f"{name} {found}")  # near, since conditions jump no further than 255 steps
         program.add(RETURN, WHOLE if found == "keep" else 0)
     program.label("keep")
+    program.add(RETURN, WHOLE)
+    program.label("drop")
+    program.add(RETURN, 0)
+    return program.octets()
+
+
+def media_filter(first: int, last: int, ethernet: bool = True) -> bytes:
+    """Of frames of this machine's own interface, UDP over IPv4 to these ports alone, whole and without tags."""
+    program = _Program()
+    if ethernet:
+        program.add(LOAD_HALF, 12)
+        program.add(IF_EQUAL, IPV4, "", "drop")
+        program.add(LOAD_X, 14)
+    else:
+        program.add(LOAD_X, 0)
+        program.add(LOAD_BYTE, 0)
+        program.add(AND, 0xF0)
+        program.add(IF_EQUAL, 0x40, "", "drop")
+    program.add(LOAD_BYTE_AT, 9)
+    program.add(IF_EQUAL, UDP, "", "drop")
+    program.add(LOAD_HALF_AT, 6)
+    program.add(IF_ANY_BIT, 0x1FFF, "drop")
+    program.add(LOAD_BYTE_AT, 0)
+    program.add(AND, 0x0F)
+    program.add(SHIFT_LEFT, 2)
+    program.add(ADD_X)
+    program.add(X_OF_A)
+    program.add(LOAD_HALF_AT, 2)
+    program.add(IF_AT_LEAST, first, "", "drop")
+    program.add(IF_ABOVE, last, "drop")
     program.add(RETURN, WHOLE)
     program.label("drop")
     program.add(RETURN, 0)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from gateway.rtp.packets import Ints, Octets
+from gateway.rtp.packets import Bools, Ints, Octets
+from gateway.tap.frames import address_text
 
 Words = npt.NDArray[np.uint64]
 Place = tuple[bytes, int]  # an IPv6 address, IPv4 mapped into it, and a port
@@ -28,6 +29,17 @@ class Spot:
 
     def take(self, which: Ints) -> Spot:
         return Spot(self.high[which], self.low[which], self.ports[which], self.hashes[which])
+
+    def are(self, which: Ints, place: Place) -> Bools:
+        """Which of some of them are this place."""
+        high, low = np.frombuffer(place[0], np.uint64)
+        found: Bools = (self.high[which] == high) & (self.low[which] == low) & (self.ports[which] == place[1])
+        return found
+
+    def place(self, row: int) -> tuple[str, int]:
+        """One of them, its address as it is written."""
+        octets = self.high[row : row + 1].tobytes() + self.low[row : row + 1].tobytes()
+        return address_text(octets), int(self.ports[row])
 
     def __len__(self) -> int:
         return len(self.ports)

@@ -190,7 +190,7 @@ def test_a_drain_waits_for_the_calls_of_all(tmp_path: Path) -> None:
                 callers.place_all([callers.call(n, 3.0) for n in (1, 2)], gateway.server)
             )
             spread = lambda: [gateway.metric("hushtap_worker_calls", worker=str(n)) for n in (0, 1)] == [1, 1]
-            await asyncio.to_thread(until, "each worker has a call", spread, 10)
+            await asyncio.to_thread(until, "each worker has a call", spread)
             assert gateway.process is not None
             gateway.process.terminate()
             return await calls

@@ -90,6 +90,14 @@ def test_a_place_that_two_calls_name_is_heard_for_both() -> None:
     assert found(flows.take(datagrams([(BOB, ALICE, rtp(2), 0)]), 0)) == [(2, rtp(2))]
 
 
+def test_of_two_calls_with_one_place_each_hears_who_sends_from_where_it_said() -> None:
+    flows = Flows()
+    flows.set(1, flow(ALICE, BOB))
+    flows.set(2, flow(ALICE, NAT))
+    sent = [(BOB, ALICE, rtp(1), 0), (NAT, ALICE, rtp(2), 1), (("192.0.2.7", 9), ALICE, rtp(3), 2)]
+    assert found(flows.take(datagrams(sent), 3)) == [(1, rtp(1)), (1, rtp(3)), (2, rtp(2)), (2, rtp(3))]
+
+
 def test_packets_that_go_elsewhere_than_announced_are_known_by_where_they_come_from() -> None:
     flows = Flows()
     flows.set(1, flow(ALICE, BOB))
@@ -149,7 +157,7 @@ def test_audio_both_ways_without_signalling_is_told_of_once() -> None:
         flows.take(datagrams([*both, (ALICE, NAT, rtp(at, ssrc=3), now)]), now)
     assert flows.unsignalled.ended() == []
     flows.take(datagrams([]), 40 * SECOND)
-    assert flows.unsignalled.ended() == [Pair(0, 599 * 20 * MS)]
+    assert flows.unsignalled.ended() == [Pair(0, 599 * 20 * MS, (BOB, ALICE))]
     flows.take(datagrams([]), 60 * SECOND)
     assert flows.unsignalled.ended() == []
 

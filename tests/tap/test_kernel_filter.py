@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from gateway.tap.kernel_filter import kernel_filter
+from gateway.tap.kernel_filter import kernel_filter, media_filter
 
 SO_ATTACH_FILTER = 26
 SIP, IGNORED = (5060, 5080), (53, 443)
@@ -37,7 +37,34 @@ def ethernet(kind: int, payload: bytes, *tags: int) -> bytes:
 @pytest.fixture(scope="module", params=[True, False], ids=["ethernet", "bare"])
 def passes(request: pytest.FixtureRequest) -> Iterator[Callable[[bytes], bool]]:
     """Whether a packet with that link layer comes through, whole."""
-    program = kernel_filter(SIP, IGNORED, ethernet=request.param)
+    yield from _passing(kernel_filter(SIP, IGNORED, ethernet=request.param), request.param)
+
+
+@pytest.fixture(scope="module", params=[True, False], ids=["ethernet", "bare"])
+def heard(request: pytest.FixtureRequest) -> Iterator[Callable[[bytes], bool]]:
+    """The same of the filter for an endpoint with the ports 12000 to 12031."""
+    yield from _passing(media_filter(12_000, 12_031, ethernet=request.param), request.param)
+
+
+@pytest.mark.parametrize(
+    ("packet", "expected"),
+    [
+        (ipv4(UDP, ports(1, 12_000)), True),
+        (ipv4(UDP, ports(12_000, 12_031), options=3), True),
+        (ipv4(UDP, ports(12_000, 11_999)), False),
+        (ipv4(UDP, ports(12_000, 12_032)), False),
+        (ipv4(UDP, ports(12_000, 12_000), fragment=1), False),
+        (ipv4(TCP, ports(12_000, 12_000)), False),
+        (ipv6(UDP, ports(12_000, 12_000)), False),
+    ],
+)
+def test_of_an_endpoint_only_its_audio_is_heard(
+    heard: Callable[[bytes], bool], packet: bytes, expected: bool
+) -> None:
+    assert heard(packet) is expected
+
+
+def _passing(program: bytes, link: bool) -> Iterator[Callable[[bytes], bool]]:
     memory = ctypes.create_string_buffer(program)
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
     told = struct.pack("HP", len(program) // 8, ctypes.addressof(memory))
@@ -46,7 +73,7 @@ def passes(request: pytest.FixtureRequest) -> Iterator[Callable[[bytes], bool]]:
 
     def passes(packet: bytes) -> bool:
         kind = 0x86DD if packet[0] >> 4 == 6 else 0x0800
-        frame = ethernet(kind, packet) if request.param else packet
+        frame = ethernet(kind, packet) if link else packet
         ours.send(frame)
         try:
             return theirs.recv(65536) == frame

@@ -1,0 +1,369 @@
+"""The process: pjsua2 carries out what each call's conversation asks for.
+
+Everything happens in one thread: pjsip has no threads of its own for signalling and for what arrives (`threadCnt` 0, no
+queue of the media's own), so its callbacks come out of `handle_events`. What is sent is paced by pjsip's clock.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+
+import pjsua2
+
+from gateway.endpoint import conversation as acts
+from gateway.endpoint import messages
+from gateway.endpoint.conversation import Action, Conversation, Manner, Sound, Way
+from gateway.endpoint.messages import Configure, Described, Over, Side
+from gateway.endpoint.pjsip import INVALID, Pjsip, PjsipFault, Player
+
+MAX_PJSUA_CALLS = 4  # of a process, as the wheel was built
+MAX_CALLS = MAX_PJSUA_CALLS // 2  # each call has two legs
+CODECS = ("PCMA/8000", "PCMU/8000", "G722/16000", "GSM/8000", "ILBC/8000")
+POLL_MS = 10
+LAST_SAMPLE_SECONDS = 0.06  # from the bridge to the wire
+LEAVE_SECONDS = 2.0  # for BYE and the end of the registration when the process is stopped
+BUSY_HERE = 486
+ACCOUNT_PROXY = 2  # PJSUA_REG_USE_ACC_PROXY: REGISTER goes through the forwarder, too
+NS = 1_000_000_000
+
+
+class Leg(pjsua2.Call):
+    """One of pjsip's calls; tells its owner what happens."""
+
+    def __init__(self, agent: Agent, account: pjsua2.Account, number: int = INVALID) -> None:
+        super().__init__(account, number)
+        self._agent = agent
+        self.talk: Talk | None = None
+        self.side = Side.CALLER
+
+    def onCallState(self, prm: pjsua2.OnCallStateParam) -> None:
+        if self.talk is None:
+            return
+        info = self.info
+        if info.state == pjsua2.InvState.CONFIRMED:
+            self._agent.connected(self.talk, self)
+        elif info.state == pjsua2.InvState.DISCONNECTED:
+            self._agent.left(self.talk, self, int(info.lastStatusCode))
+
+    def onCallMediaState(self, prm: pjsua2.OnCallMediaStateParam) -> None:
+        if self.talk is not None:
+            self._agent.media(self.talk, self)
+
+    def onDtmfDigit(self, prm: pjsua2.OnDtmfDigitParam) -> None:
+        if self.talk is not None:
+            way = Way.INFO if prm.method == pjsua2.DtmfMethod.SIP_INFO else Way.RTP
+            self._agent.key(self.talk, self, prm.digit, way, prm.duration)
+
+
+class Line(pjsua2.Account):
+    """The account on the trunk."""
+
+    def __init__(self, agent: Agent) -> None:
+        super().__init__()
+        self._agent = agent
+
+    def onIncomingCall(self, prm: pjsua2.OnIncomingCallParam) -> None:
+        self._agent.arrived(prm.callId)
+
+    def onRegState(self, prm: pjsua2.OnRegStateParam) -> None:
+        self._agent.tell(messages.Registered(int(prm.code), prm.expiration))
+
+
+class Talk:
+    """A call: its conversation, its legs, and what is played."""
+
+    def __init__(self, name: str, manner: Manner, caller: Leg) -> None:
+        self.name = name
+        self.conversation = Conversation(manner)
+        self.legs = {Side.CALLER: caller}
+        self.player: Player | None = None
+        self.spoken: float | None = None  # when the last sample of the notice is on its way
+        self.due: float | None = None
+
+
+class Agent:
+    """All calls of this process."""
+
+    def __init__(self, pjsip: Pjsip, channel: socket.socket, config: Configure) -> None:
+        self._pjsip, self._channel, self._config = pjsip, channel, config
+        self._manner = Manner(
+            notice=bool(config.notice),
+            notice_required=config.notice_required,
+            answer_late=config.answer_late,
+            ring_seconds=config.ring_seconds,
+            busy_seconds=config.busy_seconds,
+        )
+        self._endpoint = pjsua2.Endpoint()
+        self._line = Line(self)
+        self._talks: dict[str, Talk] = {}
+        self._dead: deque[object] = deque(
+            maxlen=64
+        )  # ended legs: pjsip may not lose them within their callback
+        self._lines = messages.Lines()
+
+    def start(self) -> None:
+        """Raises PjsipFault and RuntimeError."""
+        self._pjsip.silence()
+        self._endpoint.libCreate()
+        settings = pjsua2.EpConfig()
+        settings.logConfig.level = settings.logConfig.consoleLevel = settings.logConfig.msgLogging = 0
+        settings.uaConfig.threadCnt = 0
+        settings.uaConfig.maxCalls = MAX_PJSUA_CALLS
+        settings.medConfig.hasIoqueue = False
+        settings.medConfig.noVad = True
+        settings.medConfig.ecTailLen = 0
+        self._endpoint.libInit(settings)
+        self._pjsip.silence()
+        place = pjsua2.TransportConfig()
+        place.port, place.boundAddress = 0, "127.0.0.1"
+        transport = self._endpoint.transportCreate(pjsua2.TransportType.UDP, place)
+        self._endpoint.libStart()
+        self._endpoint.audDevManager.setNullDev()
+        self._pjsip.codecs(CODECS)
+        self._open_line(transport)
+        name = self._endpoint.transportGetInfo(transport).localName
+        self.tell(messages.Ready(int(name.rpartition(":")[2])))
+
+    def _open_line(self, transport: int) -> None:
+        config = self._config
+        account = pjsua2.AccountConfig()
+        account.idUri = config.identity
+        account.sipConfig.transportId = transport
+        account.sipConfig.contactForced = config.contact
+        account.sipConfig.proxies.append(f"sip:{config.front};lr")
+        if config.user:
+            secret = pjsua2.AuthCredInfo("digest", config.realm, config.user, 0, config.password)
+            account.sipConfig.authCreds.append(secret)
+        account.regConfig.registerOnAdd = False
+        account.regConfig.registrarUri = config.registrar
+        account.regConfig.timeoutSec = config.expires_seconds
+        account.regConfig.firstRetryIntervalSec, account.regConfig.retryIntervalSec = 5, 30
+        account.regConfig.proxyUse = ACCOUNT_PROXY
+        self._line.create(account, True)
+        self._pjsip.place_media(
+            self._line.id, config.media_address, config.bound_address, config.first_port, config.ports
+        )
+        if config.registrar:
+            self._line.setRegistration(True)
+
+    def run(self) -> None:
+        """Until the control process is gone."""
+        while self._listen():
+            self._pjsip.handle_events(POLL_MS)
+            self._look()
+            self._dead.clear()
+        self._leave()
+
+    def _listen(self) -> bool:
+        if not select.select([self._channel], [], [], 0)[0]:
+            return True
+        data = self._channel.recv(1 << 16)
+        for message in self._lines.feed(data):
+            match message:
+                case messages.HangUp(call):
+                    for talk in [t for n, t in self._talks.items() if call in ("", n)]:
+                        self._do(talk, talk.conversation.end())
+                case messages.Renew() if self._config.registrar:
+                    with suppress(RuntimeError):  # it is being renewed
+                        self._line.setRegistration(True)
+        return bool(data)
+
+    def _look(self) -> None:
+        now = time.monotonic()
+        for talk in list(self._talks.values()):
+            if talk.player and talk.player.ended and talk.spoken is None:
+                talk.spoken = now + LAST_SAMPLE_SECONDS
+            if talk.spoken is not None and now >= talk.spoken:
+                talk.spoken = talk.due = None
+                self._hush(talk)
+                self._do(talk, talk.conversation.notice_ended())
+            elif talk.due is not None and now >= talk.due:
+                talk.due = None
+                self._do(talk, talk.conversation.timed_out())
+
+    def _leave(self) -> None:
+        """Take leave of everybody, for a moment."""
+        self._endpoint.hangupAllCalls()
+        if self._config.registrar:
+            with suppress(RuntimeError):
+                self._line.setRegistration(False)
+        until = time.monotonic() + LEAVE_SECONDS
+        while time.monotonic() < until and (self._talks or self._line.info.regIsActive):
+            self._pjsip.handle_events(POLL_MS)
+        os._exit(0)  # pjsip's own end waits for what nobody will answer
+
+    def tell(self, message: messages.FromProcess) -> None:
+        with suppress(OSError):  # control is gone; `_listen` sees it
+            self._channel.sendall(messages.write(message))
+
+    def arrived(self, number: int) -> None:
+        leg = Leg(self, self._line, number)
+        if len(self._talks) >= MAX_CALLS:
+            self._pjsip.hang_up(number, BUSY_HERE)
+            self._dead.append(leg)
+            return
+        info = leg.info
+        talk = Talk(info.callIdString, self._manner, leg)
+        leg.talk = talk
+        self._talks[talk.name] = talk
+        self.tell(messages.Arrived(talk.name, time.monotonic_ns(), info.remoteUri, info.localUri))
+        self._do(talk, talk.conversation.arrived())
+
+    def connected(self, talk: Talk, leg: Leg) -> None:
+        self.tell(messages.Connected(talk.name, time.monotonic_ns(), leg.side))
+        self._do(talk, talk.conversation.answered(leg.side))
+        self.media(talk, leg)
+
+    def left(self, talk: Talk, leg: Leg, status: int) -> None:
+        self._dead.append(leg)
+        self._do(talk, talk.conversation.left(leg.side, status))
+
+    def media(self, talk: Talk, leg: Leg) -> None:
+        """A leg's streams are other ones now."""
+        if self._pjsip.port_of_call(leg.id) == INVALID:
+            return
+        status = leg.info.media[0].status
+        held = status == pjsua2.CallMediaStatus.REMOTE_HOLD
+        self.tell(Described(talk.name, time.monotonic_ns(), leg.side, leg.info.callIdString, held))
+        if status != pjsua2.CallMediaStatus.LOCAL_HOLD:
+            self._do(talk, talk.conversation.held(leg.side, held))
+        self._do(talk, talk.conversation.media(leg.side))
+
+    def key(self, talk: Talk, leg: Leg, key: str, way: Way, lasts_ms: int) -> None:
+        if way is Way.INFO:
+            now = time.monotonic_ns()
+            self.tell(messages.KeyPressed(talk.name, now, leg.side, key, max(lasts_ms, 0)))
+        self._do(talk, talk.conversation.key(leg.side, key, way))
+
+    def _do(self, talk: Talk, actions: list[Action]) -> None:
+        """Carry out, in order. What one action causes at once may already call back into here."""
+        for action in actions:
+            try:
+                self._act(talk, action)
+            except (PjsipFault, RuntimeError):
+                self._do(talk, self._failed(talk, action))
+
+    def _failed(self, talk: Talk, action: Action) -> list[Action]:
+        """A leg that cannot be held or bridged is about to end, and will tell so."""
+        match action:
+            case acts.Play(sound=Sound.NOTICE):
+                return talk.conversation.notice_failed()
+            case acts.Dial():
+                return talk.conversation.dial_failed()
+            case acts.Answer():
+                return talk.conversation.end()
+            case _:
+                return []
+
+    def _act(self, talk: Talk, action: Action) -> None:
+        match action:
+            case acts.Answer(status):
+                self._pjsip.answer(talk.legs[Side.CALLER].id, status)
+            case acts.Play(sound):
+                self._play(talk, sound)
+            case acts.Hush():
+                self._hush(talk)
+            case acts.Dial():
+                self._dial(talk)
+            case acts.Bridge(one_way):
+                self._bridge(talk, one_way)
+            case acts.Hold(side, on):
+                self._pjsip.hold(talk.legs[side].id, on)
+            case acts.Relay(side, key, way):
+                self._relay(talk, side, key, way)
+            case acts.HangUp(side, status):
+                self._pjsip.hang_up(talk.legs[side].id, status)
+            case acts.Arm(seconds):
+                talk.due = None if seconds is None else time.monotonic() + seconds
+            case acts.TellNotice(whole):
+                self.tell(messages.Noticed(talk.name, time.monotonic_ns(), whole))
+            case acts.TellBridged():
+                self.tell(messages.Bridged(talk.name, time.monotonic_ns()))
+            case acts.TellOver(cause, status):
+                self._talks.pop(talk.name, None)
+                self.tell(Over(talk.name, time.monotonic_ns(), cause, status))
+
+    def _play(self, talk: Talk, sound: Sound) -> None:
+        self._hush(talk)
+        path = {
+            Sound.NOTICE: self._config.notice,
+            Sound.RINGING: self._config.ringing,
+            Sound.BUSY: self._config.busy,
+        }[sound]
+        talk.player = self._pjsip.player(path, sound is not Sound.NOTICE)
+        self._pjsip.connect(talk.player.port, self._port(talk, Side.CALLER))
+
+    def _hush(self, talk: Talk) -> None:
+        player, talk.player, talk.spoken = talk.player, None, None
+        if player:
+            player.close()
+
+    def _dial(self, talk: Talk) -> None:
+        leg = Leg(self, self._line)
+        leg.talk, leg.side = talk, Side.CALLEE
+        talk.legs[Side.CALLEE] = leg
+        leg.makeCall(self._config.destination, pjsua2.CallOpParam(True))
+
+    def _bridge(self, talk: Talk, one_way: bool) -> None:
+        caller, callee = (self._port(talk, side) for side in Side)
+        self._pjsip.connect(callee, caller)
+        if not one_way:
+            self._pjsip.connect(caller, callee)
+
+    def _port(self, talk: Talk, side: Side) -> int:
+        port = self._pjsip.port_of_call(talk.legs[side].id)
+        if port == INVALID:
+            raise PjsipFault("a leg has no audio now")
+        return port
+
+    def _relay(self, talk: Talk, side: Side, key: str, way: Way) -> None:
+        """As it came, or in the other way where the peer does not take it so."""
+        tries: list[tuple[Way, Callable[[], None]]] = [
+            (Way.RTP, lambda: self._pjsip.dial_key(talk.legs[side].id, key)),
+            (Way.INFO, lambda: self._inform(talk.legs[side], key)),
+        ]
+        for name, send in sorted(tries, key=lambda each: each[0] is not way):
+            with suppress(PjsipFault, RuntimeError):
+                send()
+                self.tell(messages.Relayed(talk.name, name, True))
+                return
+        self.tell(messages.Relayed(talk.name, way, False))
+
+    @staticmethod
+    def _inform(leg: Leg, key: str) -> None:
+        param = pjsua2.CallSendDtmfParam()
+        param.method, param.digits = pjsua2.DtmfMethod.SIP_INFO, key
+        leg.sendDtmf(param)
+
+
+def serve(channel: socket.socket) -> None:
+    """Take calls until the channel is closed."""
+    config = _first(channel)
+    if config is None:
+        return
+    try:
+        agent = Agent(Pjsip(), channel, config)
+        agent.start()
+    except (PjsipFault, RuntimeError) as error:
+        channel.sendall(messages.write(messages.Broken(str(error))))
+        return
+    agent.run()
+
+
+def _first(channel: socket.socket) -> Configure | None:
+    lines = messages.Lines()
+    for message in _received(channel, lines):
+        if isinstance(message, Configure):
+            return message
+    return None
+
+
+def _received(channel: socket.socket, lines: messages.Lines) -> Iterator[messages.Line]:
+    while data := channel.recv(1 << 16):
+        yield from lines.feed(data)

@@ -1,0 +1,318 @@
+"""The forwarder: one SIP address towards the trunk, and behind it as many endpoint processes as calls ask for.
+
+Each process is a user agent with a port of its own, and there may be dozens. The trunk must know one: it registers one
+contact, sends calls to one place, and often takes calls only from the address and port that registered. Answering 302 to
+another process's contact is not followed by many trunks; registering each process makes the trunk ring all of them.
+So this stands between them, as a stateless proxy does (RFC 3261 section 16.11): it adds and takes off its own Via,
+chooses a process for a new call, and afterwards goes by the Call-ID. Contacts name this place, so that the trunk needs
+no Record-Route of ours; the processes see one, so that what they send in a dialog comes through here.
+
+Pure: every message gives back what to send, in order. What cannot be forwarded costs a count.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from gateway.sip.answers import ALLOW, METHODS, media_type, response
+from gateway.sip.errors import BadMessage
+from gateway.sip.headers import MAGIC_COOKIE, NameAddr, SipUri, Via, bracketed
+from gateway.sip.message import Headers, Message, Request, Response, parse, serialise
+
+MAX_DIALOGS = (
+    65_536  # Call-IDs remembered, the longest silent forgotten first; of a process four at most are in use
+)
+FORWARDED = frozenset({*METHODS, "PRACK"})
+MAX_FORWARDS = 70  # of a request that says nothing, RFC 3261 section 16.6
+WITHHELD = frozenset({"replaces", "norefersub", "outbound", "path", "gruu"})  # option tags
+OURS = "ht"  # behind the cookie of a branch: ours
+_BRANCH = re.compile(rf"{MAGIC_COOKIE}{OURS}(\d{{1,4}})-(\d{{1,5}})-(.+)", re.ASCII)
+_FLOW = re.compile(
+    r';(?:reg-id=\d+|\+sip\.instance="[^"]*")'
+)  # RFC 5626: we are no flow of the process's own
+
+Place = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """A place outside, and how it is reached."""
+
+    transport: str  # udp, tcp
+    host: str
+    port: int | None = None  # none: what DNS or the default says
+
+
+@dataclass(frozen=True, slots=True)
+class ToSeat:
+    """Send to a process, numbered from 0."""
+
+    seat: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ToOutside:
+    """Send to the trunk or a phone; `back`: an answer, over the connection by which the request came."""
+
+    hop: Hop
+    data: bytes
+    back: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """Something could not be forwarded: few fixed kinds, a metric label."""
+
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """A session description of a process's went by: what it takes on that leg, as it was agreed."""
+
+    call_id: str
+    sdp: str = field(repr=False)
+
+
+Effect = ToSeat | ToOutside | Dropped | Description
+
+
+class Forwarder:
+    """`here` is what the trunk knows us by, `inside` where the processes send to. `choose` names a process with room."""
+
+    def __init__(
+        self,
+        here: Hop,
+        inside: Place,
+        choose: Callable[[], int | None],
+        secret: str,
+        proxies: dict[str, Hop] | None = None,
+    ) -> None:
+        self._here, self._inside, self._choose, self._secret = here, inside, choose, secret
+        self._proxies = proxies or {}  # by `host:port` of a URI: where requests go that begin something
+        self._dialogs: OrderedDict[str, tuple[int, str]] = (
+            OrderedDict()
+        )  # by Call-ID: process, and transport outside
+        self._calls: dict[str, int] = {}  # of these, calls that came from outside and are not over
+        self._standing: set[str] = set()  # of these, answered
+        self._record_route = f"<sip:{inside[0]}:{inside[1]};lr>"
+
+    def load(self, seat: int) -> int:
+        """How many calls a process has been given that are not over."""
+        return sum(1 for taken in self._calls.values() if taken == seat)
+
+    def over(self, call_id: str) -> None:
+        """A call has ended; what still comes of its dialog is forwarded."""
+        self._calls.pop(call_id, None)
+        self._standing.discard(call_id)
+
+    def seat_lost(self, seat: int) -> None:
+        """A process is gone, and its dialogs with it."""
+        for call_id in [name for name, (taken, _) in self._dialogs.items() if taken == seat]:
+            del self._dialogs[call_id]
+            self.over(call_id)
+
+    def from_outside(self, data: bytes, source: Hop) -> list[Effect]:
+        """What the trunk or a phone sent."""
+        try:
+            message = parse(data)
+            return (
+                self._response_in(message)
+                if isinstance(message, Response)
+                else self._request_in(message, source)
+            )
+        except BadMessage as error:
+            return [Dropped(error.kind)]
+
+    def from_inside(self, data: bytes, seat: int) -> list[Effect]:
+        """What a process sent."""
+        try:
+            message = parse(data)
+            told = _description(message)
+            if isinstance(message, Response):
+                return [*told, *self._response_out(message)]
+            return [*told, *self._request_out(message, seat)]
+        except BadMessage as error:
+            return [Dropped(error.kind)]
+
+    def _request_in(self, request: Request, source: Hop) -> list[Effect]:
+        if request.method not in FORWARDED:  # REFER among them: nobody is to be called but the practice
+            return self._answer(request, source, 405, "Method Not Allowed")
+        call_id = request.headers.get("Call-ID") or ""
+        within = NameAddr.parse(request.headers.get("To") or "").tag is not None
+        seat, _ = self._dialogs.get(call_id, (None, ""))
+        if seat is None and request.method == "INVITE" and not within:
+            seat = self._choose()
+            if seat is None:
+                return self._answer(request, source, 486, "Busy Here")
+            self._calls[call_id] = seat
+        if seat is None:
+            return self._unknown(request, source, within)
+        if (hops := _forwards(request)) <= 0:
+            return self._answer(request, source, 483, "Too Many Hops")
+        self._remember(call_id, seat, source.transport)
+        headers = request.headers.with_first("Via", str(request.via.stamped((source.host, source.port or 0))))
+        back = f"{source.transport}_{source.host.replace(':', '-')}_{source.port}"
+        via = f"SIP/2.0/UDP {self._inside[0]}:{self._inside[1]};branch={self._branch(request)};back={back}"
+        fields = [("Via", via)]
+        if request.method == "INVITE":
+            fields.append(("Record-Route", self._record_route))
+        headers = _with_list(_without_own_route(headers, self._here), "Replaces", ())
+        moved = replace(request, headers=_with_forwards(Headers((*fields, *headers.fields)), hops - 1))
+        return [ToSeat(seat, serialise(moved))]
+
+    def _unknown(self, request: Request, source: Hop, within: bool) -> list[Effect]:
+        """Of a call that no process has."""
+        if request.method == "ACK":
+            return [Dropped("unknown_dialog")]
+        if request.method == "OPTIONS" and not within:
+            return self._answer(request, source, 200, "OK")
+        return self._answer(request, source, 481, "Call/Transaction Does Not Exist")
+
+    def _response_in(self, answer: Response) -> list[Effect]:
+        vias = answer.headers.all("Via")
+        found = _BRANCH.fullmatch(Via.parse(vias[0]).branch)
+        if not found:
+            return [Dropped("not_our_response")]
+        seat, port, branch = found.groups()
+        via = f"SIP/2.0/UDP {self._inside[0]}:{port};rport;branch={branch}"
+        headers = _with_list(answer.headers, "Via", (via, *vias[1:]))
+        if answer.cseq.method == "INVITE":
+            routes = (*headers.all("Record-Route"), self._record_route)
+            headers = _with_list(headers, "Record-Route", routes)
+        return [ToSeat(int(seat), serialise(replace(answer, headers=headers)))]
+
+    def _request_out(self, request: Request, seat: int) -> list[Effect]:
+        call_id = request.headers.get("Call-ID") or ""
+        routes = request.headers.all("Route")
+        if routes and self._is_inside(routes[0]):
+            routes = routes[1:]
+        begins = NameAddr.parse(request.headers.get("To") or "").tag is None and not routes
+        hop = self._next_hop(NameAddr.parse(routes[0]).uri if routes else request.uri, call_id, begins)
+        if request.method == "INVITE":
+            self._remember(call_id, seat, hop.transport)
+        host = bracketed(self._here.host)
+        # The process's own Via would tell the trunk of ports of loopback; it is put back together from the branch.
+        branch = f"{MAGIC_COOKIE}{OURS}{seat}-{request.via.port}-{request.via.branch}"
+        via = f"SIP/2.0/{hop.transport.upper()} {host}:{self._here.port};rport;branch={branch}"
+        headers = _with_list(_honest(request.headers), "Route", routes)
+        headers = _with_list(headers, "Via", (via, *request.headers.all("Via")[1:]))
+        if request.method == "REGISTER":
+            headers = _with_list(headers, "Contact", tuple(map(_plain, headers.all("Contact"))))
+        headers = _with_forwards(headers, _forwards(request) - 1)
+        return [ToOutside(hop, serialise(replace(request, headers=headers)))]
+
+    def _response_out(self, answer: Response) -> list[Effect]:
+        vias = answer.headers.all("Via")
+        back = (dict(Via.parse(vias[0]).params).get("back") or "").split("_")
+        if len(vias) < 2 or len(back) != 3 or not back[2].isdecimal():
+            return [Dropped("not_our_response")]
+        peer = (back[1].replace("-", ":") if back[1].count("-") > 1 else back[1], int(back[2]))
+        if answer.cseq.method == "INVITE":
+            self._follow(answer.headers.get("Call-ID") or "", answer.status)
+        headers = _with_list(_honest(answer.headers), "Via", vias[1:])
+        routes = tuple(route for route in headers.all("Record-Route") if not self._is_inside(route))
+        headers = _with_list(headers, "Record-Route", routes)
+        place = Via.parse(vias[1]).reply_to(peer) if back[0] == "udp" else peer
+        return [ToOutside(Hop(back[0], *place), serialise(replace(answer, headers=headers)), back=True)]
+
+    def _follow(self, call_id: str, status: int) -> None:
+        """A call that a process refuses was never one of its calls."""
+        if 200 <= status < 300:
+            self._standing.add(call_id)
+        elif status >= 300 and call_id not in self._standing:
+            self.over(call_id)
+
+    def _next_hop(self, uri: str, call_id: str, begins: bool) -> Hop:
+        """A URI that names no transport is reached by that of its dialog, else by UDP (RFC 3263 section 4.1)."""
+        found = SipUri.parse(uri)
+        known = self._dialogs.get(call_id)
+        place = f"{found.host}:{found.port}" if found.port else found.host
+        if begins and (proxy := self._proxies.get(place.lower())):
+            return proxy
+        said = (dict(found.params).get("transport") or "").lower()
+        transport = said if said in ("udp", "tcp") else known[1] if known else "udp"
+        return Hop(transport, found.host.strip("[]"), found.port)
+
+    def _is_inside(self, route: str) -> bool:
+        return route.startswith(f"<sip:{self._inside[0]}:{self._inside[1]};")
+
+    def _remember(self, call_id: str, seat: int, transport: str) -> None:
+        self._dialogs[call_id] = self._dialogs.get(call_id, (seat, transport))
+        self._dialogs.move_to_end(call_id)
+        while len(self._dialogs) > MAX_DIALOGS:
+            forgotten = next(name for name in self._dialogs if name not in self._calls)
+            del self._dialogs[forgotten]
+
+    def _branch(self, request: Request) -> str:
+        """The same for what is sent again, for the CANCEL of an INVITE and the ACK of its refusal (section 16.11)."""
+        source = f"{self._secret} {request.via.branch} {request.via.host} {request.headers.get('Call-ID')}"
+        if not request.via.branch.startswith(MAGIC_COOKIE):
+            source += f" {request.cseq.number}"
+        return (
+            MAGIC_COOKIE + OURS + hashlib.sha256(source.encode("utf-8", "surrogateescape")).hexdigest()[:24]
+        )
+
+    def _answer(self, request: Request, source: Hop, status: int, reason: str) -> list[Effect]:
+        """At once, without a process."""
+        if request.method == "ACK":
+            return []
+        peer = (source.host, source.port or 0)
+        headers = request.headers.with_first("Via", str(request.via.stamped(peer)))
+        answer = response(
+            replace(request, headers=headers), status, self._branch(request)[-12:], ALLOW, reason=reason
+        )
+        place = request.via.reply_to(peer) if source.transport == "udp" else peer
+        counted: list[Effect] = [Dropped("busy")] if status == 486 else []
+        return [*counted, ToOutside(Hop(source.transport, *place), serialise(answer), back=True)]
+
+
+def _description(message: Message) -> list[Effect]:
+    if not message.body or media_type(message.headers) != "application/sdp":
+        return []
+    return [
+        Description(message.headers.get("Call-ID") or "", message.body.decode("utf-8", "surrogateescape"))
+    ]
+
+
+def _forwards(message: Message) -> int:
+    text = message.headers.get("Max-Forwards") or ""
+    return int(text) if text.isdecimal() and len(text) <= 3 else MAX_FORWARDS
+
+
+def _with_forwards(headers: Headers, left: int) -> Headers:
+    kept = tuple(each for each in headers.fields if each[0].lower() != "max-forwards")
+    return Headers((*kept, ("Max-Forwards", str(left))))
+
+
+def _with_list(headers: Headers, name: str, values: tuple[str, ...]) -> Headers:
+    """All values of a list exchanged; they come first, in their order."""
+    kept = tuple(each for each in headers.fields if each[0].lower() != name.lower())
+    return Headers((*((name, value) for value in values), *kept))
+
+
+def _honest(headers: Headers) -> Headers:
+    """pjsip says that it can be transferred and replaced, which would take a call out of our hands."""
+    if headers.get("Allow"):
+        headers = _with_list(headers, "Allow", (", ".join(sorted(FORWARDED)),))
+    options = tuple(each for each in headers.all("Supported") if each.lower() not in WITHHELD)
+    return _with_list(headers, "Supported", options)
+
+
+def _plain(contact: str) -> str:
+    return _FLOW.sub("", contact)
+
+
+def _without_own_route(headers: Headers, here: Hop) -> Headers:
+    """A peer that was told of us as a route (RFC 3608, or by its own setting) names us first."""
+    routes = headers.all("Route")
+    if not routes:
+        return headers
+    uri = SipUri.parse(NameAddr.parse(routes[0]).uri)
+    ours = uri.host.strip("[]") == here.host and (uri.port or 5060) == here.port
+    return _with_list(headers, "Route", routes[1:]) if ours else headers

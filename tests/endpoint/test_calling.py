@@ -1,0 +1,150 @@
+"""What the processes tell, in the words of overheard calls; and the lines in which they tell it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.codecs.registry import supported
+from gateway.endpoint import messages
+from gateway.endpoint.calling import Telling, party, stream_of
+from gateway.endpoint.messages import (
+    Arrived,
+    BadLine,
+    Bridged,
+    Cause,
+    Connected,
+    Described,
+    FromProcess,
+    KeyPressed,
+    Lines,
+    Noticed,
+    Over,
+    Side,
+    read,
+    write,
+)
+from gateway.tap import effects
+from gateway.tap.effects import End, MediaAgreed, Noted, Seen, TapEffect
+
+SDP = (
+    "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nt=0 0\r\nm=audio {port} RTP/AVP 8 120\r\nc=IN IP4 192.0.2.1\r\n"
+    "a=rtpmap:8 PCMA/8000\r\na=rtpmap:120 telephone-event/8000\r\na=sendrecv\r\n"
+)
+CALL: list[FromProcess] = [
+    Arrived("a", 10, '"Jane" <sip:+15550100@trunk>;tag=1', "<sip:practice@192.0.2.1>"),
+    Described("a", 20, Side.CALLER, "a", False, SDP.format(port=12_000)),
+    Connected("a", 21, Side.CALLER),
+    Noticed("a", 30, True),
+    Described("a", 40, Side.CALLEE, "b", False, SDP.format(port=12_002)),
+    Connected("a", 41, Side.CALLEE),
+    Bridged("a", 42),
+]
+
+
+def told(lines: list[FromProcess]) -> list[TapEffect]:
+    telling = Telling(supported, ("192.0.2.1", 5070))
+    return [effect for line in lines for effect in telling.hear(line)]
+
+
+def test_a_call_is_recorded_from_the_bridge_on_and_marked() -> None:
+    seen, answered, agreed, noted = told(CALL)
+    assert isinstance(seen, Seen)
+    assert seen.caller.user is not None
+    assert seen.caller.user.reveal() == "+15550100"
+    assert isinstance(answered, effects.Answered)
+    assert isinstance(agreed, MediaAgreed)
+    assert [(s.side.value, s.to, s.events, [f.name for f in s.formats]) for s in agreed.streams] == [
+        ("caller", ("192.0.2.1", 12_000), (120,), ["PCMA"]),
+        ("callee", ("192.0.2.1", 12_002), (120,), ["PCMA"]),
+    ]
+    assert noted == Noted(seen.call, 30, "notice")
+
+
+def test_a_call_without_a_whole_notice_is_unannounced() -> None:
+    lines = [replace(line, whole=False) if isinstance(line, Noticed) else line for line in CALL]
+    assert told(lines)[-1] == Noted(told(lines)[0].call, 42, "unannounced")  # type: ignore[union-attr]
+
+
+def test_hold_pauses_the_leg_of_who_holds() -> None:
+    held = Described("a", 50, Side.CALLEE, "b", True, SDP.format(port=12_002))
+    agreed = told([*CALL, held])[-1]
+    assert isinstance(agreed, MediaAgreed)
+    assert [stream.paused for stream in agreed.streams] == [False, True]
+    assert len(told([*CALL, held, held])) == len(told([*CALL, held])), "what is told again changes nothing"
+
+
+def test_a_key_is_told_without_being_shown() -> None:
+    pressed = told([*CALL, KeyPressed("a", 60, Side.CALLER, "#", 160)])[-1]
+    assert isinstance(pressed, effects.KeyPressed)
+    assert int(pressed.digit) == 11
+    assert "11" not in repr(pressed)
+    assert "#" not in repr(KeyPressed("a", 60, Side.CALLER, "#", 160))
+    assert told([*CALL, KeyPressed("a", 60, Side.CALLER, "flash", 0)]) == told(CALL)
+
+
+@pytest.mark.parametrize("cause", Cause)
+def test_every_end_has_a_word(cause: Cause) -> None:
+    over = told([*CALL, Over("a", 70, cause, 486)])[-1]
+    assert isinstance(over, effects.Over)
+    assert over.answered
+    assert told([*CALL, Over("a", 70, cause), Bridged("a", 80)])[-1] == replace(over, status=0)
+    assert isinstance(over.how, End)
+
+
+@pytest.mark.parametrize(
+    ("header", "user"),
+    [
+        ('"A, B" <sip:100;phone-context=x@h:5060;user=phone>;tag=1', "100"),
+        ("sip:100@h", "100"),
+        ("<tel:+4930123;ext=5>", "+4930123"),
+        ("<sip:h>", None),
+        ("<mailto:a@b>", None),
+        ("", None),
+    ],
+)
+def test_parties_have_the_number_that_the_header_names(header: str, user: str | None) -> None:
+    found = party(header).user
+    assert (found.reveal() if found else None) == user
+
+
+@given(st.text(max_size=300))
+def test_any_description_is_read_or_passed_over(text: str) -> None:
+    stream_of(effects.Side.CALLER, text, False, supported)
+    party(text)
+
+
+@given(st.lists(st.sampled_from([*CALL, Over("a", 1, Cause.FAILED)]), max_size=12))
+def test_every_call_seen_is_over_at_most_once(lines: list[FromProcess]) -> None:
+    found = told(lines)
+    calls = {effect.call for effect in found if isinstance(effect, Seen)}
+    ends = [effect.call for effect in found if isinstance(effect, effects.Over)]
+    assert len(ends) == len(set(ends)) <= len(calls)
+
+
+@pytest.mark.parametrize("size", [1, 7, 100_000])
+def test_lines_come_out_as_they_went_in_however_they_are_cut(size: int) -> None:
+    data = b"".join(map(write, CALL))
+    lines = Lines()
+    found = [each for at in range(0, len(data), size) for each in lines.feed(data[at : at + size])]
+    assert found == CALL
+
+
+@pytest.mark.parametrize("line", [b"", b"{}", b"[]", b'["Ready",{}]', b'["Ready",{"port":1,"more":2}]', b'["Nothing",{}]', b'["Over",{"call":"a","at_ns":1,"cause":"x"}]', b"\xff"])  # fmt: skip
+def test_a_line_that_is_no_message_is_told(line: bytes) -> None:
+    with pytest.raises(BadLine):
+        read(line)
+
+
+def test_a_line_without_end_is_told() -> None:
+    with pytest.raises(BadLine):
+        list(Lines().feed(b"x" * (messages.MAX_LINE + 1)))
+
+
+def test_configuration_shows_no_secret() -> None:
+    text = repr(messages.Configure("f", "c", "sip:me", "r", 1, "user", "open sesame", "*", "sip:100@h", "a", "a", 1, 1, "", "", "", 1, 1, False, False))  # fmt: skip
+    assert "sesame" not in text
+    assert "100" not in text

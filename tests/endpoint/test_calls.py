@@ -1,0 +1,276 @@
+"""Calls through the endpoint: a caller on the trunk, the practice's phone, and what passes between them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gateway.endpoint.messages import (
+    Bridged,
+    Cause,
+    Connected,
+    Described,
+    KeyPressed,
+    Noticed,
+    Over,
+    Relayed,
+    Side,
+)
+from tests.endpoint.phone import Phone, decode, noise, said_by, similarity
+from tests.endpoint.trunk import NOTICE, NOTICE_SECONDS, Trunk, caller, run, trunk
+
+ALIKE = 0.9  # of the same sound after G.711 twice and a resampler; of two noises it is below 0.1
+HEARD_SECONDS = 1.5
+
+
+async def bridged(line: Trunk, other: Phone) -> str:
+    call = other.call(line.server)
+    await line.message(Bridged, call)
+    return call
+
+
+def test_the_notice_is_heard_in_full_before_the_bridge_and_then_both_hear_each_other(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with trunk(tmp_path) as line:
+            one = await caller()
+            call = await bridged(line, one)
+            await asyncio.sleep(HEARD_SECONDS)
+            one.request("BYE")
+            over = await line.message(Over, call)
+            assert over.cause is Cause.CALLER_BYE
+            assert line.of(Noticed, call)[0].whole
+            await line.phone.requested("BYE")
+            heard = one.audio()
+            score, place = similarity(heard, decode(NOTICE))
+            assert score > ALIKE
+            invited = line.of(Connected, call)[0].at_ns
+            assert (line.of(Noticed, call)[0].at_ns - invited) / 1e9 > NOTICE_SECONDS
+            assert not said_by(line.phone, heard[: place + len(NOTICE)])
+            assert said_by(line.phone, heard[place + len(NOTICE) :])
+            assert said_by(one, line.phone.audio())
+            await one.close()
+
+    run(work())
+
+
+async def hears(phone: Phone, keys: str) -> None:
+    await phone.until(lambda: "".join(phone.pressed()) == keys, f"not heard: {keys}")
+
+
+def test_keys_pass_both_ways_by_rtp(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with trunk(tmp_path) as line:
+            one = await caller()
+            call = await bridged(line, one)
+            for pressed in ("5", "5#"):
+                one.press(pressed[-1])
+                await hears(line.phone, pressed)
+            line.phone.press("9")
+            await hears(one, "9")
+            assert {(m.way, m.passed) for m in line.of(Relayed, call)} == {("rfc4733", True)}
+            await one.close()
+
+    run(work())
+
+
+def test_keys_pass_both_ways_by_info_and_are_told(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with trunk(tmp_path) as line:
+            one = await caller()
+            call = await bridged(line, one)
+            one.info("7")
+            assert "Signal=7" in (await line.phone.requested("INFO")).body.replace(" ", "")
+            assert (await one.response("INFO")).status == 200
+            line.phone.info("3")
+            assert "Signal=3" in (await one.requested("INFO")).body.replace(" ", "")
+            await line.until(lambda: len(line.of(KeyPressed, call)) == 2, "keys were not told")
+            assert [(m.side, m.key) for m in line.of(KeyPressed, call)] == [
+                (Side.CALLER, "7"),
+                (Side.CALLEE, "3"),
+            ]
+            await one.close()
+
+    run(work())
+
+
+def test_a_phone_without_events_gets_keys_by_info(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with trunk(tmp_path, Phone(events=False)) as line:
+            one = await caller()
+            await bridged(line, one)
+            one.press("4")
+            assert "Signal=4" in (await line.phone.requested("INFO")).body.replace(" ", "")
+            await one.close()
+
+    run(work())
+
+
+@pytest.mark.parametrize("side", Side)
+def test_hold_passes(tmp_path: Path, side: Side) -> None:
+    async def work() -> None:
+        async with trunk(tmp_path) as line:
+            one = await caller()
+            call = await bridged(line, one)
+            holder, held = (one, line.phone) if side is Side.CALLER else (line.phone, one)
+            before = 1 if held is line.phone else 0
+            holder.reinvite("sendonly")
+            assert (await holder.response("INVITE")).direction == "recvonly"
+            assert (await held.requested("INVITE", before + 1)).direction in ("sendonly", "inactive")
+            await line.until(
+                lambda: any(m.held and m.side is side for m in line.of(Described, call)), "no hold told"
+            )
+            await held.requested("ACK", before + 1)
+            holder.reinvite("sendrecv")
+            assert (await holder.response("INVITE")).direction == "sendrecv"
+            assert (await held.requested("INVITE", before + 2)).direction == "sendrecv"
+            holder.packets.clear()
+            held.packets.clear()
+            await asyncio.sleep(HEARD_SECONDS)
+            assert said_by(holder, held.audio())
+            assert said_by(held, holder.audio())
+            await one.close()
+
+    run(work())
+
+
+def test_the_practice_hangs_up(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with trunk(tmp_path) as line:
+            one = await caller()
+            call = await bridged(line, one)
+            line.phone.request("BYE")
+            await one.requested("BYE")
+            assert (await line.message(Over, call)).cause is Cause.CALLEE_BYE
+            await one.close()
+
+    run(work())
+
+
+def test_a_busy_practice_is_heard_as_busy_and_the_caller_is_let_go(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with trunk(tmp_path, Phone(answers=486)) as line:
+            one = await caller()
+            call = one.call(line.server)
+            await one.requested("BYE")
+            over = await line.message(Over, call)
+            assert (over.cause, over.status) == (Cause.REFUSED, 486)
+            tone = one.audio()[-6000:]
+            spectrum = np.abs(np.fft.rfft(tone))
+            assert abs(np.argmax(spectrum) * 8000 / len(tone) - 425) < 5
+            await one.close()
+
+    run(work())
+
+
+def test_answering_late_the_refusal_itself_reaches_the_caller(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with trunk(tmp_path, Phone(answers=486), changes={"answer": "when_connected"}) as line:
+            one = await caller()
+            call = one.call(line.server)
+            assert (await one.response("INVITE")).status == 486
+            assert similarity(one.audio(), decode(NOTICE))[0] > ALIKE
+            assert (await line.message(Over, call)).cause is Cause.REFUSED
+            await one.close()
+
+    run(work())
+
+
+def test_answering_late_the_caller_is_answered_when_the_phone_is(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with trunk(
+            tmp_path, Phone(sound=noise(2, 2.0), answers=180), changes={"answer": "when_connected"}
+        ) as line:
+            one = await caller()
+            call = one.call(line.server)
+            await line.phone.requested("INVITE")
+            assert not [m for m in one.heard if m.status >= 200]
+            line.phone.pick_up()
+            assert (await one.response("INVITE")).status == 200
+            await line.message(Bridged, call)
+            one.packets.clear()
+            await asyncio.sleep(HEARD_SECONDS)
+            assert said_by(line.phone, one.audio())
+            assert said_by(one, line.phone.audio())
+            await one.close()
+
+    run(work())
+
+
+def test_a_caller_who_hangs_up_while_it_rings_cancels_the_phone(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with trunk(tmp_path, Phone(answers=180)) as line:
+            one = await caller()
+            call = one.call(line.server)
+            await line.phone.requested("INVITE")
+            one.request("BYE")
+            await line.phone.requested("CANCEL")
+            assert (await line.message(Over, call)).cause is Cause.CANCELLED
+            await one.close()
+
+    run(work())
+
+
+def test_cancel_passes(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with trunk(tmp_path, Phone(answers=180), changes={"answer": "when_connected"}) as line:
+            one = await caller()
+            call = one.call(line.server)
+            await line.phone.requested("INVITE")
+            one.cancel()
+            assert (await one.response("INVITE")).status == 487
+            await line.phone.requested("CANCEL")
+            assert (await line.message(Over, call)).cause is Cause.CANCELLED
+            await one.close()
+
+    run(work())
+
+
+def test_nobody_answers(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with trunk(tmp_path, Phone(answers=180), changes={"ring_seconds": 5}) as line:
+            one = await caller()
+            call = one.call(line.server)
+            await line.phone.requested("CANCEL")
+            await one.requested("BYE")
+            assert (await line.message(Over, call)).cause is Cause.NO_ANSWER
+            await one.close()
+
+    run(work())
+
+
+def test_the_death_of_a_process_ends_its_calls_and_no_other(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with trunk(tmp_path, changes={"calls": 5}) as line:
+            callers = [await caller(seed) for seed in range(10, 15)]
+            calls = [await bridged(line, one) for one in callers]
+            assert sorted(line.endpoint.load(seat) for seat in range(3)) == [1, 2, 2]
+            sixth = await caller(20)
+            sixth.call(line.server)
+            assert (await sixth.response("INVITE")).status == 486
+            victim = line.endpoint.seat_of(calls[0])
+            lost = {call for call in calls if line.endpoint.seat_of(call) == victim}
+            assert victim is not None
+            pid = line.endpoint.pids[victim]
+            assert pid
+            os.kill(pid, signal.SIGKILL)
+            await line.until(
+                lambda: {m.call for m in line.of(Over)} == lost, "the calls of the dead are not over"
+            )
+            for one, call in zip(callers, calls, strict=True):
+                if call not in lost:
+                    one.packets.clear()
+            await asyncio.sleep(0.5)
+            assert all(one.packets for one, call in zip(callers, calls, strict=True) if call not in lost)
+            await line.until(lambda: line.endpoint.takes(victim), "the process is not replaced")
+            assert line.endpoint.pids[victim] != pid
+            again = await caller(21)
+            await bridged(line, again)
+            for one in (*callers, sixth, again):
+                await one.close()
+
+    run(work())

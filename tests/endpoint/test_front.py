@@ -1,0 +1,207 @@
+"""One SIP address before many processes: what is forwarded where, and what a peer sees of it."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.endpoint.front import Dropped, Effect, Forwarder, Hop, ToOutside, ToSeat
+from gateway.sip.message import Message, Request, Response, parse
+
+HERE, INSIDE = Hop("udp", "192.0.2.1", 5070), ("127.0.0.1", 40_000)
+TRUNK = Hop("udp", "198.51.100.1", 5060)
+PROCESS_PORT = 50_003
+
+
+def forwarder(seats: list[int | None], **proxies: Hop) -> Forwarder:
+    left = iter(seats)
+    return Forwarder(
+        HERE, INSIDE, lambda: next(left), "secret", {k.replace("_", "."): v for k, v in proxies.items()}
+    )
+
+
+def request(
+    method: str,
+    call: str = "a",
+    tag: str = "",
+    via: str = "SIP/2.0/UDP 198.51.100.1;branch=z9hG4bKx",
+    *extra: str,
+) -> bytes:
+    lines = [
+        f"{method} sip:practice@192.0.2.1:5070 SIP/2.0", f"Via: {via}", "From: <sip:1@trunk>;tag=1",
+        f"To: <sip:practice@192.0.2.1>{';tag=' + tag if tag else ''}", f"Call-ID: {call}", f"CSeq: 1 {method}", *extra,
+        "Content-Length: 0",
+    ]  # fmt: skip
+    return ("\r\n".join(lines) + "\r\n\r\n").encode()
+
+
+def answer(to: Message, status: int, *extra: str) -> bytes:
+    copied = [
+        f"{k}: {v}"
+        for k, v in to.headers.fields
+        if k in ("Via", "Record-Route", "From", "To", "Call-ID", "CSeq")
+    ]
+    return ("\r\n".join([f"SIP/2.0 {status} X", *copied, *extra, "Content-Length: 0"]) + "\r\n\r\n").encode()
+
+
+def only(effects: list[Effect]) -> ToSeat | ToOutside:
+    (effect,) = effects
+    assert isinstance(effect, ToSeat | ToOutside)
+    return effect
+
+
+def invited(front: Forwarder, call: str = "a") -> tuple[int, Request]:
+    effect = only(front.from_outside(request("INVITE", call), TRUNK))
+    assert isinstance(effect, ToSeat)
+    message = parse(effect.data)
+    assert isinstance(message, Request)
+    return effect.seat, message
+
+
+def test_a_new_call_goes_to_the_process_chosen_and_all_of_its_dialog_after_it() -> None:
+    front = forwarder([2, 0])
+    assert invited(front)[0] == 2
+    assert invited(front)[0] == 2, "what is sent again goes to the same"
+    assert invited(front, "b")[0] == 0
+    for method in ("ACK", "CANCEL", "BYE"):
+        assert only(front.from_outside(request(method, "a", "2"), TRUNK)).seat == 2  # type: ignore[union-attr]
+    assert (front.load(2), front.load(0), front.load(1)) == (1, 1, 0)
+
+
+def test_the_process_sees_a_way_back_through_us_and_the_trunk_sees_nothing_of_it() -> None:
+    front = forwarder([1])
+    _, invite = invited(front)
+    assert invite.headers.all("Record-Route") == ("<sip:127.0.0.1:40000;lr>",)
+    assert invite.via.host == "127.0.0.1"
+    back = only(front.from_inside(answer(invite, 200, "Contact: <sip:practice@192.0.2.1:5070>"), 1))
+    assert isinstance(back, ToOutside)
+    assert (back.hop, back.back) == (Hop("udp", "198.51.100.1", 5060), True)
+    told = parse(back.data)
+    assert len(told.headers.all("Via")) == 1
+    assert told.headers.all("Record-Route") == ()
+    assert b"127.0.0.1" not in back.data
+
+
+def test_an_answer_goes_to_the_port_that_asked_for_it() -> None:
+    front = forwarder([0])
+    data = request("INVITE", via="SIP/2.0/UDP 10.0.0.5:5062;branch=z9hG4bKx;rport")
+    effect = only(front.from_outside(data, Hop("udp", "198.51.100.1", 31_000)))
+    back = only(front.from_inside(answer(parse(effect.data), 180), 0))
+    assert isinstance(back, ToOutside)
+    assert back.hop == Hop("udp", "198.51.100.1", 31_000)
+
+
+def test_over_tcp_an_answer_takes_the_connection_of_its_request() -> None:
+    front = forwarder([0])
+    effect = only(
+        front.from_outside(
+            request("INVITE", via="SIP/2.0/TCP 10.0.0.5;branch=z9hG4bKx"), Hop("tcp", "198.51.100.1", 41_000)
+        )
+    )
+    back = only(front.from_inside(answer(parse(effect.data), 200), 0))
+    assert isinstance(back, ToOutside)
+    assert (back.hop, back.back) == (Hop("tcp", "198.51.100.1", 41_000), True)
+
+
+def test_the_cancel_of_an_invite_has_its_branch() -> None:
+    front = forwarder([0])
+    _, invite = invited(front)
+    cancel = parse(only(front.from_outside(request("CANCEL"), TRUNK)).data)
+    assert cancel.via.branch == invite.via.branch
+
+
+def sent(front: Forwarder, data: bytes, seat: int = 3) -> tuple[Hop, Request]:
+    effect = only(front.from_inside(data, seat))
+    assert isinstance(effect, ToOutside)
+    message = parse(effect.data)
+    assert isinstance(message, Request)
+    return effect.hop, message
+
+
+OWN_VIA = f"SIP/2.0/UDP 127.0.0.1:{PROCESS_PORT};rport;branch=z9hG4bKpj"
+
+
+def test_what_a_process_sends_comes_from_our_address_and_its_answer_finds_it() -> None:
+    front = forwarder([])
+    hop, out = sent(front, request("INVITE", "c", "", OWN_VIA, "Route: <sip:127.0.0.1:40000;lr>"))
+    assert hop == Hop("udp", "192.0.2.1", 5070)
+    assert out.headers.all("Route") == ()
+    assert b"127.0.0.1" not in out.headers.get("Via").encode()  # type: ignore[union-attr]
+    back = only(front.from_outside(answer(out, 200, "Record-Route: <sip:trunk;lr>"), TRUNK))
+    assert isinstance(back, ToSeat)
+    assert back.seat == 3
+    told = parse(back.data)
+    assert (told.via.host, told.via.port, told.via.branch) == ("127.0.0.1", PROCESS_PORT, "z9hG4bKpj")
+    assert told.headers.all("Record-Route")[-1] == "<sip:127.0.0.1:40000;lr>"
+    assert only(front.from_outside(request("BYE", "c", "2"), TRUNK)) == only(
+        front.from_outside(request("BYE", "c", "2"), TRUNK)
+    )
+
+
+def test_a_proxy_takes_what_begins_and_not_what_goes_on() -> None:
+    front = forwarder([], **{"192_0_2_1:5070": Hop("tcp", "203.0.113.9", 5065)})
+    assert sent(front, request("INVITE", "c", "", OWN_VIA))[0] == Hop("tcp", "203.0.113.9", 5065)
+    assert sent(front, request("BYE", "c", "9", OWN_VIA))[0] == Hop("tcp", "192.0.2.1", 5070)
+
+
+def test_a_full_pool_is_busy() -> None:
+    front = forwarder([None])
+    count, effect = front.from_outside(request("INVITE"), TRUNK)
+    assert count == Dropped("busy")
+    assert isinstance(effect, ToOutside)
+    told = parse(effect.data)
+    assert isinstance(told, Response)
+    assert told.status == 486
+
+
+@pytest.mark.parametrize(("method", "tag", "status"), [("BYE", "9", 481), ("CANCEL", "", 481), ("OPTIONS", "", 200), ("REFER", "9", 405), ("MESSAGE", "", 405)])  # fmt: skip
+def test_what_no_process_has_is_answered_here(method: str, tag: str, status: int) -> None:
+    effect = only(forwarder([]).from_outside(request(method, "z", tag), TRUNK))
+    told = parse(effect.data)
+    assert isinstance(told, Response)
+    assert told.status == status
+
+
+def test_a_refused_call_and_a_lost_process_make_room() -> None:
+    front = forwarder([0, 0, 1])
+    _, invite = invited(front)
+    front.from_inside(answer(invite, 488), 0)
+    assert front.load(0) == 0
+    _, invite = invited(front, "b")
+    front.from_inside(answer(invite, 200), 0)
+    front.from_inside(answer(invite, 491), 0)  # of a further INVITE in the dialog
+    assert front.load(0) == 1
+    front.seat_lost(0)
+    assert front.load(0) == 0
+    assert invited(front, "b")[0] == 1
+
+
+def test_transfers_by_the_peer_are_not_offered() -> None:
+    front = forwarder([])
+    _, out = sent(
+        front,
+        request(
+            "INVITE", "c", "", OWN_VIA, "Allow: INVITE, REFER, BYE", "Supported: replaces, timer, outbound"
+        ),
+    )
+    assert "REFER" not in out.headers.all("Allow")
+    assert out.headers.all("Supported") == ("timer",)
+
+
+def test_no_endless_way() -> None:
+    told = parse(
+        only(forwarder([0]).from_outside(request("INVITE", "a", "", OWN_VIA, "Max-Forwards: 0"), TRUNK)).data
+    )
+    assert isinstance(told, Response)
+    assert told.status == 483
+
+
+@given(
+    st.binary(max_size=400)
+    | st.builds(lambda a, b: request("INVITE")[:a] + b, st.integers(0, 200), st.binary(max_size=80))
+)
+def test_octets_of_strangers_are_counted_or_forwarded_never_raised(data: bytes) -> None:
+    front = forwarder([0] * 3)
+    for effects in (front.from_outside(data, TRUNK), front.from_inside(data, 0)):
+        assert all(isinstance(effect, ToSeat | ToOutside | Dropped) for effect in effects)
