@@ -116,7 +116,7 @@ class EndpointSettings(Section):
         le=MAX_CALLS,
         description=f"Calls at once; a further one hears that the line is busy (486). A process for each {CALLS_EACH}.",
     )
-    ring_seconds: float = Field(60.0, ge=5, le=600, description="How long the practice's phone rings.")
+    ring_seconds: float = Field(60.0, ge=1, le=600, description="How long the practice's phone rings.")
     busy_seconds: float = Field(
         6.0, ge=0, le=60, description="How long a caller who is answered hears the busy tone before BYE."
     )

@@ -24,6 +24,7 @@ PURE = (
     "gateway/endpoint/messages.py",
     "gateway/endpoint/conversation.py",
     "gateway/endpoint/front.py",
+    "gateway/endpoint/farewells.py",
     "gateway/endpoint/calling.py",
     "gateway/recording/",
     "gateway/redaction/",

@@ -118,6 +118,7 @@ class Agent:
         settings.medConfig.hasIoqueue = False
         settings.medConfig.noVad = True
         settings.medConfig.ecTailLen = 0
+        settings.medConfig.sndAutoCloseTime = -1  # the bridge's clock never stops
         self._endpoint.libInit(settings)
         self._pjsip.silence()
         place = pjsua2.TransportConfig()
@@ -218,7 +219,8 @@ class Agent:
     def connected(self, talk: Talk, leg: Leg) -> None:
         self.tell(messages.Connected(talk.name, time.monotonic_ns(), leg.side))
         self._do(talk, talk.conversation.answered(leg.side))
-        self.media(talk, leg)
+        if leg.side is Side.CALLEE:  # its media may have been there before, early
+            self.media(talk, leg)
 
     def left(self, talk: Talk, leg: Leg, status: int) -> None:
         self._dead.append(leg)

@@ -18,6 +18,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+from gateway.endpoint.farewells import LEAVING, Farewells
 from gateway.sip.answers import ALLOW, METHODS, media_type, response
 from gateway.sip.errors import BadMessage
 from gateway.sip.headers import MAGIC_COOKIE, NameAddr, SipUri, Via, bracketed
@@ -100,6 +101,7 @@ class Forwarder:
         )  # by Call-ID: process, and transport outside
         self._calls: dict[str, int] = {}  # of these, calls that came from outside and are not over
         self._standing: set[str] = set()  # of these, answered
+        self._farewells = Farewells(f"{bracketed(here.host)}:{here.port}")
         self._record_route = f"<sip:{inside[0]}:{inside[1]};lr>"
 
     def load(self, seat: int) -> int:
@@ -111,11 +113,24 @@ class Forwarder:
         self._calls.pop(call_id, None)
         self._standing.discard(call_id)
 
-    def seat_lost(self, seat: int) -> None:
-        """A process is gone, and its dialogs with it."""
+    def seat_lost(self, seat: int) -> list[Effect]:
+        """A process is gone, and its dialogs with it: their peers are told."""
+        left: list[Effect] = []
         for call_id in [name for name, (taken, _) in self._dialogs.items() if taken == seat]:
+            if leave := self._farewells.take(call_id):
+                left += self._leave(leave, call_id)
             del self._dialogs[call_id]
             self.over(call_id)
+        return left
+
+    def _leave(self, request: Request, call_id: str) -> list[Effect]:
+        routes = request.headers.all("Route")
+        uri = NameAddr.parse(routes[0]).uri if routes else request.uri
+        try:
+            hop = self._next_hop(uri, call_id, request.method == "CANCEL" and not routes)
+        except BadMessage as error:
+            return [Dropped(error.kind)]
+        return [ToOutside(hop, serialise(self._farewells.sent_by(hop.transport, request)))]
 
     def from_outside(self, data: bytes, source: Hop) -> list[Effect]:
         """What the trunk or a phone sent."""
@@ -156,6 +171,7 @@ class Forwarder:
         if (hops := _forwards(request)) <= 0:
             return self._answer(request, source, 483, "Too Many Hops")
         self._remember(call_id, seat, source.transport)
+        self._farewells.heard(request, outward=False)
         headers = request.headers.with_first("Via", str(request.via.stamped((source.host, source.port or 0))))
         back = f"{source.transport}_{source.host.replace(':', '-')}_{source.port}"
         via = f"SIP/2.0/UDP {self._inside[0]}:{self._inside[1]};branch={self._branch(request)};back={back}"
@@ -176,6 +192,9 @@ class Forwarder:
 
     def _response_in(self, answer: Response) -> list[Effect]:
         vias = answer.headers.all("Via")
+        if Via.parse(vias[0]).branch.startswith(LEAVING):
+            return []
+        self._farewells.heard(answer, outward=False)
         found = _BRANCH.fullmatch(Via.parse(vias[0]).branch)
         if not found:
             return [Dropped("not_our_response")]
@@ -204,8 +223,9 @@ class Forwarder:
         headers = _with_list(headers, "Via", (via, *request.headers.all("Via")[1:]))
         if request.method == "REGISTER":
             headers = _with_list(headers, "Contact", tuple(map(_plain, headers.all("Contact"))))
-        headers = _with_forwards(headers, _forwards(request) - 1)
-        return [ToOutside(hop, serialise(replace(request, headers=headers)))]
+        sent = replace(request, headers=_with_forwards(headers, _forwards(request) - 1))
+        self._farewells.heard(sent, outward=True)
+        return [ToOutside(hop, serialise(sent))]
 
     def _response_out(self, answer: Response) -> list[Effect]:
         vias = answer.headers.all("Via")
@@ -219,6 +239,7 @@ class Forwarder:
         routes = tuple(route for route in headers.all("Record-Route") if not self._is_inside(route))
         headers = _with_list(headers, "Record-Route", routes)
         place = Via.parse(vias[1]).reply_to(peer) if back[0] == "udp" else peer
+        self._farewells.heard(replace(answer, headers=headers), outward=True)
         return [ToOutside(Hop(back[0], *place), serialise(replace(answer, headers=headers)), back=True)]
 
     def _follow(self, call_id: str, status: int) -> None:

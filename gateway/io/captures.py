@@ -149,7 +149,7 @@ class Captures:
                 if found is None:
                     return
                 yield found
-                if stopped.done():
+                if self._stopped.is_set():
                     return
         finally:
             stopped.cancel()

@@ -258,7 +258,7 @@ class Endpoint:
         self._takes.discard(number)
         self._pool(len(self._takes), not self._stopping)
         self._front.seat(number, None)
-        self._front.forwarder.seat_lost(number)
+        self._front.act(self._front.forwarder.seat_lost(number))
         now = asyncio.get_running_loop().time()
         for call in [name for name, taken in self.calls.items() if taken == number]:
             self._forget(call)

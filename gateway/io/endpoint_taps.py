@@ -15,9 +15,8 @@ SIOCGIFADDR = 0x8915  # <linux/sockios.h>
 # Nothing is awaited there: what the endpoint's calls are, its own processes tell.
 NO_SIP = 9
 RING_MEGABYTES = 16  # four seconds of two hundred calls, and of nothing else
-EARLY_SECONDS = (
-    0.2  # from the bridge until the media worker knows of the call; more would hold what was said before
-)
+# From the bridge until the media worker knows of the call; more would hold what was said before.
+EARLY_SECONDS = 0.2
 
 
 def taps_of(settings: Settings) -> tuple[TapSettings, ...]:

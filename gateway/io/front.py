@@ -90,7 +90,7 @@ class Front:
         if not self._admits(source.host):
             self.drop("unknown_peer")
             return
-        self._act(self.forwarder.from_outside(data, source))
+        self.act(self.forwarder.from_outside(data, source))
 
     def entered(self, peer: Place, stream: Stream) -> bool:
         """A connection was made; whether it may stay."""
@@ -113,9 +113,10 @@ class Front:
     def _from_seat(self, data: bytes, flow: Flow) -> None:
         seat = next((number for number, port in self._seats.items() if port == flow.peer[1]), None)
         if seat is not None and data.strip(b"\r\n\0 "):
-            self._act(self.forwarder.from_inside(data, seat))
+            self.act(self.forwarder.from_inside(data, seat))
 
-    def _act(self, effects: Iterable[Effect]) -> None:
+    def act(self, effects: Iterable[Effect]) -> None:
+        """Carry out what the forwarder asks for, in order."""
         for effect in effects:
             match effect:
                 case ToSeat(seat, data):

@@ -52,6 +52,9 @@ class Overhearing:
         """A leg takes the packets of this flow from now on."""
         self._flows.set(leg, flow)
 
+    def ending(self, leg: int, at_ns: int) -> None:
+        self._flows.ending(leg, at_ns)
+
     def release(self, leg: int) -> None:
         self._flows.release(leg)
 

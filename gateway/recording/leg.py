@@ -51,8 +51,9 @@ class LiveLeg:
         self.shut = Timeline()  # call times at which packets that arrive are not kept
         self.mask = Timeline()  # tones, with their guards
         self.reached = 0  # call time up to which audio has been committed
-        # Stretches that were committed and are not looked at yet; what is older than the clock's history tells nothing.
-        self.ahead: deque[Stretch] = deque(maxlen=MAX_AHEAD)
+        # Stretches that were committed and are not looked at yet, as rows of columns; what is older than the clock's history
+        # tells nothing.
+        self.ahead: deque[tuple[tuple[Ints, ...], int]] = deque(maxlen=MAX_AHEAD)
         self.borders: tuple[int, ...] = ()  # call times that no block lies across
         self.event_rates: dict[int, int] = {}  # Hz, by payload type; those not named have the audio's
         self._table = table
@@ -186,7 +187,8 @@ class LiveLeg:
 
     def catch_up(self) -> int:
         """Look at the stretches that were committed since; gives how long all they kept is (units)."""
-        for due in self.ahead:
+        for columns, row in self.ahead:
+            due = Stretch(*(int(column[row]) for column in columns))
             self._clock.go_on(due.first_arrival, due.last_arrival, due.least, due.end)
             self._last = due.last, False
             self.reached = max(self.reached, due.stop)

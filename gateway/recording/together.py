@@ -126,8 +126,8 @@ class Share:
         for batch in batches:
             mine = plain[self._owners[batch.legs]]
             self._table.units[self._numbers()[batch.legs[mine]]] += batch.units[mine]
-            for stretch in batch.stretches(mine):
-                self._by_place[stretch.place].ahead.append(stretch)
+            for place, row in zip(batch.legs[mine].tolist(), np.flatnonzero(mine).tolist(), strict=True):
+                self._by_place[place].ahead.append((batch.columns, row))
         return plain
 
     def _settle(self, place: int, call: LiveCall, output: Output) -> None:

@@ -24,6 +24,7 @@ SLOT_BYTES = 1600  # an Ethernet frame's worth; a longer datagram is refused
 SMALL_BYTES = 256  # datagrams up to here are kept apart from larger ones, so that these widen few rows
 # A leg that has been heard where its packets should go so lately takes none for where they come from.
 HEARD_NS = 1_000_000_000
+TRAILING_NS = 500_000_000  # how long after the end of a call what comes is still the end of its audio
 NOBODY = np.zeros(0, np.int64), np.zeros(0, np.int64)
 
 
@@ -81,6 +82,7 @@ class Flows:
         self._table = _Table()
         self._flows: dict[int, MediaFlow] = {}  # by leg
         self._new: dict[int, MediaFlow] = {}  # of these, since `early` was last asked
+        self._ends: dict[int, int] = {}  # by leg whose call has ended: until when packets are its, ns
         self._heard = np.full(64, -(1 << 62), np.int64)  # by leg: when a packet last came where it should go
         self._early: deque[_Early] = deque()
         self._early_bytes = 0
@@ -92,15 +94,23 @@ class Flows:
         if self._flows.get(leg) == flow:
             return
         self.release(leg)
+        for other in [each for each in self._ends if _same_place(self._flows[each], flow)]:
+            self.release(other)
         if leg >= len(self._heard):
             self._heard = np.append(self._heard, np.full(leg + 1, -(1 << 62), np.int64))
         self._heard[leg] = -(1 << 62)
         self._flows[leg] = self._new[leg] = flow
         self._table.add(leg, flow)
 
+    def ending(self, leg: int, at_ns: int) -> None:
+        """The call of a leg ended: telephones use a port again for the next call."""
+        if leg in self._flows:
+            self._ends[leg] = at_ns + TRAILING_NS
+
     def release(self, leg: int) -> None:
         """A leg is over."""
         self._new.pop(leg, None)
+        self._ends.pop(leg, None)
         if flow := self._flows.pop(leg, None):
             self._table.drop(leg, flow)
 
@@ -125,6 +135,9 @@ class Flows:
         self._forget(now)
         if not len(datagrams):
             return None
+        first_ns = int(datagrams.arrivals[0])
+        for leg in [leg for leg, ends_ns in self._ends.items() if ends_ns <= first_ns]:
+            self.release(leg)
         udp = datagrams.protocols == UDP
         if not udp.all():
             datagrams = datagrams.take(udp)
@@ -199,6 +212,10 @@ def looks_like_rtp(slots: Octets) -> Bools:
     second = slots[:, 1]
     found: Bools = (slots[:, 0] & VERSION == 0x80) & ((second < RTCP_FIRST) | (second > RTCP_LAST))
     return found
+
+
+def _same_place(one: MediaFlow, other: MediaFlow) -> bool:
+    return bool(one.address) and (one.address, one.port) == (other.address, other.port)
 
 
 def _place(address: str, port: int) -> Place:

@@ -187,6 +187,15 @@ def test_hold_early_media_and_tcp(hushtap: Hushtap) -> None:
     assert audio(hushtap, row) == [bytes(call.sent[0]), bytes(call.sent[1])]
 
 
+def test_calls_that_use_the_same_ports_one_after_the_other(hushtap: Hushtap) -> None:
+    first = whole_call(1.0, name="first")
+    second = whole_call(1.0, name="second", now=first.now + SECOND)
+    rows = replayed(hushtap, write("again.pcap", [first, second]))
+    for call, row in zip((first, second), rows, strict=True):
+        assert [leg["packets"] for leg in row["legs"]] == [50, 50]
+        assert audio(hushtap, row) == [bytes(call.sent[0]), bytes(call.sent[1])]
+
+
 def test_audio_before_its_answer_is_there(hushtap: Hushtap) -> None:
     call = Telephones()
     call.invite()

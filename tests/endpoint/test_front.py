@@ -119,6 +119,7 @@ def sent(front: Forwarder, data: bytes, seat: int = 3) -> tuple[Hop, Request]:
     return effect.hop, message
 
 
+TRUNK_VIA = "SIP/2.0/UDP 198.51.100.1;branch=z9hG4bKx"
 OWN_VIA = f"SIP/2.0/UDP 127.0.0.1:{PROCESS_PORT};rport;branch=z9hG4bKpj"
 
 
@@ -172,9 +173,31 @@ def test_a_refused_call_and_a_lost_process_make_room() -> None:
     front.from_inside(answer(invite, 200), 0)
     front.from_inside(answer(invite, 491), 0)  # of a further INVITE in the dialog
     assert front.load(0) == 1
-    front.seat_lost(0)
+    assert front.seat_lost(0) == [], "who names no Contact cannot be told"
     assert front.load(0) == 0
     assert invited(front, "b")[0] == 1
+
+
+def test_the_peers_of_a_lost_process_are_told() -> None:
+    front = forwarder([0])
+    extra = ("Contact: <sip:trunk@198.51.100.1:5066>", "Record-Route: <sip:198.51.100.9;lr>")
+    effect = only(front.from_outside(request("INVITE", "a", "", TRUNK_VIA, *extra), TRUNK))
+    front.from_inside(answer(parse(effect.data), 200), 0)
+    _, out = sent(front, request("INVITE", "b", "", OWN_VIA), 0)
+    _, ringing = sent(front, request("INVITE", "c", "", OWN_VIA), 0)
+    front.from_outside(answer(out, 200, "Contact: <sip:phone@192.0.2.9:5062>"), TRUNK)
+    _, over = sent(front, request("INVITE", "d", "", OWN_VIA), 0)
+    front.from_outside(answer(over, 486), TRUNK)
+    left = [each for each in front.seat_lost(0) if isinstance(each, ToOutside)]
+    told = [(each.hop.host, each.hop.port, parse(each.data)) for each in left]
+    assert [(host, port, m.method, m.uri) for host, port, m in told if isinstance(m, Request)] == [
+        ("198.51.100.9", None, "BYE", "sip:trunk@198.51.100.1:5066"),
+        ("192.0.2.9", 5062, "BYE", "sip:phone@192.0.2.9:5062"),
+        ("192.0.2.1", 5070, "CANCEL", "sip:practice@192.0.2.1:5070"),
+    ]
+    assert told[2][2].via == ringing.via
+    assert front.from_outside(answer(told[0][2], 200), TRUNK) == []
+    assert front.seat_lost(0) == []
 
 
 def test_transfers_by_the_peer_are_not_offered() -> None:

@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 
 from gateway.endpoint.messages import Arrived, Bridged, Cause, Described, Noticed, Over
 from tests.end_to_end.gateway import free_port
-from tests.endpoint.phone import DEADLINE, HOST, Phone, decode, noise, said_by, similarity
+from tests.endpoint.phone import DEADLINE, HOST, Phone, said_by
+from tests.endpoint.sounds import decode, noise, similarity
 from tests.endpoint.trunk import NOTICE, Trunk, run, trunk, write_wav
 
 UAC = Path(__file__).with_name("uac.xml")
 MODULES = "/usr/lib/baresip/modules"
-TALK_MS = 4500
+TALK_MS = 3000
 ALIKE = 0.8
 
 
@@ -71,7 +72,7 @@ def read_wav(path: Path) -> NDArray[np.float64]:
 
 @pytest.mark.parametrize("transport", ["udp", "tcp"])
 def test_a_call_of_sipp_to_baresip(tmp_path: Path, transport: str) -> None:
-    said, spoken = noise(31, 10.0), noise(32, 2.0)
+    said, spoken = noise(31, 8.0), noise(32, 2.0)
     port = free_port()
 
     async def work() -> None:

@@ -15,10 +15,11 @@ from gateway.config.endpoint import EndpointSettings
 from gateway.endpoint.messages import FromProcess
 from gateway.io.endpoint import Endpoint
 from tests.end_to_end.gateway import free_port
-from tests.endpoint.phone import DEADLINE, HOST, Phone, decode, noise
+from tests.endpoint.phone import DEADLINE, HOST, Phone
+from tests.endpoint.sounds import decode, noise
 
 T = TypeVar("T", bound=FromProcess)
-NOTICE_SECONDS = 1.0
+NOTICE_SECONDS = 0.6
 NOTICE = noise(7, NOTICE_SECONDS)
 
 

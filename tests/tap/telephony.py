@@ -35,6 +35,7 @@ class Telephones:
 
     def __post_init__(self) -> None:
         self._random = Random(self.name)
+        self._ssrc = [self._random.getrandbits(32) for _ in range(2)]
         self._packets = [0, 0]
         self._cseq = self._identification = 0
         self._stream = [1000, 2000]
@@ -137,7 +138,7 @@ class Telephones:
     def _rtp(self, side: int, payload: bytes, kind: int, timestamp: int, marker: bool = False) -> None:
         number = self._packets[side]
         self._packets[side] += 1
-        head = struct.pack(">BBHII", 0x80, marker << 7 | kind, number & 0xFFFF, timestamp, 77 + side)
+        head = struct.pack(">BBHII", 0x80, marker << 7 | kind, number & 0xFFFF, timestamp, self._ssrc[side])
         self._send(side, udp(head + payload, self.ports[side], self.ports[1 - side]))
 
 

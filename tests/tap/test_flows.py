@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gateway.recording.messages import MediaFlow
 from gateway.rtp.packets import PacketBatch
-from gateway.tap.flows import Flows, Limits
+from gateway.tap.flows import TRAILING_NS, Flows, Limits
 from gateway.tap.frames import Datagrams
 from gateway.tap.places import MAX_AT_ONE
 from gateway.tap.unsignalled import Pair
@@ -199,3 +199,16 @@ def test_it_finds_what_a_look_at_each_packet_finds(
     packets = [(source, to, rtp(at, size), at) for at, (source, to, size) in enumerate(sent)]
     expected = [(leg, payload) for leg in sorted(legs) for _, to, payload, _ in packets if to == legs[leg]]
     assert found(flows.take(datagrams(packets), 0)) == expected
+
+
+def test_after_the_end_of_a_call_its_ports_are_those_of_the_next() -> None:
+    flows = Flows()
+    flows.set(1, flow(ALICE))
+    flows.ending(1, 0)
+    late = flows.take(datagrams([(BOB, ALICE, rtp(1), TRAILING_NS - 1)]), TRAILING_NS)
+    assert found(late) == [(1, rtp(1))]
+    assert flows.take(datagrams([(BOB, ALICE, rtp(2), TRAILING_NS)]), TRAILING_NS) is None
+    flows.set(2, flow(BOB))
+    flows.ending(2, SECOND)
+    flows.set(3, flow(BOB))
+    assert found(flows.take(datagrams([(ALICE, BOB, rtp(3), SECOND)]), SECOND)) == [(3, rtp(3))]
