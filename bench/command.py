@@ -80,7 +80,13 @@ def _course(arguments: argparse.Namespace) -> Course:
         suite=suite.SRTP if arguments.srtp else "",
     )
     return Course(
-        arguments.calls or CALLS, arguments.seconds, load, arguments.pairs, arguments.rate, arguments.inband
+        arguments.calls or CALLS,
+        arguments.seconds,
+        load,
+        arguments.pairs,
+        arguments.rate,
+        arguments.inband,
+        tap=arguments.tap,
     )
 
 

@@ -24,6 +24,7 @@ class Course:
     pairs: int = 3  # of windows, the floor's and the gateway's in turn
     rate: float = 50.0  # calls set up a second
     inband: str = "never"  # on which legs the gateway looks for tones: its setting
+    halfway: bool = True  # whether memory is measured with half of the calls, too
     peers: bool = False  # whether others that are installed are measured, too
     tap: bool = False  # whether the calls are overheard by a tap on the loopback interface
 

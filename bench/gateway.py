@@ -24,6 +24,7 @@ from bench.sending import ROOT
 START_SECONDS, STOP_SECONDS = 60.0, 60.0
 POLL_SECONDS = 0.05
 PORTS_PER_CALL = 4  # an even one a leg, and the odd one above it
+SPARE_PORTS = 64  # that others may take meanwhile
 DESCRIPTORS_PER_CALL = 3
 
 Settings = Mapping[str, Mapping[str, object]]
@@ -65,12 +66,13 @@ class Gateway:
         self._config.write_text(self._toml(calls, settings or {}), encoding="utf-8")
 
     def _toml(self, calls: int, settings: Settings) -> str:
-        first = free_range(PORTS_PER_CALL * calls)
+        ports = PORTS_PER_CALL * calls + SPARE_PORTS
+        first = free_range(ports)
         table: dict[str, dict[str, object]] = {
             "sip": {"address": HOST, "port": self.server[1]},
             "media": {
                 "first_port": first,
-                "last_port": first + PORTS_PER_CALL * calls - 1,
+                "last_port": first + ports - 1,
                 "max_calls": calls,
             },
             "storage": {"directory": "data", "min_free_megabytes": 16},
@@ -161,7 +163,7 @@ class Gateway:
 
 def check_limits(calls: int) -> None:
     """Raises GatewayError or NoPorts when this machine's limits have no room for so many calls."""
-    check_room(PORTS_PER_CALL * calls)
+    check_room(PORTS_PER_CALL * calls + SPARE_PORTS)
     needed, (_, most) = DESCRIPTORS_PER_CALL * calls + 200, resource.getrlimit(resource.RLIMIT_NOFILE)
     if most != resource.RLIM_INFINITY and most < needed:
         raise GatewayError(

@@ -80,7 +80,8 @@ class Run:
         base = processes.resident_bytes(gateway.pid)
         say(f"setting up {course.calls} calls, {course.rate:g} a second")
         self._to_gateway.play(True)
-        rss = {count: await self._grow(count) for count in sorted({max(1, course.calls // 2), course.calls})}
+        steps = {max(1, course.calls // 2), course.calls} if course.halfway else {course.calls}
+        rss = {count: await self._grow(count) for count in sorted(steps)}
         mine, floor = [], []
         peers: dict[str, list[Window]] = {name: [] for name in self._peers}
         for number in range(course.pairs):

@@ -15,10 +15,7 @@ from bench.traffic import EVENT_TYPE
 
 SO_ATTACH_FILTER = 26  # <asm-generic/socket.h>
 NOTHING = struct.pack("=HBBI", 0x06, 0, 0, 0)  # bpf(4): keep no octet
-RING_MEGABYTES = 256  # of two seconds and more: a generator on the same cores sends in bursts
-ATTACH = {
-    "[attach]": {"kind": "tap", "interfaces": ["lo"], "ring_megabytes": RING_MEGABYTES, "early_megabytes": 64}
-}
+ATTACH: dict[str, dict[str, object]] = {"[attach]": {"kind": "tap", "interfaces": ["lo"]}}
 
 
 class TappedCallers:

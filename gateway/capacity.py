@@ -25,34 +25,36 @@ STORED_BYTES = 16_400  # a call-second, with the container's and the sealing's o
 WIRE_BITS = (
     2 * 50 * 8 * (38 + 20 + 8 + 12 + 160)
 )  # a call-second: Ethernet with its gap, IPv4, UDP, RTP, payload
-# Stored bytes of a call-second beside those of G.711.
-STORED_BY_CODEC = {"G.711": 1.0, "G.722": 1.0, "Opus, 24 kbit/s": 0.45, "GSM": 0.27, "G.729": 0.2}
 
-# What the control process does of a call, beside reading a worker's report of it once a second.
-CONTROL_REPORTS = 2.0  # such readings: its share of metrics, index and timers included
-SETUP_REPORTS = 350.0  # such readings: set-up, record, keys, tear-down and manifest of one call
+# Processor time (ms) of the control process on the machine where these were measured, to which `pace` is relative.
+CONTROL_MS = 0.03  # of a call-second: counts, metrics, index
+SETUP_MS = 14.0  # of a call's set-up, record, keys, tear-down and manifest
 MEAN_CALL_SECONDS = 180.0
 
 CONTROL_SHARE = 0.9  # of its core: above, answers to call-takers and clients wait
 MACHINE_SHARE = 0.95  # of all cores: the rest is the system's
 NETWORK_SHARE = 0.9  # of a link
-FLUSH_MS = 1000.0  # a flush a second must not take longer
+DISK_SHARE = 0.5  # of what it writes in one piece: calls write many small ones, and others read
 
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """Processor time (ms) on one machine, of two-leg G.711 calls in packets of 20 ms."""
+    """What a machine takes for two-leg G.711 calls in packets of 20 ms: processor time (ms), and what its disk gives."""
 
     idle_ms: float  # a second of a worker, however few calls it has
     tick_ms: float  # a call-second, in the worker's ticks: what busy_percent is of
     worker_ms: float  # a call-second, of the worker's whole process
-    report_ms: float  # reading a worker's report of a call, as the control process does once a second
-    flush_ms: float  # how much longer (in time that passes) a call makes the flush of a second
+    pace: float  # how much longer than where the constants were measured a fixed piece of work takes
+    disk_bytes: float  # a second, written and flushed in one piece
 
     @property
     def control_ms(self) -> float:
         """A call-second of the control process, set-up and end included."""
-        return self.report_ms * (CONTROL_REPORTS + SETUP_REPORTS / MEAN_CALL_SECONDS)
+        return self.pace * (CONTROL_MS + SETUP_MS / MEAN_CALL_SECONDS)
+
+
+# The machine where the constants were measured: one of two virtual x86-64 cores, shared with other work.
+REFERENCE = Costs(idle_ms=5.0, tick_ms=0.29, worker_ms=0.33, pace=1.0, disk_bytes=1.7e9)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,33 @@ def bounds(parts: Parts, costs: Costs | None) -> list[Bound]:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What so many calls at once take of a gateway, whatever its processor."""
+
+    sockets: int
+    ports: int  # numbers of the range: even ones are taken, odd ones lie between
+    control_files: int
+    worker_files: int  # of one that has all the calls it may have
+    memory: int  # bytes
+    stored: int  # bytes a second
+    wire_bits: int  # a second
+
+
+def needs(calls: int, workers: int) -> Needs:
+    """Two-leg G.711 at the default hold-back."""
+    each = min(calls, 2 * -(-calls // workers))  # a worker may have twice its share while others are replaced
+    return Needs(
+        SOCKETS_PER_CALL * calls,
+        2 * PORTS_PER_CALL * calls,
+        DESCRIPTORS_ALWAYS + SOCKETS_PER_CALL * calls,
+        DESCRIPTORS_ALWAYS + DESCRIPTORS_PER_CALL * each,
+        CONTROL_BYTES + WORKER_BYTES * workers + CALL_BYTES * calls,
+        STORED_BYTES * calls,
+        WIRE_BITS * calls,
+    )
+
+
 def call_bytes(hold_back_seconds: float) -> float:
     """Memory of a call, all processes together."""
     return CALL_BYTES * max(1.0, hold_back_seconds / HOLD_BACK_SECONDS)
@@ -105,7 +134,7 @@ def _loads(parts: Parts, costs: Costs) -> Iterator[tuple[str, float]]:
     yield "media workers", parts.workers * _over(1000 * parts.busy_share - costs.idle_ms, costs.tick_ms)
     yield "control process", _over(1000 * CONTROL_SHARE, costs.control_ms)
     yield "cores", _over(1000 * MACHINE_SHARE * parts.cores - idle, each)
-    yield "disk flushes", _over(FLUSH_MS, costs.flush_ms)
+    yield "disk", DISK_SHARE * costs.disk_bytes / STORED_BYTES
 
 
 def _rooms(parts: Parts) -> Iterator[tuple[str, float]]:

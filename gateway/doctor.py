@@ -56,6 +56,7 @@ def examine(machine: Machine, settings: Settings, calls: int) -> list[Finding]:
         _open_files(machine, settings, calls),
         _memory(machine, settings, calls),
         _locked_memory(machine),
+        *_taps(machine, settings),
         _receive_buffer(machine),
         _sip_port("UDP", machine.sip_udp, machine, settings),
         _sip_port("TCP", machine.sip_tcp, machine, settings),
@@ -179,6 +180,19 @@ def _locked_memory(machine: Machine) -> Finding:
         if machine.may_lock_memory
         else "audio held back could be swapped out: LimitMEMLOCK=infinity in the service",
     )
+
+
+def _taps(machine: Machine, settings: Settings) -> Iterator[Finding]:
+    if settings.taps():
+        yield Finding(
+            "taps",
+            Level.OK if machine.may_listen else Level.FAULT,
+            f"{len(settings.taps()):,}, {'with' if machine.may_listen else 'without'} the capability CAP_NET_RAW",
+            "the capability CAP_NET_RAW",
+            ""
+            if machine.may_listen
+            else "AmbientCapabilities=CAP_NET_RAW in the service: see docs/attach.md",
+        )
 
 
 def _receive_buffer(machine: Machine) -> Finding:

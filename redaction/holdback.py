@@ -17,6 +17,7 @@ Ints = npt.NDArray[np.int64]
 # Octets of payload a cell takes: G.711 of 10, 20, 40 and 60 ms with room for small overheads, then up
 # to what an Ethernet frame carries.
 WIDTHS = (96, 176, 336, 496, 992, 1504)
+STEP_CELLS = 32  # sizes of rings are multiples, so that few shapes serve all
 MARGIN_CELLS = 64  # packets a ring takes beyond its span, for bursts and restarted streams
 
 
@@ -32,7 +33,7 @@ class Shape:
         """The least shape for payloads of some octets, one every `packet_ns`, kept for `span_ns`."""
         width = next((w for w in WIDTHS if w >= payload), WIDTHS[-1])
         count = -(-span_ns // max(packet_ns, 5_000_000)) + MARGIN_CELLS
-        return cls(-(-count // 64) * 64, width)
+        return cls(-(-count // STEP_CELLS) * STEP_CELLS, width)
 
 
 class Rings:

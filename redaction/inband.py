@@ -36,6 +36,9 @@ OTHER_SHARE, OTHER_OF_REST = 0.013, 0.06
 PRESS_SHARE = 0.88
 # A speech codec that does not keep the wave leaves of a tone less, and adds sounds: that much is made up for.
 CODED_SHARE, CODED_OTHER, CODED_LEVEL = 0.06, 1.8, 2.0
+# So does a gain that cuts the peaks off: what is as loud as can be for so much of a window is cut. Speech is never two tones then.
+CUT_LEVEL, CUT_PART = 0.9, 0.3
+CUT_SHARE, CUT_OTHER = 0.14, 0.08
 PRESS_SAMPLES = 36 * RATE // 1000  # tones of 40 ms are keys, and windows fall short of the edges
 PRESS_WINDOWS = 8  # of the nine in so long a time
 # How far windows of one key may be apart: low and high frequency in steps of the grid, and level in dB. A voice glides.
@@ -64,6 +67,9 @@ class Found:
     stop: int
     digit: Digit
     press: bool  # told once: from here on it counts as a key
+    power: float = (
+        0.0  # dB, of a key; by it the leg on which it was pressed is told from one on which it echoes
+    )
 
 
 Measures = tuple[float, float, float]  # as PRESS_SPREAD has them
@@ -226,7 +232,8 @@ class Listener:
             run.told = run.stop
             name = run.digit, run.start
             press |= name in told and told[name].press
-            told[name] = Found(row, run.start, run.stop, run.digit, press)
+            power = run.firm.most[2] * (CODED_LEVEL if self._coded[row] else 1) if run.firm else 0.0
+            told[name] = Found(row, run.start, run.stop, run.digit, press, power)
         yield from told.values()
 
     def _keep(self, wave: Wave, rows: Ints, fill: Ints, ready: Ints) -> None:
@@ -285,10 +292,12 @@ def _largest(four: Wave) -> Wave:
 
 def _tones(fitting: Basis, windows: Wave, fits: Fits, coded: Bools, least: float) -> list[tuple[int, float]]:
     """The windows that are two tones by at least a share, and besides no third sound, as voice has; and those shares."""
-    shares = np.minimum(fits.share + CODED_SHARE * coded, 1)
+    cut = (np.abs(windows) >= CUT_LEVEL * np.abs(windows).max(axis=1, keepdims=True)).mean(axis=1) >= CUT_PART
+    shares = np.minimum(fits.share + CODED_SHARE * coded + CUT_SHARE * cut, 1)
     near = np.flatnonzero((shares >= least) & (np.abs(fits.twist) <= MASK_TWIST))
     most = OTHER_SHARE + OTHER_OF_REST * (1 - fits.share[near])
     most *= np.where(coded[near], CODED_OTHER, 1)
+    most[cut[near]] = CUT_OTHER
     clean = near[fitting.loudest_other(windows, fits, near) <= most]
     return list(zip(clean.tolist(), shares[clean].tolist(), strict=True))
 

@@ -218,8 +218,9 @@ class Index:
 
     def stored_bytes(self, since_ns: int) -> int:
         """Size of the parts of all calls that began at a time (UTC, ns since 1970) or later and have ended."""
-        size = sa.select(sa.func.coalesce(sa.func.sum(tables.parts.c.bytes), 0))
-        since = size.join(tables.recordings).join(tables.calls).where(tables.calls.c.started_ns >= since_ns)
+        of_calls = tables.calls.join(tables.recordings).join(tables.parts)
+        size = sa.select(sa.func.sum(tables.parts.c.bytes)).select_from(of_calls)
+        since = size.where(tables.calls.c.started_ns >= since_ns)
         with self._transaction() as connection:
             return int(connection.scalar(since) or 0)
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config.settings import Settings
-from gateway.doctor import Finding, Level, examine
+from gateway.capacity import Costs
+from gateway.config.settings import Settings, parse
+from gateway.doctor import Finding, Level, capacity, examine
 from gateway.io.machine import KEY_NAMES, Folder, Machine, PortState
 
 GOOD = Machine(
@@ -16,6 +17,7 @@ GOOD = Machine(
     memory=4_000_000_000,
     open_files=65_536,
     may_lock_memory=True,
+    may_listen=True,
     receive_buffer=212_992,
     receive_buffer_max=212_992,
     clock_synchronised=True,
@@ -35,6 +37,8 @@ GOOD = Machine(
     sqlite="3.53.4",
     libraries={"numpy": "2.1"},
 )
+
+COSTS = Costs(idle_ms=20.0, tick_ms=0.4, worker_ms=0.44, pace=1.0, disk_bytes=500e6)
 
 
 def findings(machine: Machine, calls: int = 200) -> list[Finding]:
@@ -115,6 +119,13 @@ def test_these_are_well(change: dict[str, object]) -> None:
     assert unwell(replace(GOOD, **change)) == []  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(("may", "level"), [(True, Level.OK), (False, Level.FAULT)])
+def test_a_tap_needs_its_capability(may: bool, level: Level) -> None:
+    settings = parse({"attach": [{"kind": "tap", "interfaces": ["eth1"]}]}, "test", Path())
+    found = examine(replace(GOOD, may_listen=may), settings, 200)
+    assert [each.level for each in found if each.check == "taps"] == [level]
+
+
 def test_needs_grow_with_the_calls() -> None:
     small = replace(GOOD, open_files=2816)
     assert unwell(small, calls=200) == []
@@ -148,3 +159,34 @@ def test_more_workers_than_cores_are_warned_of() -> None:
     settings = Settings.model_validate({"media": {"workers": 5}})
     assert [f.check for f in examine(GOOD, settings, 200) if f.level is Level.WARNING] == ["media workers"]
     assert not [f for f in examine(GOOD, Settings(), 200) if f.level is Level.WARNING]
+
+
+def test_it_says_how_many_calls_and_what_ends_first() -> None:
+    settings = Settings.model_validate({"media": {"workers": 1}})
+    found = capacity(GOOD, settings, 200, COSTS)
+    assert found.calls == 2200  # (900 - 20) / 0.4
+    assert found.found.startswith("can take about 2,200 calls: media workers end first; next RTP ports")
+    assert (found.level, found.action) == (Level.OK, "")
+
+
+def test_fewer_than_asked_for_is_a_warning_that_says_what_to_set() -> None:
+    settings = Settings.model_validate({"media": {"workers": 1}})
+    few = capacity(replace(GOOD, rtp_ports_free=300), settings, 200, COSTS)
+    assert (few.level, few.calls) == (Level.WARNING, 150)
+    assert "media.max_calls to 150" in few.action
+    more = capacity(replace(GOOD, rtp_ports_free=300), settings, 100, COSTS)
+    assert (more.level, more.action) == (Level.OK, "media.max_calls is 1,000: set it to 150")
+
+
+def test_without_a_trial_the_rest_is_told() -> None:
+    found = capacity(GOOD, Settings(), 200, None, "a gateway runs")
+    assert found.calls == 2500
+    assert "RTP ports end first" in found.found
+    assert found.found.endswith("processor and disk left out: a gateway runs")
+
+
+def test_a_link_counts_only_where_calls_come_over_it() -> None:
+    slow = replace(GOOD, link_bits=10_000_000)
+    outside = Settings.model_validate({"sip": {"address": "192.0.2.1"}})
+    assert capacity(slow, outside, 10, COSTS).calls == 47
+    assert capacity(slow, Settings(), 10, COSTS).calls == 2500

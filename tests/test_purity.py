@@ -16,6 +16,7 @@ ROOT = Path(__file__).parent.parent
 
 # Paths as they are imported: `gateway/codecs` is the folder `codecs`, and so on.
 PURE = (
+    "gateway/capacity.py",
     "gateway/sip/",
     "gateway/siprec/",
     "gateway/rtp/",

@@ -53,6 +53,11 @@ def add_options(bench: argparse.ArgumentParser, positive: Callable[[str], int]) 
     )
     bench.add_argument("--srtp", action="store_true", help="SRTP on all streams")
     bench.add_argument(
+        "--tap",
+        action="store_true",
+        help="calls that a tap on the loopback interface overhears, as root; best in a network namespace of its own",
+    )
+    bench.add_argument(
         "--inband",
         choices=("always", "without_events", "never"),
         default="never",

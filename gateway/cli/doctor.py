@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
             capacity(machine, settings, calls, costs, why_not),
         ]
     if arguments.json:
-        print(json.dumps([asdict(finding) for finding in findings], indent=2))
+        print(json.dumps([_row(finding) for finding in findings], indent=2))
     else:
         console = Console(soft_wrap=True)
         for finding in findings:
@@ -55,6 +55,11 @@ def _try(machine: Machine, settings: Settings, quick: bool) -> tuple[Costs | Non
         return calibrate(settings, machine.folder.path), ""
     except CannotCalibrate as error:
         return None, str(error)
+
+
+def _row(finding: Finding) -> dict[str, object]:
+    """As JSON; `calls` is a member only where the check tells of them."""
+    return {name: value for name, value in asdict(finding).items() if name != "calls" or value is not None}
 
 
 def _lines(finding: Finding) -> Text:

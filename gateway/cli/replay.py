@@ -80,6 +80,8 @@ def _summary(done: Replayed) -> Iterator[str]:
         f"{len(done.calls)} calls in {done.packets} packets, {done.messages} of SIP, of {seconds:.1f} s "
         f"(replayed in {took:.1f} s{times})"
     )
+    if done.unlisted:
+        yield f"{done.unlisted} further calls were not recorded and are not listed: too many came at once"
     if count := done.unheard.get(TLS):
         yield f"SIP over TLS in {count} connections: the calls in it cannot be read"
     for kind, count in sorted(done.unheard.items()):

@@ -21,6 +21,7 @@ from gateway.recording.messages import (
     StopRecording,
 )
 from gateway.recording.model import UNIT_NS, Cause
+from gateway.recording.usual import PauseShare
 from gateway.redaction.rules import Rules
 
 log = logging.getLogger(__name__)
@@ -41,6 +42,7 @@ class Alarms:
         self._metrics = metrics.redaction
         self._one_leg, self._without_media = metrics.one_leg_now, metrics.without_media_now
         self._forgotten_ns = rules.pause.forgotten_ns
+        self._share = PauseShare()
         self._metrics.look_back.set(rules.look_back_ns / NS)
 
     def said(self, live: Live, status: Status) -> None:
@@ -86,6 +88,7 @@ class Alarms:
         self._metrics.paused_share.set(len(paused) / len(self._running) if paused else 0)
         forgotten = 0
         for live in self._running:
+            self._count(live, now)
             old = {
                 _key(each)
                 for each in live.status.open
@@ -100,7 +103,18 @@ class Alarms:
                 )  # fmt: skip
             live.forgotten = old
         self._metrics.forgotten_now.set(forgotten)
+        if unusual := self._share.look(now):
+            self._metrics.unusual.inc()
+            log.warning(
+                "%.0f %% of the calls of the last hour were paused; usual are %.0f %%",
+                100 * unusual.share, 100 * unusual.usual,
+            )  # fmt: skip
         self._look_for_voices(now)
+
+    def _count(self, live: Live, now: int) -> None:
+        if not live.counted:
+            live.counted = True
+            self._share.began(now)
 
     def _look_for_voices(self, now: int) -> None:
         """Count the calls of which a leg that should carry audio never did, however long it had."""
@@ -116,10 +130,12 @@ class Alarms:
         self._without_media.set(without)
 
     def _paused(self, live: Live) -> None:
+        now = clock.monotonic_ns()
         if not live.paused_before:
+            self._count(live, now)
+            self._share.paused(now)
             self._metrics.calls_paused.inc()
         live.paused_before = True
-        now = clock.monotonic_ns()
         started_ns = live.call.opening.started_ns
         silent = [
             leg.role for leg in live.call.legs if now - live.heard_ns.get(leg.role, started_ns) > SILENT_NS

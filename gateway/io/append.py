@@ -61,7 +61,7 @@ class _Part:
 class Appender:
     """Takes writes at once and reports by events; the caller never waits for the disk."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, file_system: FileSystem | None = None) -> None:
         self._queue: queue.SimpleQueue[list[Write] | threading.Event | None] = queue.SimpleQueue()
         self._events: deque[StorageEvent] = deque()
         self._backlog = 0
@@ -71,7 +71,7 @@ class Appender:
         self._ended: list[PartEnded] = []
         self._appended = 0
         self._stop = threading.Event()
-        self._file_system = FileSystem(directory)
+        self._file_system = file_system or FileSystem(directory)
         self._writer = threading.Thread(target=self._write_all, name="append")
         self._syncer = threading.Thread(target=self._sync_all, name="sync")
         self._writer.start()

@@ -6,12 +6,9 @@ import asyncio
 import gzip
 import io
 import os
-import sys
 import threading
 import zlib
 from collections.abc import AsyncIterator, Callable, Sequence
-from pathlib import Path
-from typing import BinaryIO, cast
 
 import numpy as np
 
@@ -30,13 +27,12 @@ class CaptureFile:
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self._raw = cast(
-            "io.BufferedReader",
-            sys.stdin.buffer if path == STANDARD_INPUT else Path(path).open("rb"),  # noqa: SIM115 closed by `close`
-        )
-        self._file: BinaryIO = self._raw
+        # Not sys.stdin, whose lock a thread that is left reading would hold at the end of the process.
+        named: str | int = 0 if path == STANDARD_INPUT else path
+        self._raw = open(named, "rb", closefd=path != STANDARD_INPUT)  # noqa: SIM115 closed by `close`
+        self._file: io.BufferedReader | gzip.GzipFile = self._raw
         if self._raw.peek(2)[:2] == _GZIP:
-            self._file = cast("BinaryIO", gzip.GzipFile(fileobj=self._raw))
+            self._file = gzip.GzipFile(fileobj=self._raw)
         self._reader = CaptureReader()
         self._ordering = Ordering()
         self._over = False
@@ -82,13 +78,21 @@ class CaptureFile:
             self._raw.close()
 
     def _chunk(self) -> bytes:
+        """What comes next, a large piece where it is there; nothing at the end."""
+        pieces, size = [], 0
         try:
             if self._file is self._raw:
                 return self._raw.read1(CHUNK_BYTES)
-            return self._file.read(CHUNK_BYTES)
+            while size < CHUNK_BYTES and (piece := self._file.read1(CHUNK_BYTES)):
+                pieces.append(piece)
+                size += len(piece)
         except (EOFError, zlib.error, gzip.BadGzipFile):
-            self._reader.break_off("what is compressed ends or is damaged")
-            return b""
+            if not pieces:  # else what came before the damage is read first
+                self._reader.break_off("what is compressed ends or is damaged")
+        except OSError as error:
+            if not pieces:
+                self._reader.break_off(f"it cannot be read on ({error.strerror})")
+        return b"".join(pieces)
 
 
 def batches(files: Sequence[CaptureFile], told: Callable[[], None]) -> list[FrameBatch]:
@@ -116,19 +120,18 @@ class Captures:
     async def read(self) -> AsyncIterator[FrameBatch]:
         """Batch after batch, until the end or until reading is stopped."""
         loop = asyncio.get_running_loop()
-        waiting: asyncio.Queue[FrameBatch | BaseException | None] = asyncio.Queue(AHEAD)
+        waiting: asyncio.Queue[FrameBatch | Exception | None] = asyncio.Queue(AHEAD)
 
-        def put(each: FrameBatch | BaseException | None) -> None:
-            asyncio.run_coroutine_threadsafe(waiting.put(each), loop).result()
+        def put(each: FrameBatch | Exception | None) -> None:
+            if not loop.is_closed():  # else nobody reads on
+                asyncio.run_coroutine_threadsafe(waiting.put(each), loop).result()
 
         def work() -> None:
             try:
                 while found := batches(self._files, self._tell):
                     put(merged(found))
                 put(None)
-            except RuntimeError:
-                pass  # the loop is closed: nobody reads on
-            except BaseException as error:  # noqa: BLE001 whoever reads is told
+            except Exception as error:  # noqa: BLE001 whoever reads is told
                 put(error)
 
         threading.Thread(target=work, name="captures", daemon=True).start()
@@ -141,12 +144,12 @@ class Captures:
                     coming.cancel()
                     return
                 found = coming.result()
-                if isinstance(found, BaseException):
+                if isinstance(found, Exception):
                     raise found
                 if found is None:
                     return
                 yield found
-                if stopped.done():
+                if self._stopped.is_set():
                     return
         finally:
             stopped.cancel()

@@ -47,6 +47,10 @@ class Cutting:
         self._process: Process | None = None
         self._task = asyncio.create_task(self._work())
 
+    @property
+    def waiting(self) -> int:
+        return self._waiting.qsize()
+
     def submit(self, facts: CallFacts, keys: Mapping[str, str]) -> None:
         """A settled call with its recordings' data keys, hexadecimal."""
         if not (cutting.pending(facts) and facts.recordings):

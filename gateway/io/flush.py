@@ -22,3 +22,17 @@ class FileSystem:
 
     def close(self) -> None:
         os.close(self._handle)
+
+
+class FlushedAtTheEnd(FileSystem):
+    """For what can be done again from its beginning, as a replay can: all of it is made durable by `close`, at once."""
+
+    def flush(self) -> None:
+        """Return at once."""
+
+    def close(self) -> None:
+        """Raises OSError when it could not be made durable."""
+        try:
+            super().flush()
+        finally:
+            super().close()

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from gateway.recording.engine import Engine
-from gateway.recording.messages import Command, Join, LegPlan, MediaFlow, Open, Reformat
+from gateway.recording.messages import Close, Command, Join, LegPlan, MediaFlow, Open, Reformat
 from gateway.rtp.packets import PacketBatch
 
 
@@ -15,6 +15,9 @@ class Heard(Protocol):
 
     def set(self, leg: int, flow: MediaFlow) -> None:
         """A leg takes the packets of this flow from now on."""
+
+    def ending(self, leg: int, at_ns: int) -> None:
+        """The call of a leg has ended; the leg is over a while later."""
 
     def release(self, leg: int) -> None:
         """A leg is over."""
@@ -40,6 +43,9 @@ class Following:
                     self._follow(command.call_id, legs, plans)
                 case Join(leg=plan):
                     self._follow(command.call_id, legs[-1:], [plan])
+                case Close(at_ns=at_ns):
+                    for leg, number in self._overheard.get(command.call_id, {}).items():
+                        self._taps[number].ending(leg, at_ns)
         for tap in self._taps.values():
             for early in tap.early():
                 self._engine.receive(early)

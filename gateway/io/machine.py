@@ -22,6 +22,7 @@ from gateway.config.settings import KeyName, Settings
 from gateway.storage.vault import LOCK_FILE, Vault, VaultBusy
 
 STA_UNSYNC = 0x0040  # <sys/timex.h>
+CAP_NET_RAW = 13  # <linux/capability.h>: hears interfaces, for a tap
 CAP_IPC_LOCK = 14  # <linux/capability.h>: locks memory whatever the limit
 KEY_NAMES: tuple[KeyName, ...] = ("vault_public", "vault_private", "node", "lookup")
 LIBRARIES = ("numpy", "cryptography", "av", "sqlalchemy")
@@ -55,6 +56,7 @@ class Machine:
         int | None
     )  # most of one process, the hard limit: the gateway raises the soft one; None: no limit
     may_lock_memory: bool  # without limit
+    may_listen: bool  # on interfaces
     receive_buffer: int  # bytes, default of a UDP socket
     receive_buffer_max: int | None
     clock_synchronised: bool | None
@@ -85,6 +87,7 @@ def measure(settings: Settings) -> Machine:
         memory=_memory(),
         open_files=_limit(resource.getrlimit(resource.RLIMIT_NOFILE)[1]),
         may_lock_memory=_may_lock_memory(),
+        may_listen=_has(CAP_NET_RAW),
         receive_buffer=_receive_buffer(),
         receive_buffer_max=_system_number("/proc/sys/net/core/rmem_max"),
         clock_synchronised=_clock_synchronised(),
@@ -124,11 +127,15 @@ def _memory() -> int | None:
 
 
 def _may_lock_memory() -> bool:
+    return _has(CAP_IPC_LOCK) or _limit(resource.getrlimit(resource.RLIMIT_MEMLOCK)[0]) is None
+
+
+def _has(capability: int) -> bool:
     for line in (_system_text("/proc/self/status") or "").splitlines():
         name, _, value = line.partition(":")
-        if name == "CapEff" and int(value, 16) >> CAP_IPC_LOCK & 1:
-            return True
-    return _limit(resource.getrlimit(resource.RLIMIT_MEMLOCK)[0]) is None
+        if name == "CapEff":
+            return bool(int(value, 16) >> capability & 1)
+    return False
 
 
 def _system_text(path: str) -> str | None:

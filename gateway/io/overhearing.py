@@ -8,6 +8,7 @@ and beyond it are counted and lost.
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -23,6 +24,11 @@ from gateway.tap.frames import Datagrams
 from gateway.tap.signalling import Overheard, Signalling
 
 MAX_DRAINS = 64  # of one ring in a tick: one that is flooded faster than it is read ends no tick
+# Telephones that register and ask whether somebody is there are most of what a system says: calls do not depend on it.
+OF_NO_CALL = re.compile(
+    rb"^CSeq[ \t]*:[ \t]*\d+[ \t]+(?:REGISTER|OPTIONS|SUBSCRIBE|NOTIFY|PUBLISH|MESSAGE)\b",
+    re.IGNORECASE | re.MULTILINE,
+)
 MAX_WAITING = 4096  # messages: ten seconds of a hundred calls a second
 
 
@@ -39,12 +45,15 @@ class Overhearing:
         self._signalling = Signalling(frozenset(attach.ports))
         self._decapsulator = Decapsulator()
         self._refused: Counter[str] = Counter()  # as last told
-        self._octets = self._media = self._unheard = 0
-        self._heard: list[TapMessage] = []
+        self._octets = self._media = self._sip = self._unheard = 0
+        self._heard: list[Passed | Unfollowed] = []
 
     def set(self, leg: int, flow: MediaFlow) -> None:
         """A leg takes the packets of this flow from now on."""
         self._flows.set(leg, flow)
+
+    def ending(self, leg: int, at_ns: int) -> None:
+        self._flows.ending(leg, at_ns)
 
     def release(self, leg: int) -> None:
         self._flows.release(leg)
@@ -63,7 +72,7 @@ class Overhearing:
                 if not more:
                     break
 
-    def messages(self, behind: bool) -> list[TapMessage]:
+    def messages(self, behind: bool) -> list[Passed | Unfollowed]:
         """What was heard since this was last asked; while the control process is `behind` it is kept, within bounds."""
         if behind:
             lost = self._heard[:-MAX_WAITING]
@@ -71,7 +80,7 @@ class Overhearing:
             self._unheard += len(lost)
             return []
         heard, self._heard = self._heard, []
-        return heard
+        return sorted(heard, key=lambda each: each.at_ns)  # of several rings
 
     def report(self) -> list[TapMessage]:
         """What was seen since this was last asked."""
@@ -84,19 +93,24 @@ class Overhearing:
             sum(each.packets for each in counts),
             sum(each.dropped for each in counts),
             self._octets,
+            self._sip,
             self._media,
             self._unheard,
             self._flows.dropped_early,
             tuple(Refusals(kind, count) for kind, count in news.items()),
         )
-        self._octets = self._media = self._unheard = self._flows.dropped_early = 0
+        self._octets = self._media = self._sip = self._unheard = self._flows.dropped_early = 0
         alone = (
-            AudioAlone(self._tap, each.began_ns, each.ended_ns) for each in self._flows.unsignalled.ended()
+            AudioAlone(self._tap, each.began_ns, each.ended_ns, *each.places[0], *each.places[1])
+            for each in self._flows.unsignalled.ended()
         )
         return [told, *alone]
 
     def _hear(self, arriving: Sequence[Datagrams]) -> Iterator[PacketBatch]:
-        self._heard += (self._message(each) for each in self._signalling.feed(arriving))
+        for each in self._signalling.feed(arriving):
+            self._sip += isinstance(each, Overheard)
+            if isinstance(each, Unheard) or not OF_NO_CALL.search(each.data):
+                self._heard.append(self._message(each))
         now = time.monotonic_ns()
         for datagrams in arriving:
             batch = self._flows.take(datagrams, now)
@@ -104,7 +118,7 @@ class Overhearing:
                 self._media += len(batch)
                 yield batch
 
-    def _message(self, heard: Overheard | Unheard) -> TapMessage:
+    def _message(self, heard: Overheard | Unheard) -> Passed | Unfollowed:
         if isinstance(heard, Unheard):
             return Unfollowed(self._tap, heard.kind, heard.at_ns, heard.number)
         return Passed(

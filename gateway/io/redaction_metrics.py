@@ -45,6 +45,9 @@ class RedactionMetrics:
         )
         self.paused_now = gauge("calls_paused_now", "Calls that are paused")
         self.paused_share = gauge("calls_paused_share", "Share of the running calls that is paused, 0 to 1")
+        self.unusual = counter(
+            "pauses_unusual", "Times that more than twice the usual share of an hour's calls was paused"
+        )
         self.forgotten_now = gauge(
             "pauses_forgotten_now", "Pauses that have lasted longer than redaction.pause.forgotten_seconds"
         )

@@ -16,6 +16,7 @@ from gateway.io.calls import Calls
 from gateway.io.captures import CaptureFile, Captures
 from gateway.io.clock import CaptureClock, following
 from gateway.io.cutting import Cutting
+from gateway.io.flush import FlushedAtTheEnd
 from gateway.io.gateway import configure_of, numbers_of
 from gateway.io.metrics import Metrics
 from gateway.io.replaying import TAP, TICK_NS, Replaying, ReplayWorker
@@ -29,10 +30,11 @@ from gateway.storage.vault import Vault
 from gateway.tap.flows import Limits
 
 AFTERWARDS_SECONDS = 3600.0  # how long cutting and measuring of the calls may take when all are stored
-MAX_MEASURING = 400  # calls that may wait to be measured before the replay waits for them
+MAX_MEASURING = 100  # calls that may wait to be cut or measured before the replay waits for them
 MAX_CALLS = (
     4000  # at once; a capture's calls are refused for memory alone, not for what this machine could do live
 )
+UNLISTED = "hushtap_tap_unexplained_calls_total"
 NS = 1_000_000_000
 MEGABYTE = 1 << 20
 
@@ -45,9 +47,10 @@ class Replayed:
     packets: int
     messages: int  # of SIP
     capture_ns: int  # from the first packet to the last
-    took_ns: int
+    took_ns: int  # until all calls were stored; their speech may be measured for longer
     refused: Mapping[str, int]  # frames that gave nothing, by kind
     unheard: Mapping[str, int]  # what of telephony could not be followed, by kind
+    unlisted: int  # calls that were not recorded and have no record, being too many in one minute
     interrupted: bool
 
 
@@ -55,7 +58,7 @@ class _NotingStore(Store):
     """Notes which calls there were."""
 
     def __init__(self, vault: Vault, index: Index, keys: RecorderKeys) -> None:
-        super().__init__(vault, index, keys)
+        super().__init__(vault, index, keys, FlushedAtTheEnd(vault.directory))
         self.began: dict[str, int] = {}
 
     async def put(self, facts: CallFacts) -> None:
@@ -110,19 +113,21 @@ async def _run(settings: Settings, store: _NotingStore, captures: Captures, cloc
         with _interruptible(captures) as interrupted:
             async for frames in captures.read():
                 await replaying.hear(frames)
-                while analysis.waiting > MAX_MEASURING:
+                while max(analysis.waiting, cutting.waiting) > MAX_MEASURING:
                     await asyncio.sleep(0.05)
         capture_ns = replaying.latest_ns - (replaying.began_ns or 0)
         await replaying.finish()
+        took_ns = time.monotonic_ns() - began
     ids = sorted(store.began, key=lambda call_id: (store.began[call_id], call_id))
     return Replayed(
         calls=tuple(ids),
         packets=replaying.packets,
         messages=replaying.messages,
         capture_ns=capture_ns,
-        took_ns=time.monotonic_ns() - began,
+        took_ns=took_ns,
         refused=replaying.refused,
         unheard=replaying.unheard,
+        unlisted=int(metrics.registry.get_sample_value(UNLISTED) or 0),
         interrupted=bool(interrupted),
     )
 

@@ -14,11 +14,15 @@ from gateway.io.append import Appender
 from gateway.io.calls import Calls
 from gateway.io.channel import Configure, Message, Ready, Ticked
 from gateway.io.clock import CaptureClock
+from gateway.io.flush import FlushedAtTheEnd
 from gateway.io.following import Following
+from gateway.io.overhearing import OF_NO_CALL
 from gateway.io.tap_messages import AudioAlone, Passed, Unfollowed
 from gateway.recording.engine import Engine
-from gateway.recording.messages import Command, Finished, Write
+from gateway.recording.messages import Command, Finished, Join, LegPlan, Open, Reformat, Write
+from gateway.rtp.packets import Bools
 from gateway.tap.calling import CAPTURE_OVER
+from gateway.tap.decapsulation import UDP
 from gateway.tap.effects import Unheard
 from gateway.tap.flows import Flows, Limits
 from gateway.tap.fragments import Decapsulator
@@ -28,6 +32,7 @@ from gateway.tap.unsignalled import LOOK_NS, QUIET_NS
 
 TAP = 0  # the number of the tap that a replay stands for
 TICK_NS = 1_000_000_000  # what the engine has room for beside the hold-back; finer ticks write the same and cost more
+FINE_NS = 100_000_000  # while keys are pressed or something is paused: as finely as the gateway looks
 SECOND_NS = 1_000_000_000
 # Where nothing comes, ticks grow with the time that has gone by, by this part of it: years go by in some hundred ticks.
 GROWTH = 20
@@ -41,13 +46,15 @@ class ReplayWorker:
     def __init__(self, configure: Configure, limits: Limits, clock: CaptureClock) -> None:
         self._clock = clock
         self._engine = Engine(configure.engine, os.urandom)
-        self._appender = Appender(Path(configure.directory))
+        folder = Path(configure.directory)
+        self._appender = Appender(folder, FlushedAtTheEnd(folder))
         self._flows = Flows(limits)
         self._following = Following(self._engine, {TAP: self._flows})
         self.hear: Callable[[Message], None] = lambda message: None
         self._commands: deque[Command] = deque()
         self._writes: list[Write] = []  # not yet given to the appender
         self._waiting = 0  # octets in it
+        self._events = np.zeros(0, np.int64)  # payload types by which keys are told
 
     def tell(self, worker: int, command: Command, sockets: Sequence[int]) -> None:
         """Obey a command, once whoever gave it has gone on."""
@@ -61,6 +68,15 @@ class ReplayWorker:
             for event in self._engine.obey([command], self._clock.monotonic_ns()):
                 self.hear(event)
             self._following.obeyed([command])
+            match command:
+                case Open(legs=plans) | Reformat(legs=plans):
+                    self._know(plans)
+                case Join(leg=plan):
+                    self._know([plan])
+
+    def _know(self, plans: Sequence[LegPlan]) -> None:
+        told = np.array([kind for plan in plans for kind in plan.events], np.int64)
+        self._events = np.union1d(self._events, told)
 
     def listen(self, datagrams: Datagrams, now: int) -> None:
         """Take the packets of legs that are recorded."""
@@ -87,10 +103,24 @@ class ReplayWorker:
         for stored in self._appender.events():
             self.hear(stored)
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing depends on when exactly the next tick is."""
+        return not self._engine.timed
+
+    def keys_in(self, datagrams: Datagrams) -> Bools:
+        """Which datagrams may tell of keys."""
+        second = datagrams.octets[np.minimum(datagrams.offsets + 1, datagrams.octets.size - 1)]
+        found: Bools = np.isin(second & 0x7F, self._events) & (datagrams.protocols == UDP)
+        return found
+
     def alone(self, now: int) -> list[AudioAlone]:
         """Calls of which only audio was seen, that have ended by now."""
         self._flows.unsignalled.forget(now)
-        return [AudioAlone(TAP, each.began_ns, each.ended_ns) for each in self._flows.unsignalled.ended()]
+        return [
+            AudioAlone(TAP, each.began_ns, each.ended_ns, *each.places[0], *each.places[1])
+            for each in self._flows.unsignalled.ended()
+        ]
 
     def close(self) -> None:
         self._appender.put([*self._writes, *self._engine.abandon()])
@@ -108,6 +138,11 @@ class _Rows:
     def next_ns(self) -> int | None:
         left = self._taken < len(self._datagrams)
         return int(self._datagrams.arrivals[self._taken]) if left else None
+
+    def left(self, until_ns: int) -> Datagrams:
+        """Those before a time, which are not taken by that."""
+        end = int(np.searchsorted(self._datagrams.arrivals, until_ns))
+        return self._datagrams.take(slice(self._taken, max(self._taken, end)))
 
     def take(self, until_ns: int) -> Datagrams | None:
         """Those before a time."""
@@ -128,6 +163,7 @@ class Replaying:
         self._decapsulator = Decapsulator()
         self._signalling = Signalling(ports)
         self._due: int | None = None  # when the next tick is
+        self._ticked_ns = 0  # when the last one was
         self._told_ns = 0  # when the worker was last said to be well
         self._quiet_ns = 0  # since when nothing has come
         self.packets = self.messages = 0
@@ -155,8 +191,9 @@ class Replaying:
         self.packets += len(frames)
         rows = [_Rows(datagrams) for datagrams in arriving if len(datagrams)]
         for heard in self._signalling.feed(arriving):
-            await self._until(heard.at_ns, rows)
-            await self._act(heard)
+            if self._concerns_calls(heard):
+                await self._until(heard.at_ns, rows)
+                await self._act(heard)
         await self._until(last + 1, rows)
 
     async def finish(self) -> None:
@@ -164,7 +201,8 @@ class Replaying:
         if self._due is None:
             return
         for heard in self._signalling.finish(self.latest_ns):
-            await self._act(heard)
+            if self._concerns_calls(heard):
+                await self._act(heard)
         for alone in self._worker.alone(self.latest_ns + QUIET_NS + LOOK_NS):
             self._calls.tapped.hear(alone)
         self._calls.tapped.stop(CAPTURE_OVER)
@@ -175,8 +213,16 @@ class Replaying:
     def _begin(self, at_ns: int) -> None:
         self.began_ns = at_ns
         self._due = at_ns + TICK_NS
+        self._ticked_ns = self._quiet_ns = at_ns
         self._clock.set(at_ns)
         self._worker.hear(Ready(locked=True))
+
+    def _concerns_calls(self, heard: Overheard | Unheard) -> bool:
+        """As a media worker decides it, too."""
+        if isinstance(heard, Unheard):
+            return True
+        self.messages += 1
+        return not OF_NO_CALL.search(heard.data)
 
     async def _act(self, heard: Overheard | Unheard) -> None:
         self._clock.set(heard.at_ns)
@@ -185,7 +231,6 @@ class Replaying:
             self.unheard[heard.kind] = self.unheard.get(heard.kind, 0) + 1
             self._calls.tapped.hear(Unfollowed(TAP, heard.kind, heard.at_ns, heard.number))
         else:
-            self.messages += 1
             self._calls.tapped.hear(_passed(heard))
         await self._calls.quiet()
 
@@ -195,13 +240,28 @@ class Replaying:
         while True:
             coming = min((due for each in rows if (due := each.next_ns) is not None), default=at_ns)
             if coming >= self._due and not self._busy():
-                self._due = min(coming, at_ns) + TICK_NS  # what nobody waits for takes no time
+                self._ticked_ns = min(coming, at_ns)  # what nobody waits for takes no time
+                self._due = self._ticked_ns + TICK_NS
+            self._refine(rows)
             until = min(self._due, at_ns)
             self._listen(rows, until)
             if self._due > at_ns:
                 self._clock.set(at_ns)
                 return
             await self._tick()
+
+    def _refine(self, rows: Sequence[_Rows]) -> None:
+        """Have the next tick earlier where a key is told of before it."""
+        assert self._due is not None
+        fine = self._ticked_ns + FINE_NS
+        for each in rows:
+            if fine < self._due:
+                left = each.left(self._due)
+                keys = left.arrivals[self._worker.keys_in(left)]
+                if len(keys):
+                    # On the grid of fine ticks, the one before the key: so that it is heard at its time.
+                    before = (int(keys[0]) - self._ticked_ns) // FINE_NS * FINE_NS
+                    self._due = max(fine, self._ticked_ns + before)
 
     def _listen(self, rows: Sequence[_Rows], until_ns: int) -> None:
         for each in rows:
@@ -223,7 +283,9 @@ class Replaying:
         self._calls.tapped.expire()
         self._worker.obey()
         await self._calls.quiet()
-        self._due = now + max(TICK_NS, (now - self._quiet_ns) // GROWTH)
+        self._ticked_ns = now
+        usual = TICK_NS if self._worker.idle else FINE_NS
+        self._due = now + max(usual, (now - self._quiet_ns) // GROWTH)
 
     def _well(self, now: int) -> None:
         """The gateway takes no calls while a worker says nothing."""

@@ -13,6 +13,7 @@ import mmap
 import socket
 import struct
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -99,7 +100,6 @@ def _sentence(error: OSError, interface: str, settings: TapSettings) -> str:
 def _prepare(opened: socket.socket, interface: str, settings: TapSettings) -> None:
     """Nothing comes before the filter and the ring are there: the socket is bound last."""
     kind = _asked(opened, SIOCGIFHWADDR, interface)
-    index = socket.if_nametoindex(interface)
     if kind not in ARPHRD:
         raise OSError(0, f"frames of interfaces of hardware type {kind} are not known")
     program = _filter(settings, ARPHRD[kind] == ETHERNET)
@@ -113,8 +113,21 @@ def _prepare(opened: socket.socket, interface: str, settings: TapSettings) -> No
     frame = 2048  # only has to divide a block: frames lie close to each other in this version
     request = (BLOCK_BYTES, blocks, frame, blocks * (BLOCK_BYTES // frame), RETIRE_MS, 0, 0)
     opened.setsockopt(SOL_PACKET, RX_RING, REQUEST.pack(*request))
+    _bind(opened, interface)
+
+
+def _bind(opened: socket.socket, interface: str) -> None:
+    """All frames of the interface, whoever they are for."""
+    index = socket.if_nametoindex(interface)
     opened.setsockopt(SOL_PACKET, ADD_MEMBERSHIP, MEMBERSHIP.pack(index, MR_PROMISC, 0, bytes(8)))
     opened.bind((interface, ETH_P_ALL))
+
+
+def revive(interface: str, ring: socket.socket) -> None:
+    """Where the interface was taken away, listen on the one that has its name now, if there is one."""
+    with suppress(OSError):
+        if ring.getsockname()[0] != interface:
+            _bind(ring, interface)
 
 
 def _filter(settings: TapSettings, ethernet: bool) -> bytes:

@@ -21,6 +21,7 @@ from gateway.recording.messages import (
 )
 from gateway.recording.model import UNIT_NS, Cause, Participant, Personal, Role, Wish
 from gateway.recording.policy import Unrecorded
+from gateway.sip.sdp import Format
 from gateway.siprec.effects import SessionId, Stream
 from gateway.siprec.parties import Parties
 from gateway.siprec.roles import Assignment
@@ -81,6 +82,7 @@ class Live:
     shown: tuple[tuple[object, ...], CallStatus] | None = None  # how it stands, and what that was made of
     # Who is on it, and the extensions by which their telephones know it.
     reached_at: tuple[tuple[Participant, ...], frozenset[Personal]] | None = None
+    counted: bool = False  # among the calls of which the share that is paused is told
     paused_before: bool = False  # by an agent or the card rule, at least once
     forgotten: set[tuple[Cause, tuple[str, ...], int]] = field(default_factory=set)  # pauses told of as such
     heard_ns: dict[Role, int] = field(default_factory=dict)  # when a leg last carried a packet, as reported
@@ -157,11 +159,15 @@ class Live:
 
 
 def leg_plan(stream: Stream, role: Role) -> LegPlan:
-    formats = tuple(
-        PayloadFormat(f.payload_type, f.name, f.clock_rate, f.channels, f.fmtp or "") for f in stream.formats
-    )
+    formats, besides = _payload_formats(stream.formats), _payload_formats(stream.besides)
     keys = tuple(SrtpKey(key.suite, key.secret.hex(), key.mki.hex()) for key in stream.keys)
-    return LegPlan(role, formats, stream.events, keys, stream.event_rates, stream.noise, stream.flow)
+    return LegPlan(role, formats, stream.events, keys, stream.event_rates, stream.noise, stream.flow, besides)
+
+
+def _payload_formats(formats: Sequence[Format]) -> tuple[PayloadFormat, ...]:
+    return tuple(
+        PayloadFormat(f.payload_type, f.name, f.clock_rate, f.channels, f.fmtp or "") for f in formats
+    )
 
 
 def voices(streams: Sequence[Stream]) -> list[Stream]:

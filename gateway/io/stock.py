@@ -26,4 +26,6 @@ async def watch_holdings(vault: Vault, paths: KeyPaths, key: VaultPublicKey, met
             )
         except (IndexFault, OSError) as error:
             log.warning("the storage could not be counted for the metrics: %s", error)
+        except Exception:
+            log.exception("the storage could not be counted for the metrics")
         await asyncio.sleep(LOOK_SECONDS)

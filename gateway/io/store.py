@@ -40,11 +40,13 @@ class Store:
     So the thread itself waits for no other process: new calls would wait with it.
     """
 
-    def __init__(self, vault: Vault, index: Index, keys: RecorderKeys) -> None:
+    def __init__(
+        self, vault: Vault, index: Index, keys: RecorderKeys, file_system: FileSystem | None = None
+    ) -> None:
         self.vault = vault
         self._index = index
         self._keys = keys
-        self._file_system = FileSystem(vault.directory)
+        self._file_system = file_system or FileSystem(vault.directory)
         self._queue: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="store")
         self._thread.start()

@@ -19,7 +19,7 @@ from gateway.io.unrecorded import Watch
 from gateway.recording.assurance import Why
 from gateway.recording.call import Call, Opening, refused
 from gateway.recording.messages import Command, LegPlan
-from gateway.recording.model import CallState, Direction, Wish
+from gateway.recording.model import MIDWAY, CallState, Direction, Wish
 from gateway.siprec.effects import Changed, SessionId, Stream
 from gateway.siprec.metadata import Metadata, MetadataParticipant
 from gateway.siprec.parties import Parties
@@ -131,7 +131,7 @@ class TakingUp:
         legs = tuple(leg_plan(stream, assigned.roles[place]) for place, stream in enumerate(chosen))
         notes = (*call.seen.notes, *assigned.notes)
         if call.seen.midway:
-            notes = (*notes, "the call had begun before it was first heard of")
+            notes = (*notes, MIDWAY)
         return _opening(call.seen.at_ns, assigned, legs, notes), assigned
 
     async def explain(self, call: TappedCall, why: Reason, ended_ns: int) -> None:

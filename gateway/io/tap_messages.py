@@ -49,6 +49,10 @@ class AudioAlone:
     tap: int
     began_ns: int
     ended_ns: int
+    one: str  # address of a side
+    one_port: int
+    other: str
+    other_port: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,7 @@ class TapReport:
     packets: int  # that passed the kernel's filter, those dropped included
     dropped: int  # because the ring was full
     octets: int
+    sip: int  # messages, those included that are of no call
     media: int  # packets of calls that are recorded
     unheard: int  # SIP messages that the control process was too slow for
     early_dropped: int  # packets that waited for their call and found no room

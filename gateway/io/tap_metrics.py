@@ -23,7 +23,7 @@ class TapMetrics:
         )
         self._octets = counter("bytes", "Octets of the frames that were read", "tap")
         self._media = counter("media_packets", "Packets of calls that are recorded", "tap")
-        self.sip = counter("sip_messages", "SIP messages heard", "tap")
+        self._sip = counter("sip_messages", "SIP messages heard", "tap")
         self._lost_sip = counter(
             "lost_sip_messages", "SIP messages given up because the control process was behind", "tap"
         )
@@ -43,7 +43,7 @@ class TapMetrics:
 
     def begin(self, tap: str) -> None:
         """A tap is there, though nothing was seen yet."""
-        counters = (self._packets, self._dropped, self._octets, self._media, self.sip, self._lost_sip)
+        counters = (self._packets, self._dropped, self._octets, self._media, self._sip, self._lost_sip)
         for each in (*counters, self._early, self.calls):
             each.labels(tap)
         self.unfollowed.labels(tap, "sip_tls")
@@ -54,6 +54,7 @@ class TapMetrics:
         self._packets.labels(tap).inc(max(0, told.packets - told.dropped))
         self._dropped.labels(tap).inc(told.dropped)
         self._octets.labels(tap).inc(told.octets)
+        self._sip.labels(tap).inc(told.sip)
         self._media.labels(tap).inc(told.media)
         self._lost_sip.labels(tap).inc(told.unheard)
         self._early.labels(tap).inc(told.early_dropped)

@@ -19,6 +19,7 @@ from gateway.recording.assurance import Why
 from gateway.recording.messages import Command, Mark, Press
 from gateway.recording.model import Role
 from gateway.siprec.effects import Changed, SessionId
+from gateway.tap.announced import Announced
 from gateway.tap.calling import (
     AUDIO_ALONE,
     AUDIO_OF_TLS,
@@ -89,6 +90,7 @@ class Tapped:
         self._spawn = spawn
         self._calls: dict[tuple[int, TappedId], TappedCall] = {}
         self._recorded: dict[str, TappedCall] = {}  # by the call's id
+        self._announced = [Announced() for _ in names]
         self._sessions = 0
         self._secret_sip: set[int] = set()  # taps on which SIP over TLS was seen
 
@@ -101,19 +103,28 @@ class Tapped:
                 self._heard(message)
             case Unfollowed(tap, kind):
                 self._unfollowed(tap, kind)
-            case AudioAlone(tap, began_ns, ended_ns):
-                self._signalled.inc()
-                why = AUDIO_OF_TLS if tap in self._secret_sip else AUDIO_ALONE
-                self._spawn(self._taking_up.explain_audio(began_ns, ended_ns, why))
+            case AudioAlone():
+                self._alone(message)
             case TapReport():
                 self._metrics.report(self._names[message.tap], message)
+
+    def _alone(self, heard: AudioAlone) -> None:
+        """Audio that no call was recorded from: it is that of a call that is told of for itself, or of one not seen."""
+        places = (heard.one, heard.one_port), (heard.other, heard.other_port)
+        if self._announced[heard.tap].known(places, heard.began_ns):
+            return
+        self._signalled.inc()
+        why = AUDIO_OF_TLS if heard.tap in self._secret_sip else AUDIO_ALONE
+        self._spawn(self._taking_up.explain_audio(heard.began_ns, heard.ended_ns, why))
 
     def silent(self, live: Live) -> None:
         """No packet of a call has come for the media timeout: where it is not on hold, its end was missed."""
         call = self._recorded.get(live.call.id)
         if call and call.tap in self._endpoints:
             self.end_silent(call.tap, call.seen.call)
-        elif call:
+        elif call and any(
+            leg.packets for leg in live.call.leg_reports()
+        ):  # else it goes where nobody listens
             self._act(call.tap, self._dialogs[call.tap].silent(call.seen.call, clock.monotonic_ns()))
 
     def tell(self, tap: int, effects: Sequence[TapEffect]) -> None:
@@ -152,7 +163,6 @@ class Tapped:
     def _heard(self, passed: Passed) -> None:
         source, to = (passed.source, passed.source_port), (passed.destination, passed.destination_port)
         data = passed.data.encode("latin-1")
-        self._metrics.sip.labels(self._names[passed.tap]).inc()
         dialogs = self._dialogs[passed.tap]
         self._act(passed.tap, dialogs.heard(data, passed.at_ns, passed.number, source, to, passed.transport))
 
@@ -213,6 +223,7 @@ class Tapped:
 
     def _agreed(self, call: TappedCall, agreed: MediaAgreed) -> None:
         """At first the call is set up; later its lines are fitted to what is agreed."""
+        self._announced[call.tap].told(agreed.call, agreed.streams)
         if call.live is None:
             call.why = call.why if call.refused else why_silent(agreed.streams)
             if call.why is None:
@@ -258,6 +269,7 @@ class Tapped:
 
     def _end(self, call: TappedCall, over: Over) -> None:
         self._calls.pop((call.tap, over.call), None)
+        self._announced[call.tap].over(over.call, over.at_ns)
         why = ending(over)
         if call.live:
             self._recorded.pop(call.live.call.id, None)

@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from gateway.config.attach import TapSettings
-from gateway.io.ring import is_up, link_type, open_ring
-from gateway.io.tap_messages import Attach, Passed, TapMessage, TapReport
+from gateway.io.ring import is_up, link_type, open_ring, revive
+from gateway.io.tap_messages import Attach, TapMessage, TapReport
 from gateway.io.tap_metrics import TapMetrics
 
 log = logging.getLogger(__name__)
@@ -63,9 +63,9 @@ class Taps:
     def hear(self, message: TapMessage) -> None:
         """Watch what is said of a tap."""
         match message:
-            case Passed(tap):
-                self._heard_ns[tap] = time.monotonic_ns()
-            case TapReport(tap, _, dropped):
+            case TapReport(tap, _, dropped, _, sip):
+                if sip:
+                    self._heard_ns[tap] = time.monotonic_ns()
                 if dropped and not self._dropping[tap]:
                     log.error(
                         "tap %s: the kernel dropped %d frames: the ring was full",
@@ -85,6 +85,7 @@ class Taps:
                 silent[number] = quiet
                 self._metrics.silent.labels(tap.name).set(quiet)
                 for interface, ring in zip(tap.interfaces, self._rings[number], strict=True):
+                    revive(interface, ring)
                     up = is_up(interface, ring)
                     if not up and interface not in down:
                         log.error("tap %s: the interface %s is down or gone", tap.name, interface)

@@ -17,7 +17,7 @@ from pathlib import Path
 from gateway.io.append import Appender
 from gateway.io.channel import Channel, ChannelClosed, Configure, Message, Ready, Ticked
 from gateway.io.following import Following
-from gateway.io.heap import keep_heap
+from gateway.io.heap import collect_seldom, keep_heap
 from gateway.io.log import begin_childs_log
 from gateway.io.overhearing import Overhearing
 from gateway.io.process_metrics import resident_bytes
@@ -96,23 +96,23 @@ class Worker:
         return self._receiver.drain_these(handles) if handles else None
 
     def _tick(self, now: int) -> None:
-        heard, turn = self._drain_taps(), self._engine.turn
+        heard, turn = self._drain_taps(now), self._engine.turn
         batch, more = self._receiver.drain(turn)
-        writes, events = self._engine.tick(now, batch)
-        for _ in range(MAX_DRAINS):
+        for _ in range(MAX_DRAINS):  # all of it, before anything is committed: keys may be among it
             if not more:
                 break
+            self._engine.receive(batch, now)
             batch, more = self._receiver.drain(turn)
-            self._engine.receive(batch)
+        writes, events = self._engine.tick(now, batch)
         self._drop({event.call_id for event in events if isinstance(event, Finished)})
         self._appender.put(writes)
         self._send([*events, *self._appender.events(), *heard])
 
-    def _drain_taps(self) -> list[Message]:
+    def _drain_taps(self, now: int) -> list[Message]:
         heard: list[Message] = []
         for tap in self._taps.values():
             for batch in tap.drain():
-                self._engine.receive(batch)
+                self._engine.receive(batch, now)
             heard += tap.messages(behind=self._channel.pending > MAX_BEHIND)
         return heard
 
@@ -164,6 +164,7 @@ def main(handle: int) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     begin_childs_log()
     keep_heap()
+    collect_seldom()
     refuse_dumps()
     locked = lock_memory()
     channel = Channel(socket.socket(fileno=handle))

@@ -45,7 +45,7 @@ from gateway.rtp.tones import Tone
 
 SLICE_NS = 500_000_000  # how long a call's audio is collected for one commit
 REPORT_NS = 1_000_000_000
-FILL = 100  # calls of a share before the next one is begun
+FILL = 200  # calls of a share before the next one is begun
 RING_SLACK_NS = 2_000_000_000  # what a leg's ring holds beyond the hold-back: a slice, a late tick, jitter
 
 
@@ -94,13 +94,18 @@ class Engine:
         """The turn of a call, as long as it is recorded."""
         return self._turns[call_id]
 
+    @property
+    def timed(self) -> bool:
+        """Whether some call has keys or a pause of which time makes something; while there is none, ticks may be rare."""
+        return any(call.redacting.timed for call in self._calls.values())
+
     def tick(
         self, now: int, batch: PacketBatch | None = None, commands: Sequence[Command] = ()
     ) -> tuple[list[Write], list[Event]]:
         """Advance to `now` (ns): commands first, then the batch, then what is due."""
         events = self.obey(commands, now)
         if batch is not None and len(batch):
-            self.receive(batch)
+            self.receive(batch, now)
         due = self._shares[self.turn]
         self._ticks += 1
         self._listen(due.calls(), now)
@@ -117,12 +122,13 @@ class Engine:
         """Apply commands, at any time between two ticks, after what came before them; gives what is true then, and the answers."""
         self._now = now
         if batch is not None and len(batch):
-            self.receive(batch)
+            self.receive(batch, now)
         events, self._untold = self._untold, []
         return events + [event for command in commands for event in self._obey(command, now)]
 
-    def receive(self, batch: PacketBatch) -> None:
-        """Put one batch into the hold-back; a tick may bring several."""
+    def receive(self, batch: PacketBatch, now: int | None = None) -> None:
+        """Put one batch into the hold-back; a tick may bring several. The time (ns) is that of the last tick, if not told."""
+        self._now = self._now if now is None else now
         tones, faults = self._table.receive(batch)
         self._faults += faults
         for tone in tones:
@@ -131,7 +137,7 @@ class Engine:
 
     def _hear(self, call: LiveCall, leg: LiveLeg, tone: Tone) -> None:
         """Mask a tone, and act on its key where it is told."""
-        leg.hear(tone)
+        call.hear(leg, tone)
         if tone.way != INBAND:
             came = self._table.arrived(tone.leg, tone.slot) or self._now
             self._listening.told(tone, came, leg.lasts_ns(tone))

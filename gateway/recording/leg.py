@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -25,6 +26,7 @@ FIRST = np.zeros(1, np.int64)
 # Tones of a leg that are told apart: more than anybody keys in a call. Of a flood of them the closest become one, with
 # what lies between, so that looking through them takes no tick.
 MAX_MASKS = 1024
+MAX_AHEAD = 16  # stretches: more than come, two a second, in the history of a leg's clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,9 @@ class LiveLeg:
         self.shut = Timeline()  # call times at which packets that arrive are not kept
         self.mask = Timeline()  # tones, with their guards
         self.reached = 0  # call time up to which audio has been committed
+        # Stretches that were committed and are not looked at yet, as rows of columns; what is older than the clock's history
+        # tells nothing.
+        self.ahead: deque[tuple[tuple[Ints, ...], int]] = deque(maxlen=MAX_AHEAD)
         self.borders: tuple[int, ...] = ()  # call times that no block lies across
         self.event_rates: dict[int, int] = {}  # Hz, by payload type; those not named have the audio's
         self._table = table
@@ -63,6 +68,7 @@ class LiveLeg:
         self._last: tuple[int, bool] | None = (
             None  # of the last packet: its call time, whether it was shut out
         )
+        self._noted = 0  # units of what was committed, as far as it is looked at
 
     def hear(self, tone: Tone) -> None:
         """Mask a tone when it is committed."""
@@ -169,8 +175,31 @@ class LiveLeg:
         self._last = due.last, bool(self.shut.spans) and self._shut_at(due.last_arrival, due.last_arrival)
         if kept:
             self._codec = self.going
-            self._table.units[self.number] += due.units
+            self._count(due.units)
             self.reached = max(self.reached, due.stop)
+
+    @property
+    def plain(self) -> bool:
+        """Whether every stretch is kept as it is, as long as nothing of the call is changed."""
+        if self.cut.spans or self.mask.spans or self.shut.spans or self.borders:
+            return False
+        return self._codec is self.going and not (self._last and self._last[1])
+
+    def catch_up(self) -> int:
+        """Look at the stretches that were committed since; gives how long all they kept is (units)."""
+        for columns, row in self.ahead:
+            due = Stretch(*(int(column[row]) for column in columns))
+            self._clock.go_on(due.first_arrival, due.last_arrival, due.least, due.end)
+            self._last = due.last, False
+            self.reached = max(self.reached, due.stop)
+        self.ahead.clear()
+        units = int(self._table.units[self.number])
+        grown, self._noted = units - self._noted, units
+        return grown
+
+    def _count(self, units: int) -> None:
+        self._table.units[self.number] += units
+        self._noted += units
 
     def _delays(self, arrivals: Ints, media: Ints, rates: Ints, lengths: Ints) -> Ints:
         """By what (ns) to place the packets whose lengths are given; where the clock rate changes, time begins anew."""
@@ -223,7 +252,7 @@ class LiveLeg:
         kept = self._kept(packets, shut, (times >= 0) & (times + lengths <= end) & (sizes > 0))
         if not len(kept):
             return []
-        self._table.units[self.number] += int(kept.lengths.sum())
+        self._count(int(kept.lengths.sum()))
         self.reached = max(self.reached, int((kept.times + kept.lengths).max()))
         self._codec = self._codec_of(int(kept.kinds[-1]))
         octets = rings.gather(kept.cells, kept.offsets, kept.sizes)

@@ -10,12 +10,13 @@ what is left of it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from gateway.codecs.g711 import A_LAW, MU_LAW, Table
 from gateway.recording.narrowband import LONGEST_GAP_NS, Run, Voice, runs
+from gateway.recording.origins import Pressed, in_order
 from gateway.redaction.digit import Digit
 from gateway.redaction.holdback import Rings
 from gateway.redaction.homes import Due
@@ -126,7 +127,13 @@ class Listening:
             tones += self._look_at_late(leg)
         for leg in [leg for leg in legs.tolist() if leg in self._searches]:
             tones += self._search(leg, until)
-        return tones
+        presses = [self._pressed(tone, now) for tone in tones if tone.digit is not None]
+        return [tone for tone in tones if tone.digit is None] + in_order(presses)
+
+    def _pressed(self, tone: Tone, now: int) -> Pressed:
+        came = self._table.arrived(tone.leg, tone.slot) or now
+        lasts = tone.ticks * NS // int(self._rate[tone.leg])
+        return Pressed(tone, min(self._siblings(tone.leg)), came - lasts)
 
     def told(self, tone: Tone, came: int, lasts_ns: int) -> None:
         """A telephone-event was heard, whose key sounds in the audio perhaps as well; it came at a time (ns)."""
@@ -321,9 +328,10 @@ class Listening:
             leg, rate = each.row, int(self._rate[each.row])
             begin = int(self._origin[leg]) + each.start * rate // RATE
             ticks = -(-(each.stop - each.start) * rate // RATE)
-            tones.append(
-                self._tone(leg, begin, ticks, each.digit if each.press else None, *self._slots[leg].tolist())
+            tone = self._tone(
+                leg, begin, ticks, each.digit if each.press else None, *self._slots[leg].tolist()
             )
+            tones.append(replace(tone, power=each.power))
             self._spread(tones[-1], rate, each.digit)
         return tones
 

@@ -65,13 +65,27 @@ class LiveCall:
         self._outputs = [Output(identity, plan.part, plan.segment_start, self._formats, entropy)]
         self._at_split: dict[str, tuple[LegReport, ...]] = {}  # by recording
         self._ended: list[SegmentEnded] = []
+        self.version = 0  # of all that decides how its stretches are committed
         self._told: tuple[object, ...] = ()  # what the last report was made of, besides counts
         self._masks: tuple[list[Timeline], tuple[Redaction, ...]] = [], ()
         self.legs = [self._leg(leg) for leg in plan.legs]
         self._declare(plan.legs)
 
+    def touch(self) -> None:
+        """Something of the call changes, or is asked: look at all that went on as it did until now."""
+        self.version += 1
+        for leg in self.legs:
+            if units := leg.catch_up():
+                self._outputs[0].units[leg.role] += units
+
+    def hear(self, leg: LiveLeg, tone: Tone) -> None:
+        """Mask a tone when it is committed."""
+        self.touch()
+        leg.hear(tone)
+
     def join(self, plan: LegPlan) -> LiveLeg:
         """Another leg."""
+        self.touch()
         self.redacting.roles.append(plan.role)
         leg = self._leg(plan)
         self.legs.append(leg)
@@ -95,6 +109,7 @@ class LiveCall:
         leg.event_rates |= zip(plan.events, plan.event_rates, strict=False)
 
     def reformat(self, legs: Sequence[LegPlan], held: bool, swapped: bool, now: int) -> None:
+        self.touch()
         for leg, plan in zip(self.legs, legs, strict=False):
             self._table.formats(leg.number, *_formats(plan))
             self._fit(leg, plan)
@@ -105,6 +120,7 @@ class LiveCall:
 
     def split(self, command: Split) -> None:
         """Audio from a time on belongs to a segment of its own; late packets still find the one before."""
+        self.touch()
         before = self._outputs[-1]
         before.stop = max(before.start, self._units(command.at_ns))
         identity = replace(
@@ -140,6 +156,7 @@ class LiveCall:
         return self._fitted(self.redacting.advance(now, self._reached()), now)
 
     def _reached(self) -> dict[Role, int]:
+        self.touch()
         return {leg.role: leg.reached for leg in self.legs}
 
     def _fitted(self, events: list[Event], now: int) -> list[Event]:
@@ -155,6 +172,7 @@ class LiveCall:
 
     def close(self, at_ns: int, wait_ns: int) -> None:
         """The call ended; its last audio waits `wait_ns` yet."""
+        self.touch()
         self.finish_at = at_ns + wait_ns
         self._end = self._units(at_ns) + RACE_UNITS
 
@@ -165,6 +183,7 @@ class LiveCall:
 
     def discard(self) -> Iterator[Write]:
         """Forget what waits in the hold-back, and end every file where it stands."""
+        self.touch()
         for leg in self.legs:
             self._table.wipe(leg.number)
         for output in self._outputs:
@@ -172,6 +191,7 @@ class LiveCall:
 
     def commit(self, arrived_by: int, now: int) -> Iterator[Write]:
         """Append what has waited long enough (ns) in the hold-back."""
+        self.touch()
         if self.discarded:
             arrived_by = now
             yield from self.discard()
@@ -198,6 +218,7 @@ class LiveCall:
 
     def finish(self) -> Iterator[Write]:
         """End every part that is open."""
+        self.touch()
         while len(self._outputs) > 1:
             yield from self._end_segment()
         yield from self._outputs[0].finish(self._trailer)
@@ -334,7 +355,7 @@ class LiveCall:
 
 
 def _formats(leg: LegPlan) -> tuple[dict[int, Codec], frozenset[int], frozenset[int]]:
-    codecs = {form.payload_type: _codec(form) for form in leg.formats}
+    codecs = {form.payload_type: _codec(form) for form in (*leg.besides, *leg.formats)}
     return codecs, frozenset(leg.events), frozenset(leg.noise)
 
 

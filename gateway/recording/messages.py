@@ -56,6 +56,7 @@ class LegPlan:
     event_rates: tuple[int, ...] = ()  # of each of these, Hz; where not said, as the audio's
     noise: tuple[int, ...] = ()  # payload types of comfort noise (RFC 3389), besides the static one
     flow: MediaFlow | None = None  # where a tap overhears it; none: it comes to a socket
+    besides: tuple[PayloadFormat, ...] = ()  # not agreed on, and stored all the same where they come
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from gateway.storage.container import MAX_CLUSTER_UNITS, Block, Chapter, Track
 from gateway.storage.sealing import PREFIX_BYTES, SALT_BYTES, Sealer
 
 Entropy = Callable[[int], bytes]
-Formats = Mapping[tuple[Role, Codec], None]  # every leg and codec known, the preferred ones first
+Formats = dict[tuple[Role, Codec], None]  # every leg and codec known, the preferred ones first
 
 # Sealed audio waits for its segment to fill; after this long a Void fills it.
 SEGMENT_WAIT_NS = 500_000_000
@@ -61,6 +61,8 @@ class Output:
     ) -> Iterator[Write]:
         """Add blocks in order of time. A codec that has no track yet ends the part with `end` and begins another."""
         if any((role, block.codec) not in self._tracks for role, block in placed) or self._sealer is None:
+            for role, block in placed:  # that was not agreed on is known when it comes
+                self._formats.setdefault((role, block.codec))
             yield from self.finish(end)
             yield self._begin(preferred)
         assert self._sealer is not None

@@ -74,6 +74,11 @@ class Redacting:
         """Whether nothing of the call changes by itself."""
         return not (self._keyed_ns or self.pauses.open)
 
+    @property
+    def timed(self) -> bool:
+        """Whether something changes by itself after some time."""
+        return bool(self._keyed_ns) or any(each.ends_ns is not None for each in self.pauses.open)
+
     def advance(self, now: int, reached: Mapping[Role, int]) -> list[Event]:
         """End what ends by itself, and never while keys are pressed; forget keys that nothing more comes of."""
         self._presses.forget(now)

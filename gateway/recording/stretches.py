@@ -38,7 +38,7 @@ class Stretch(NamedTuple):
 class Batch:
     """Stretches of legs whose rings have one shape, and the blocks they make."""
 
-    stretches: list[Stretch]
+    columns: tuple[Ints, ...]  # of the stretches, in the order of the fields of a Stretch
     legs: Ints  # places of the stretches' legs
     passed: Ints  # of each stretch, the slot after its last
     packets: Ints  # in each stretch
@@ -49,10 +49,30 @@ class Batch:
     places: Ints  # of each block's leg
     times: Ints  # of each block, call units
 
+    @property
+    def starts(self) -> Ints:
+        """Least call time of each stretch."""
+        return self.columns[1]
+
+    @property
+    def stops(self) -> Ints:
+        return self.columns[3]
+
+    @property
+    def units(self) -> Ints:
+        return self.columns[-1]
+
     def block_sizes(self) -> Ints:
         """Octets of each block."""
         sizes: Ints = np.add.reduceat(self.sizes, self.firsts)
         return sizes
+
+    def stretches(self, which: Bools) -> list[Stretch]:
+        """Those that a mask picks."""
+        if not which.any():
+            return []
+        columns = (column[which].tolist() for column in self.columns)
+        return list(map(Stretch._make, zip(*columns, strict=True)))
 
     def fill(self, clusters: Clusters, blocks: Bools, at: Ints) -> None:
         """Put the payloads of some blocks, picked by a mask, to where each begins."""
@@ -143,7 +163,7 @@ class _Packets:
             np.add.reduceat(lengths, starts),
         )
         return Batch(
-            stretches=list(map(Stretch._make, zip(*(column.tolist() for column in columns), strict=True))),
+            columns=columns,
             legs=places[which],
             passed=due.passed[which],
             packets=lasts + 1 - starts,

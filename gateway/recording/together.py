@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
-from gateway.recording.leg import FOREVER
+from gateway.recording.leg import FOREVER, LiveLeg
 from gateway.recording.live import LiveCall
 from gateway.recording.messages import Write
 from gateway.recording.output import Output
@@ -17,6 +18,14 @@ from gateway.storage.clusters import Clusters
 from gateway.storage.container import MAX_CLUSTER_UNITS
 
 
+class Lane(NamedTuple):
+    """Where all of a call goes, of which every stretch is kept, as long as nothing of it changes."""
+
+    output: Output
+    version: int  # of the call
+    tracks: list[int]  # of its legs
+
+
 class Share:
     """Calls that are committed in the same tick."""
 
@@ -25,6 +34,11 @@ class Share:
         self._calls: dict[str, LiveCall] = {}
         self._legs: Ints | None = None  # numbers of all legs, call by call; None: to be found anew
         self._owners: Ints = np.zeros(0, np.int64)  # of each leg, the place of its call
+        self._firsts: list[int] = []  # of each call, the place of its first leg
+        self._by_place: list[LiveLeg] = []
+        self._placed: list[LiveCall] = []
+        self._lanes: list[Lane | None] = []  # of each of these
+        self._tracks: Ints = np.zeros(0, np.int64)  # of each leg whose call has a lane
         # Of each call, whether something of it was to be looked at, and whether it was last committed by itself.
         self._watched: Bools = np.zeros(0, np.bool_)
         self._apart: Bools = np.zeros(0, np.bool_)
@@ -65,31 +79,66 @@ class Share:
         """Append what has waited since `arrived_by` (ns) of all the share's calls."""
         legs = self._numbers()
         odd, batches = stretches(self._table, legs, arrived_by)
-        due: list[Stretch | None] = [None] * len(legs)
-        for batch in batches:
-            for stretch in batch.stretches:
-                due[stretch.place] = stretch
         calls, writes = self.calls(), list[Write]()
         apart = np.zeros(len(calls), np.bool_)
         apart[self._owners[odd]] = True
-        self._apart = apart
-        tracks = np.zeros(len(legs), np.int64)  # of each leg; 0 where nothing is kept
-        outputs: list[Output | None] = []  # of each call that is committed here
-        at = 0
-        for at_call, (call, alone) in enumerate(zip(calls, apart.tolist(), strict=True)):
-            mine = due[at : at + len(call.legs)]
-            output = None if alone else call.sole_output
-            found = _tracks(call, output, mine) if output else None
+        plain = self._plain(calls, batches, apart)
+        due: list[Stretch | None] = [None] * len(legs)
+        for batch in batches:
+            for stretch in batch.stretches(~plain[self._owners[batch.legs]]):
+                due[stretch.place] = stretch
+        tracks = np.where(plain[self._owners], self._tracks, 0)  # of each leg; 0 where nothing is kept
+        outputs = [
+            lane.output if lane else None for lane in self._lanes
+        ]  # of each call that is committed here
+        for place in np.flatnonzero(~plain).tolist():
+            call, at = calls[place], self._firsts[place]
+            call.touch()
+            stop = at + len(call.legs)
+            output = None if apart[place] else call.sole_output
+            found = _tracks(call, output, due[at:stop]) if output else None
             if output and found:
-                _go_on(call, output, mine, found)
-                tracks[at : at + len(found)] = found
+                _go_on(call, output, due[at:stop], found)
+                tracks[at:stop] = found
+                self._settle(place, call, output)
             else:
-                output, apart[at_call] = None, True
+                output, apart[place], self._lanes[place] = None, True, None
                 writes += call.commit(arrived_by, now)
-            outputs.append(output)
-            at += len(call.legs)
+            outputs[place] = output
+        self._apart = apart
         self._pass(legs, batches, np.array([output is not None for output in outputs], np.bool_))
         return writes + list(self._written(batches, tracks, outputs, now))
+
+    def _plain(self, calls: Sequence[LiveCall], batches: Sequence[Batch], apart: Bools) -> Bools:
+        """Which calls go on as they did in every way: their stretches are noted, to be looked at when anything changes."""
+        starts, stops = np.full(len(calls), FOREVER), np.zeros(len(calls), np.int64)
+        for batch in batches:
+            owners = self._owners[batch.legs]
+            np.minimum.at(starts, owners, batch.starts)
+            np.maximum.at(stops, owners, batch.stops)
+        known = [
+            lane is not None and lane.version == call.version
+            for lane, call in zip(self._lanes, calls, strict=True)
+        ]
+        plain: Bools = (
+            np.array(known, np.bool_) & ~apart & (starts >= 0) & (stops <= starts + MAX_CLUSTER_UNITS)
+        )
+        for batch in batches:
+            mine = plain[self._owners[batch.legs]]
+            self._table.units[self._numbers()[batch.legs[mine]]] += batch.units[mine]
+            for place, row in zip(batch.legs[mine].tolist(), np.flatnonzero(mine).tolist(), strict=True):
+                self._by_place[place].ahead.append((batch.columns, row))
+        return plain
+
+    def _settle(self, place: int, call: LiveCall, output: Output) -> None:
+        """A call was committed with others; if every stretch of it is kept, it is one that goes on like that."""
+        tracks = [output.track(leg.number, leg.role, leg.going) for leg in call.legs if leg.plain]
+        whole = [track for track in tracks if track]
+        self._lanes[place] = None
+        if call.end == FOREVER and len(whole) == len(call.legs):
+            at = self._firsts[place]
+            self._tracks[at : at + len(whole)] = whole
+            self._lanes[place] = Lane(output, call.version, whole)
 
     def _pass(self, legs: Ints, batches: Sequence[Batch], taken: Bools) -> None:
         """Count the stretches of the calls that are taken as committed."""
@@ -145,6 +194,14 @@ class Share:
                 [leg.number for call in self._calls.values() for leg in call.legs], np.int64
             )
             self._owners = np.repeat(np.arange(len(counts)), counts)
+            self._firsts = (np.cumsum(counts, dtype=np.int64) - counts).tolist()
+            self._by_place = [leg for call in self._calls.values() for leg in call.legs]
+            before, self._placed = dict(zip(self._placed, self._lanes, strict=True)), self.calls()
+            self._lanes = [before.get(call) for call in self._placed]
+            self._tracks = np.zeros(len(self._legs), np.int64)
+            for at, lane in zip(self._firsts, self._lanes, strict=True):
+                if lane:
+                    self._tracks[at : at + len(lane.tracks)] = lane.tracks
             self._watched = self._apart = np.ones(len(counts), np.bool_)  # looked at, all of them
         return self._legs
 

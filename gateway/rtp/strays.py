@@ -23,12 +23,16 @@ class Strays:
         return Strays(replace(packets, rows=np.arange(len(packets))), self.slots[packets.rows])
 
     def followed_by(self, later: Strays) -> Strays:
+        """These and those that came later, whose slots may be of another size: they are of another batch."""
         columns = (
             np.concatenate([getattr(strays.packets, name) for strays in (self, later)])
             for name in RtpColumns.__slots__
         )
         packets = replace(RtpColumns(*columns), rows=np.arange(len(self.slots) + len(later.slots)))
-        return Strays(packets, np.concatenate([self.slots, later.slots]))
+        slots = np.zeros((len(packets), max(self.slots.shape[1], later.slots.shape[1])), np.uint8)
+        slots[: len(self.slots), : self.slots.shape[1]] = self.slots
+        slots[len(self.slots) :, : later.slots.shape[1]] = later.slots
+        return Strays(packets, slots)
 
 
 def next_stream(packets: RtpColumns, audio: Bools, silent_since: int) -> Bools:

@@ -28,6 +28,7 @@ class Tone:
     payload_type: int
     digit: Digit | None = None  # told once a press; None afterwards, and for events that are no key
     way: str = "rfc4733"
+    power: float = 0.0  # dB, of one found in the audio
 
 
 @dataclass(frozen=True, slots=True)

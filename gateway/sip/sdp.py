@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import partial
 from itertools import pairwise
@@ -165,6 +165,7 @@ class SessionDescription:
     origin: str
     media: tuple[Media, ...]
     attributes: Attributes = ()
+    size: int = field(default=0, compare=False)  # octets that it was read from
 
 
 def parse(data: bytes) -> SessionDescription:
@@ -187,7 +188,8 @@ def parse(data: bytes) -> SessionDescription:
     session = lines[: starts[0]]
     media = [lines[start:end] for start, end in pairwise(starts)]
     origin = next((value for kind, value in session if kind == "o"), "")
-    return SessionDescription(origin, tuple(_media(block, session) for block in media), _attributes(session))
+    read = tuple(_media(block, session) for block in media)
+    return SessionDescription(origin, read, _attributes(session), len(data))
 
 
 _Lines = list[tuple[str, str]]

@@ -35,6 +35,9 @@ class Stream:
     keys: tuple[MasterKey, ...] = ()  # that the client sends under; none: plain RTP
     recordpref: str | None = None
     flow: MediaFlow | None = None  # where a tap overhears it; none: it comes to a socket of ours
+    besides: tuple[
+        Format, ...
+    ] = ()  # that can be recorded, too, should they come though they were not agreed on
 
     @property
     def paused(self) -> bool:

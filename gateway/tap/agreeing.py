@@ -14,6 +14,7 @@ from gateway.sip.sdp import (
     EVENTS,
     NOISE,
     SECURE,
+    STATIC,
     Direction,
     Format,
     Media,
@@ -22,6 +23,8 @@ from gateway.sip.sdp import (
 )
 from gateway.tap.effects import Place, Side, TappedStream
 
+# RFC 3551 table 4: numbers that mean one encoding wherever nothing else is said.
+FIXED = tuple(Format(number, name, rate) for number, (name, rate) in STATIC.items() if number not in (10, 11))
 SENDS = (Direction.SENDRECV, Direction.SENDONLY)
 RECEIVES = (Direction.SENDRECV, Direction.RECVONLY)
 # RFC 5764, RFC 6189, RFC 3830: what tells of keys that are agreed on elsewhere, where both sides have it.
@@ -50,6 +53,12 @@ class Agreement:
         return Agreement(self.caller, description, offerer)
 
 
+@dataclass(frozen=True, slots=True)
+class _Line:
+    media: Media
+    formats: tuple[Format, ...]  # of it, read once
+
+
 def streams(agreed: Agreement, supported: Supported) -> tuple[TappedStream, ...]:
     """The audio of every line that both sides keep open, in the order of lines, the caller's first."""
     return tuple(_streams(agreed, supported))
@@ -64,8 +73,9 @@ def _streams(agreed: Agreement, supported: Supported) -> Iterator[TappedStream]:
         theirs = callee[line] if agreed.callee else None
         if all(media is None or _is_open(media) for media in (ours, theirs)):
             make = partial(_stream, offerer=agreed.offerer, supported=supported)
-            yield make(Side.CALLER, ours, theirs)
-            yield make(Side.CALLEE, theirs, ours)
+            one, two = (_Line(media, media.formats) if media else None for media in (ours, theirs))
+            yield make(Side.CALLER, one, two)
+            yield make(Side.CALLEE, two, one)
 
 
 def _is_open(media: Media) -> bool:
@@ -73,23 +83,26 @@ def _is_open(media: Media) -> bool:
 
 
 def _stream(
-    side: Side, speaker: Media | None, listener: Media | None, offerer: Side, supported: Supported
+    side: Side, spoken: _Line | None, heard: _Line | None, offerer: Side, supported: Supported
 ) -> TappedStream:
+    speaker, listener = (line.media if line else None for line in (spoken, heard))
     keys, secret = _keys(speaker, listener, speaker_answers=side is not offerer)
+    events, formats = _marks(spoken, heard, EVENTS), _formats(spoken, heard, supported)
     return TappedStream(
         side,
         to=_place(listener),
         source=_place(speaker),
-        formats=_formats(speaker, listener, supported),
-        events=tuple(format.payload_type for format in _marks(speaker, listener, EVENTS)),
-        event_rates=tuple(format.clock_rate for format in _marks(speaker, listener, EVENTS)),
-        noise=tuple(format.payload_type for format in _marks(speaker, listener, NOISE)),
+        formats=formats,
+        events=tuple(format.payload_type for format in events),
+        event_rates=tuple(format.clock_rate for format in events),
+        noise=tuple(format.payload_type for format in _marks(spoken, heard, NOISE)),
         keys=keys,
         secret=secret,
         paused=bool(
             (speaker and speaker.direction not in SENDS) or (listener and listener.direction not in RECEIVES)
         ),
         recordpref=speaker.recordpref if speaker else None,
+        besides=_besides(spoken, heard, formats, supported) if formats else (),
     )
 
 
@@ -103,16 +116,36 @@ def _place(media: Media | None) -> Place | None:
         return media.address, media.port  # a name, which nobody here resolves
 
 
-def _formats(speaker: Media | None, listener: Media | None, supported: Supported) -> tuple[Format, ...]:
+def _formats(spoken: _Line | None, heard: _Line | None, supported: Supported) -> tuple[Format, ...]:
     """Encodings of both descriptions, under the numbers of the one who receives (RFC 3264 section 5.1)."""
-    wanted = listener or speaker
+    wanted = heard or spoken
     if wanted is None:
         return ()
     audio = [f for f in wanted.formats if f.name not in (EVENTS, NOISE)]
-    if speaker and listener:
+    if spoken and heard:
         # An answer that names nothing of the offer is wrong; what the receiver wants is the better guess.
-        audio = [f for f in audio if _shared(f, audio, speaker.formats)] or audio
+        audio = [f for f in audio if _shared(f, audio, spoken.formats)] or audio
     return tuple(f for f in audio if supported(f.name, f.clock_rate, f.channels, f.fmtp or ""))
+
+
+def _besides(
+    spoken: _Line | None, heard: _Line | None, agreed: tuple[Format, ...], supported: Supported
+) -> tuple[Format, ...]:
+    """What a side may send that was not agreed on: encodings of its own, and those whose numbers are fixed.
+
+    Many send so; a number means what the receiver says of it.
+    """
+    found = {format.payload_type: format for format in FIXED}
+    for line in (spoken, heard):
+        found |= {format.payload_type: format for format in line.formats} if line else {}
+    numbers = {format.payload_type for format in agreed}
+    return tuple(
+        f
+        for number, f in sorted(found.items())
+        if number not in numbers
+        and f.name not in (EVENTS, NOISE)
+        and supported(f.name, f.clock_rate, f.channels, f.fmtp or "")
+    )
 
 
 def _shared(format: Format, wanted: Iterable[Format], spoken: Iterable[Format]) -> bool:
@@ -122,12 +155,12 @@ def _shared(format: Format, wanted: Iterable[Format], spoken: Iterable[Format]) 
     return bool(known) and (format.payload_type in known or not known & alike)
 
 
-def _marks(speaker: Media | None, listener: Media | None, name: str) -> list[Format]:
+def _marks(spoken: _Line | None, heard: _Line | None, name: str) -> list[Format]:
     """Events or noise under the receiver's numbers, and under the speaker's own where these mean nothing else to
     the receiver: many send so, and a key must not pass for want of its number."""
-    wanted = [f for f in listener.formats if f.name == name] if listener else []
-    taken = {f.payload_type for f in listener.formats} if listener else set()
-    own = [f for f in speaker.formats if f.name == name] if speaker else []
+    wanted = [f for f in heard.formats if f.name == name] if heard else []
+    taken = {f.payload_type for f in heard.formats} if heard else set()
+    own = [f for f in spoken.formats if f.name == name] if spoken else []
     return [*wanted, *(f for f in own if f.payload_type not in taken)]
 
 

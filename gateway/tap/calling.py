@@ -80,6 +80,7 @@ def _stream(tap: int, told: TappedStream) -> Stream:
         keys=told.keys,
         recordpref=told.recordpref,
         flow=flow,
+        besides=told.besides,
     )
 
 

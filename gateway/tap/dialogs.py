@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import heapq
 from collections import OrderedDict
+from dataclasses import replace
 from itertools import count
 
 from gateway.sip.errors import BadMessage
@@ -24,6 +25,8 @@ from gateway.tap.tapped_call import TappedCall
 LINGER_NS = 64 * SECOND  # a call that is over still has its messages repeated: twice RFC 3261's 32 s
 MAX_REMEMBERED = 4096  # calls that are over, and sessions that are not looked at
 MAX_OF_CALL_ID = 4  # calls of one Call-ID: a telephone system that keeps it on both its sides makes two
+MAX_DESCRIBED_OF_CALL = 256 << 10  # octets; a dozen branches and changes of the largest real descriptions
+MAX_DESCRIBED = 256 << 20  # in all; twenty thousand calls keep a hundred million or so
 MAX_CALLS = 20_000  # as many as are ever recorded at once
 TIMER_NS = 600 * SECOND  # the farthest that is looked ahead, so that what is over is not kept for a day
 REUSED_NS = 2 * SECOND  # a call must have been quiet before another one is taken to have its place
@@ -51,12 +54,18 @@ class Dialogs:
         self._places: dict[effects.Place, Invitation] = {}  # who listens there
         self._shared: OrderedDict[effects.Place, None] = OrderedDict()  # where several calls listen at once
         self._timers: list[tuple[int, int, Invitation]] = []
+        self._described: dict[Invitation, int] = {}  # octets of descriptions that are kept of each
+        self._kept = 0  # in all
         self._armed: dict[Invitation, int] = {}  # when each is looked at again
         self._order = count()
 
     def __len__(self) -> int:
         """How many calls are not over."""
         return len(self._calls)
+
+    def keeps(self) -> int:
+        """How many octets of descriptions are kept."""
+        return self._kept
 
     def remembers(self) -> int:
         """How many calls are known in all, those included that are over and may be repeated."""
@@ -132,12 +141,29 @@ class Dialogs:
                 return [*out, Unheard("too_many_calls", heard.at_ns, heard.number)]
             invitation = self._begin(heard)
         self._heard_again(invitation)
-        invitation.hear(heard)
+        invitation.hear(self._bounded(invitation, heard, out))
+        self._weigh(invitation)
         if heard.cseq.method == "REFER" and isinstance(heard.message, Request):
             self._referrals.refer(invitation, heard)
         out += [Unheard(kind, heard.at_ns, heard.number) for kind in invitation.faults]
         invitation.faults.clear()
         return out + self._follow(invitation, heard.at_ns)
+
+    def _bounded(self, invitation: Invitation, heard: Heard, out: list[TapEffect]) -> Heard:
+        """A message without its description, where too much is kept of those already."""
+        size = heard.description.size if heard.description else 0
+        of_call = self._described.get(invitation, 0) + size
+        if not size or (of_call <= MAX_DESCRIBED_OF_CALL and self._kept + size <= MAX_DESCRIBED):
+            return heard
+        out.append(Unheard("too_much_sdp", heard.at_ns, heard.number))
+        return replace(heard, description=None)
+
+    def _weigh(self, invitation: Invitation) -> None:
+        """Keep count of the octets of descriptions."""
+        kept = invitation.described()
+        self._kept += kept - self._described.pop(invitation, 0)
+        if kept:
+            self._described[invitation] = kept
 
     def _copied(self, heard: Heard) -> list[TapEffect]:
         """A recording session carries what is heard elsewhere, or is recorded by its own server."""
@@ -324,6 +350,8 @@ class Dialogs:
             self._by_id.pop(call.id, None)
             self._unlisten(call)
         self._armed.pop(invitation, None)
+        invitation.release()
+        self._weigh(invitation)
         if invitation not in self._over:
             self._over[invitation] = at_ns + LINGER_NS
             if len(self._over) > MAX_REMEMBERED:

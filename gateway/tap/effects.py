@@ -60,6 +60,7 @@ class TappedStream:
     secret: bool = False  # SRTP whose keys the signalling does not tell: cannot be recorded
     paused: bool = False  # hold: nothing, or nothing meant for the other side, is sent
     recordpref: str | None = None
+    besides: tuple[Format, ...] = ()  # that were not agreed on, and that some send all the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +150,7 @@ class Over:
 class Unheard:
     """Something of telephony that cannot be followed went by: few fixed kinds, a metric label."""
 
-    kind: str  # sip_tls, bad_sip, cut_sip, bad_sdp, bad_info, siprec, too_many_calls, tcp_gap, ...
+    kind: str  # sip_tls, bad_sip, cut_sip, bad_sdp, bad_info, siprec, too_many_calls, too_much_sdp, tcp_gap, ...
     at_ns: int
     number: int  # of the frame
 

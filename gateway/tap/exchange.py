@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from gateway.sip.sdp import SessionDescription
 from gateway.tap.agreeing import Agreement
 from gateway.tap.effects import Side
 
-MAX_OFFERS = 8  # remembered of a dialog; RFC 3264 section 4 allows one at a time, others are retransmitted
+MAX_OFFERS = 4  # remembered of a dialog; RFC 3264 section 4 allows one at a time, others are retransmitted
 
 Key = tuple[Side, str, int]  # who asks, method, CSeq number
 
@@ -97,6 +98,13 @@ class Exchange:
             if known.answer is None and known.description:
                 return Agreement().with_side(known.side, known.description, known.side)
         return Agreement()
+
+    def descriptions(self) -> Iterator[SessionDescription]:
+        """All that are kept, some of them more than once."""
+        for agreed in (self.agreed, *(offer.before for offer in self._offers.values())):
+            yield from filter(None, (agreed.caller, agreed.callee))
+        for offer in self._offers.values():
+            yield from filter(None, (offer.description, offer.answer))
 
     def _agree(self, offer: _Offer, answer: SessionDescription) -> None:
         offer.answer = answer

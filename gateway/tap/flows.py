@@ -7,6 +7,7 @@ its signalling has told of it.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
@@ -15,7 +16,7 @@ import numpy as np
 from gateway.recording.messages import MediaFlow
 from gateway.rtp.packets import HEADER, RTCP_FIRST, RTCP_LAST, VERSION, Bools, Ints, Octets, PacketBatch
 from gateway.tap.frames import Datagrams
-from gateway.tap.places import Place, Places, Spot, spots
+from gateway.tap.places import Place, Places, Spot, spots, way_of, ways
 from gateway.tap.unsignalled import Unsignalled
 
 UDP = 17
@@ -23,6 +24,8 @@ SLOT_BYTES = 1600  # an Ethernet frame's worth; a longer datagram is refused
 SMALL_BYTES = 256  # datagrams up to here are kept apart from larger ones, so that these widen few rows
 # A leg that has been heard where its packets should go so lately takes none for where they come from.
 HEARD_NS = 1_000_000_000
+TRAILING_NS = 500_000_000  # how long after the end of a call what comes is still the end of its audio
+NOBODY = np.zeros(0, np.int64), np.zeros(0, np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,20 +51,27 @@ class _Early:
 class _Table:
     """By what packets are told apart."""
 
+    way: Places = field(default_factory=Places)  # from where to where
     to: Places = field(default_factory=Places)
     source: Places = field(default_factory=Places)
 
     def add(self, leg: int, flow: MediaFlow) -> None:
-        if flow.address:
-            self.to.add(_place(flow.address, flow.port), leg)
-        if flow.source_address:
-            self.source.add(_place(flow.source_address, flow.source_port), leg)
+        for places, place in self._places(flow):
+            places.add(place, leg)
 
     def drop(self, leg: int, flow: MediaFlow) -> None:
-        if flow.address:
-            self.to.drop(_place(flow.address, flow.port), leg)
-        if flow.source_address:
-            self.source.drop(_place(flow.source_address, flow.source_port), leg)
+        for places, place in self._places(flow):
+            places.drop(place, leg)
+
+    def _places(self, flow: MediaFlow) -> Iterator[tuple[Places, Place]]:
+        to = _place(flow.address, flow.port) if flow.address else None
+        source = _place(flow.source_address, flow.source_port) if flow.source_address else None
+        if to:
+            yield self.to, to
+        if source:
+            yield self.source, source
+        if to and source:
+            yield self.way, way_of(source, to)
 
 
 class Flows:
@@ -72,6 +82,7 @@ class Flows:
         self._table = _Table()
         self._flows: dict[int, MediaFlow] = {}  # by leg
         self._new: dict[int, MediaFlow] = {}  # of these, since `early` was last asked
+        self._ends: dict[int, int] = {}  # by leg whose call has ended: until when packets are its, ns
         self._heard = np.full(64, -(1 << 62), np.int64)  # by leg: when a packet last came where it should go
         self._early: deque[_Early] = deque()
         self._early_bytes = 0
@@ -83,15 +94,23 @@ class Flows:
         if self._flows.get(leg) == flow:
             return
         self.release(leg)
+        for other in [each for each in self._ends if _same_place(self._flows[each], flow)]:
+            self.release(other)
         if leg >= len(self._heard):
             self._heard = np.append(self._heard, np.full(leg + 1, -(1 << 62), np.int64))
         self._heard[leg] = -(1 << 62)
         self._flows[leg] = self._new[leg] = flow
         self._table.add(leg, flow)
 
+    def ending(self, leg: int, at_ns: int) -> None:
+        """The call of a leg ended: telephones use a port again for the next call."""
+        if leg in self._flows:
+            self._ends[leg] = at_ns + TRAILING_NS
+
     def release(self, leg: int) -> None:
         """A leg is over."""
         self._new.pop(leg, None)
+        self._ends.pop(leg, None)
         if flow := self._flows.pop(leg, None):
             self._table.drop(leg, flow)
 
@@ -116,6 +135,9 @@ class Flows:
         self._forget(now)
         if not len(datagrams):
             return None
+        first_ns = int(datagrams.arrivals[0])
+        for leg in [leg for leg, ends_ns in self._ends.items() if ends_ns <= first_ns]:
+            self.release(leg)
         udp = datagrams.protocols == UDP
         if not udp.all():
             datagrams = datagrams.take(udp)
@@ -129,17 +151,23 @@ class Flows:
         return _packets(datagrams, rows, legs) if len(rows) else None
 
     def _legs(self, table: _Table, to: Spot, source: Spot, arrivals: Ints) -> tuple[Ints, Ints]:
-        """Rows and the legs they are of; the rows of a leg together, in their order."""
-        rows, legs = table.to.find(to)
+        """Rows and the legs they are of; the rows of a leg together, in their order.
+
+        Of legs whose packets go to one place those are meant whose speaker sends from where a packet comes, if one does:
+        nobody's audio is to be in another's recording because both call one telephone that has one port for all.
+        """
+        rows, legs = table.way.find(ways(source, to)) if table.way else NOBODY
+        others = _without(len(to), rows)
+        if len(others):
+            found, there = table.to.find(to.take(others))
+            rows, legs = np.concatenate((rows, others[found])), np.concatenate((legs, there))
         self._heard[legs] = np.maximum(self._heard[legs], arrivals[rows])
-        if table.source and len(rows) < len(to):
-            left = np.ones(len(to), np.bool_)
-            left[rows] = False
-            others = np.flatnonzero(left)
-            found, from_legs = table.source.find(source.take(others))
-            astray = arrivals[others[found]] - self._heard[from_legs] > HEARD_NS
+        others = _without(len(to), rows)
+        if table.source and len(others):
+            found, there = table.source.find(source.take(others))
+            astray = arrivals[others[found]] - self._heard[there] > HEARD_NS
             rows = np.concatenate((rows, others[found[astray]]))
-            legs = np.concatenate((legs, from_legs[astray]))
+            legs = np.concatenate((legs, there[astray]))
         order = np.lexsort((rows, legs))
         return rows[order], legs[order]
 
@@ -172,11 +200,22 @@ class Flows:
         self.unsignalled.forget(now)
 
 
+def _without(count: int, rows: Ints) -> Ints:
+    """The other rows of so many."""
+    left = np.ones(count, np.bool_)
+    left[rows] = False
+    return np.flatnonzero(left)
+
+
 def looks_like_rtp(slots: Octets) -> Bools:
     """RFC 3550 section 5.1: version 2, and no RTCP (RFC 5761 section 4)."""
     second = slots[:, 1]
     found: Bools = (slots[:, 0] & VERSION == 0x80) & ((second < RTCP_FIRST) | (second > RTCP_LAST))
     return found
+
+
+def _same_place(one: MediaFlow, other: MediaFlow) -> bool:
+    return bool(one.address) and (one.address, one.port) == (other.address, other.port)
 
 
 def _place(address: str, port: int) -> Place:

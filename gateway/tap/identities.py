@@ -31,11 +31,10 @@ class Identities:
             if stated.user and not parties.same(stated, self._stated[side]):
                 self._stated[side] = stated
                 self._take(side, stated, running)
-        self.response(side, headers, running)
+        self.known(side, parties.asserted(headers), running)
 
-    def response(self, side: Side, headers: Headers, running: bool) -> None:
-        """A response from this side. Who is asserted for the first time is better known, and nobody else."""
-        found = parties.asserted(headers)
+    def known(self, side: Side, found: Party | None, running: bool) -> None:
+        """Whom a message of this side asserts. Who is asserted for the first time is better known, and nobody else."""
         if found:
             known = side in self._asserted
             self._asserted.add(side)

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 from gateway.recording.model import Wish
 from gateway.sip import session_timer
-from gateway.sip.message import Headers, Request, Response
+from gateway.sip.message import Request, Response
 from gateway.siprec.dtmf import DtmfError, key_of
 from gateway.siprec.wishes import Wishes
 from gateway.tap.agreeing import Agreement
+from gateway.tap.branches import Branches
 from gateway.tap.effects import End, Place, Side
 from gateway.tap.exchange import Exchange, Key, other
 from gateway.tap.hearing import DialogName, Heard, acknowledged_number, fared_badly
 from gateway.tap.identities import Identities
-from gateway.tap.lanes import MAX_TAGS, Lane, Lanes, Transaction, asker, callee_tag
+from gateway.tap.lanes import Lane, Lanes, Transaction, asker, callee_tag
+from gateway.tap.parties import asserted
 from gateway.tap.progress import (
     CANCEL_NS,
     EXPIRY_GRACE_NS,
@@ -61,10 +63,7 @@ class Invitation:
         self._wish = wish
         self._lanes = Lanes()
         self._number = 0  # CSeq of the latest INVITE that begins it
-        self._tags: dict[str, bool] = {}  # of the callee's side, and whether it has answered, the latest last
-        self._gone: set[str] = set()  # those of them that were hung up
-        self._rung: dict[str, Headers] = {}  # what they said of themselves while they rang
-        self._active: str | None = None
+        self._branches = Branches()
         self._timer_ns: int | None = None  # the session timer's interval
 
     @property
@@ -85,8 +84,9 @@ class Invitation:
 
     def agreed(self) -> Agreement:
         """What holds in the dialog that answered, or in the early one that was heard of last."""
-        tags = () if self._active is None else (self._active, *reversed(self._tags))
-        for tag in tags:  # an answer without description, under another tag than the early media's
+        for tag in (
+            self._branches.candidates()
+        ):  # an answer without description, under another tag than the early media's
             exchange = self._lanes.exchange_of(tag)
             if exchange and exchange.agreed:
                 return exchange.agreed
@@ -94,10 +94,15 @@ class Invitation:
 
     def offered(self) -> Agreement:
         """What the offer says alone."""
-        exchange = self._lanes.exchange_of(self._active) if self._active is not None else None
+        active = self._branches.active
+        exchange = self._lanes.exchange_of(active) if active is not None else None
         if exchange and (found := exchange.pending()):
             return found
         return self._lanes.all[0].offers.pending() if self._lanes.all else Agreement()
+
+    def described(self) -> int:
+        """Octets of the descriptions that are kept of it."""
+        return self._lanes.described()
 
     def concerns(self, heard: Heard) -> bool:
         """Whether a message with its Call-ID is of this call."""
@@ -117,9 +122,9 @@ class Invitation:
 
     def has_tags(self, name: DialogName) -> Side | None:
         """Which side of this call a Replaces is sent to; None where it names none of its dialogs."""
-        if name.to_tag == self.caller_tag and name.from_tag in self._tags:
+        if name.to_tag == self.caller_tag and name.from_tag in self._branches:
             return Side.CALLER
-        if name.from_tag == self.caller_tag and name.to_tag in self._tags:
+        if name.from_tag == self.caller_tag and name.to_tag in self._branches:
             return Side.CALLEE
         return None
 
@@ -158,6 +163,11 @@ class Invitation:
         if to not in MOVES[self.state]:
             raise AssertionError(f"a call cannot go from {self.state} to {to}")
         self.state = to
+
+    def release(self) -> None:
+        """It is over and told of: only its names are kept."""
+        self._lanes = Lanes()
+        self._branches = Branches()
 
     # Requests
 
@@ -199,7 +209,7 @@ class Invitation:
         if newer and not (self.answered and self._number):
             again, self._number = self._number > 0, heard.cseq.number
             if again:
-                self._tags, self._active = {}, None
+                self._branches = Branches()
             self.people.begin(request)
             self.wished = self._wish(request) or self.wished
         if not self.answered and self.ending and (newer or self.ending.how is not End.CANCELLED):
@@ -268,6 +278,7 @@ class Invitation:
             self._settle(lane, key, tag)
         if heard.to_tag:
             self._accepted(tag, heard.at_ns)
+            self._branches.confirm(tag)
 
     def _cancelled(self, heard: Heard, side: Side) -> None:
         key: Key = (side, "INVITE", heard.cseq.number)
@@ -280,20 +291,12 @@ class Invitation:
 
     def _hung_up(self, heard: Heard) -> None:
         tag = callee_tag(heard, self.caller_tag)
-        accepted = [each for each, answered in self._tags.items() if answered and each != tag]
-        others = accepted or [each for each in self._tags if each != tag and not self.answered]
-        if tag in self._tags or not self.answered:
-            self._tags.pop(tag, None)
-            if len(self._gone) < MAX_TAGS:
-                self._gone.add(tag)
-        elif tag and others:
-            return  # a branch that was never heard of
-        if not others and self.referred and self.answered:
+        if not self._branches.hang_up(tag, self.answered):
+            return
+        if self.referred and self.answered:
             self.ending = self.ending or Ending(End.BYE, 0, heard.at_ns, heard.at_ns + FOLLOWED_NS)
-        elif not others:
+        else:
             self.end(End.BYE, heard.at_ns)
-        elif self._active == tag:
-            self._active = others[-1]
 
     # Responses
 
@@ -321,15 +324,14 @@ class Invitation:
             self._rang(heard, known, lane)
 
     def _rang(self, heard: Heard, invite: Transaction, lane: Lane) -> None:
-        if not heard.to_tag or self._tags.get(heard.to_tag):
+        if not heard.to_tag or self._branches.answered(heard.to_tag):
             return self._progress(invite)
         tag = self._heard_of(heard)
         self._progress(invite)
         if invite.initial:
-            self.people.response(other(invite.key[0]), heard.headers, self.answered)
-            self._rung[tag] = heard.headers
-            if len(self._rung) > MAX_TAGS:
-                del self._rung[next(iter(self._rung))]
+            found = asserted(heard.headers)
+            self._branches.ring(tag, found)
+            self.people.known(other(invite.key[0]), found, self.answered)
         self._answer(heard, invite, lane, tag)
 
     def _progress(self, invite: Transaction) -> None:
@@ -343,11 +345,11 @@ class Invitation:
         repeated, known.status = known.status == response.status, response.status
         if not repeated or known.initial:
             self._answer(heard, known, lane, tag)
-        if repeated and self._tags.get(tag):
+        if repeated and self._branches.answered(tag):
             return
-        if known.initial and tag in self._rung:
-            self.people.response(Side.CALLEE, self._rung.pop(tag), self.answered)
-        self.people.response(other(known.key[0]), heard.headers, self.answered)
+        if known.initial:
+            self.people.known(Side.CALLEE, self._branches.who_rang(tag), self.answered)
+        self.people.known(other(known.key[0]), asserted(heard.headers), self.answered)
         if heard.cseq.method in ("INVITE", "UPDATE"):
             timer = session_timer.asked(heard.headers)
             self._timer_ns = timer.seconds * SECOND if timer and timer.seconds else None
@@ -397,7 +399,7 @@ class Invitation:
         if status in GONE:
             self.end(End.LOST, at_ns)
         else:
-            self._accepted(next(iter(self._tags), ""), at_ns)
+            self._accepted(self._branches.first(), at_ns)
 
     def _ending(self, how: End, status: int, at_ns: int, due_ns: int) -> None:
         self.ending = Ending(how, status, at_ns, due_ns)
@@ -408,26 +410,18 @@ class Invitation:
 
     def _accepted(self, tag: str, at_ns: int) -> None:
         """A branch answers; the first one is the call."""
-        if tag in self._gone:
+        if not self._branches.accept(tag):
             return
-        if tag in self._tags or len(self._tags) < MAX_TAGS:
-            self._tags[tag] = True
         if not self.answered:
             self.ending = None
             self.answered_ns = max(at_ns, 1)
-            self._active = tag
+            self._branches.active = tag
             self._move(State.ANSWERED)
 
     def _heard_of(self, heard: Heard) -> str:
-        """Remember a branch; of too many, the first that has not answered is forgotten."""
+        """The branch that a message is of."""
         tag = callee_tag(heard, self.caller_tag)
-        if tag and tag not in self._tags and tag not in self._gone:
-            if len(self._tags) >= MAX_TAGS:
-                gone = next((each for each, answered in self._tags.items() if not answered), None)
-                if gone is None:
-                    return tag
-                del self._tags[gone]
-            self._tags[tag] = False
+        self._branches.add(tag)
         return tag
 
     def _settle(self, lane: Lane, key: Key, tag: str) -> None:
@@ -436,4 +430,4 @@ class Invitation:
         if exchange and exchange.news():
             self._lanes.settle(lane, key, tag)
             if not self.answered:
-                self._active = tag
+                self._branches.active = tag

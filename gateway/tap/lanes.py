@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 
 from gateway.sip.message import Request
 from gateway.sip.sdp import SessionDescription
+from gateway.tap.branches import MAX_BRANCHES
 from gateway.tap.effects import Place, Side
 from gateway.tap.exchange import Exchange, Key
 from gateway.tap.hearing import Heard
 
 MAX_LANES = 8  # a call that passes the tap more often than that is looked at no further
 MAX_TRANSACTIONS = 32  # remembered of a lane: the last ones, for their retransmissions and responses
-MAX_TAGS = 16  # branches of a forked call; a hunt group rings a dozen telephones
 MAX_PLACES = 16  # by which a lane is known
 
 
@@ -51,7 +51,7 @@ class Lane:
         found = self.exchanges.get(tag)
         if found is None:
             found = self.exchanges[tag] = Exchange(otherwise.agreed if otherwise else None)
-            if len(self.exchanges) > MAX_TAGS:
+            if len(self.exchanges) > MAX_BRANCHES:
                 del self.exchanges[next(iter(self.exchanges))]
         return found
 
@@ -74,6 +74,12 @@ class Lanes:
         if len(lane.places) < MAX_PLACES:
             lane.places |= {heard.source, heard.destination}
         return lane
+
+    def described(self) -> int:
+        """Octets of the descriptions that are kept."""
+        exchanges = (each for lane in self.all for each in (lane.offers, *lane.exchanges.values()))
+        kept = {id(found): found.size for each in exchanges for found in each.descriptions()}
+        return sum(kept.values())
 
     def knows(self, key: Key) -> bool:
         return any(key in lane.transactions for lane in self.all)

@@ -10,6 +10,7 @@ from gateway.siprec.metadata import user_of
 from gateway.tap.effects import Party
 
 MAX_VALUES = 4  # identities of one header that are looked at; RFC 3325 section 9.1 allows two
+MAX_ADDRESS = 1024  # characters of a URI and a name; no person has longer ones
 LEAST_DIGITS = 6  # that two writings of one number have in common at their ends
 _WITHHELD = frozenset({"anonymous", "private", "restricted", "unavailable", "unknown", "withheld"})
 
@@ -75,7 +76,7 @@ def party(value: str | None) -> Party:
     except BadMessage:
         return Party()
     user = user_of(address.uri)
-    if user is None:
+    if user is None or len(address.uri) + len(address.display) > MAX_ADDRESS:
         return Party()
     name = address.display if address.display.strip().lower() not in _WITHHELD else ""
     return Party(Personal(user), Personal(address.uri), Personal(name) if name.strip() else None)

@@ -16,6 +16,7 @@ from gateway.tap.hearing import DialogName, Heard, referred_dialog, replaced
 from gateway.tap.invitation import Invitation
 from gateway.tap.progress import FOLLOW_NS, State
 
+MAX_USER = 256  # characters of whom somebody is to call
 MAX_REFERRALS = 1024  # remembered: transfers of half a minute
 
 
@@ -103,6 +104,7 @@ class Referrals:
 
 def _user(value: str | None) -> str | None:
     try:
-        return user_of(NameAddr.parse(value or "").uri.partition("?")[0])
+        user = user_of(NameAddr.parse(value or "").uri.partition("?")[0])
     except BadMessage:
         return None
+    return user if user and len(user) <= MAX_USER else None

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gateway.rtp.packets import HEADER, PacketBatch, first_of_each
+from gateway.tap.effects import Place
 from gateway.tap.places import MIX, Spot
 
 MAX_STREAMS = 4096  # looked after at once; further ones are passed over until others end
@@ -22,6 +23,7 @@ class Pair:
 
     began_ns: int
     ended_ns: int
+    places: tuple[Place, Place]  # between which it went
 
 
 @dataclass(slots=True)
@@ -33,6 +35,7 @@ class _Stream:
     latest_ns: int
     packets: int
     back: int  # stands for the stream the other way
+    to: Place
 
 
 class Unsignalled:
@@ -52,7 +55,8 @@ class Unsignalled:
         counts = np.diff(np.append(firsts, len(order)))
         rows = order[firsts]
         ssrc = batch.slots[rows, : HEADER.itemsize].copy().view(HEADER)[:, 0]["ssrc"]
-        for key, reverse, each, at_ns, count in zip(
+        for row, key, reverse, each, at_ns, count in zip(
+            rows.tolist(),
             there[rows].tolist(),
             back[rows].tolist(),
             ssrc.tolist(),
@@ -60,16 +64,12 @@ class Unsignalled:
             counts.tolist(),
             strict=True,
         ):
-            self._hear(key, reverse, each, at_ns, count)
-
-    def _hear(self, key: int, back: int, ssrc: int, at_ns: int, count: int) -> None:
-        stream = self._streams.get(key)
-        if stream is None or stream.ssrc != ssrc:
-            if stream is not None or len(self._streams) < MAX_STREAMS:
-                self._streams[key] = _Stream(ssrc, at_ns, at_ns, count, back)
-            return
-        stream.latest_ns = at_ns
-        stream.packets += count
+            stream = self._streams.get(key)
+            if stream is not None and stream.ssrc == each:
+                stream.latest_ns = at_ns
+                stream.packets += count
+            elif stream is not None or len(self._streams) < MAX_STREAMS:
+                self._streams[key] = _Stream(each, at_ns, at_ns, count, reverse, to.place(row))
 
     def forget(self, now: int) -> None:
         """Look who has ended, at times; of a pair that was a call `ended` tells once."""
@@ -82,9 +82,11 @@ class Unsignalled:
             other = self._streams.get(stream.back) if stream else None
             if stream and other and _lasted(stream) and _lasted(other):
                 del self._streams[stream.back]
-                self._ended.append(
-                    Pair(min(stream.began_ns, other.began_ns), max(stream.latest_ns, other.latest_ns))
+                began_ns, ended_ns = (
+                    min(stream.began_ns, other.began_ns),
+                    max(stream.latest_ns, other.latest_ns),
                 )
+                self._ended.append(Pair(began_ns, ended_ns, (stream.to, other.to)))
 
     def ended(self) -> list[Pair]:
         """Calls that have ended since this was last asked."""

@@ -10,12 +10,13 @@ from bench import command
 from bench.command import one
 from bench.figures import Course
 
-SECONDS, PAIRS, RATE = 5, 3, 50
+SECONDS, PAIRS, RATE = 3, 3, 100
 
 
 def test_the_ratio_to_the_floor_keeps_its_limit(record_property: Callable[[str, object], None]) -> None:
     limit = tomllib.loads(Path(command.__file__).with_name("limit.toml").read_text(encoding="utf-8"))
-    found = one(Course(limit["calls"], SECONDS, pairs=PAIRS, rate=RATE), lambda _: None)
+    course = Course(limit["calls"], SECONDS, pairs=PAIRS, rate=RATE, halfway=False)
+    found = one(course, lambda _: None)
     record_property("ratio", found.ratio)
     assert (found.taken.missing, found.taken.wrong, found.floor_missing) == (0, 0, 0)
     assert found.taken.states == {"recorded": limit["calls"]}

@@ -130,7 +130,11 @@ def test_doctor(hushtap: Hushtap, here: Path) -> None:
     )
     small = hushtap("doctor", "--calls", "1", "--json")
     assert {row["check"] for row in small.json} >= {"open files", "RTP ports", "disk", "clock", "keys"}
-    assert all(set(row) == {"check", "level", "found", "expected", "action"} for row in small.json)
-    large = hushtap("doctor", "--calls", "500")
+    *checks, capacity = small.json
+    assert all(set(row) == {"check", "level", "found", "expected", "action"} for row in checks)
+    assert (capacity["check"], capacity["calls"]) == ("capacity", 2)
+    assert capacity["found"].startswith("can take about 2 calls: RTP ports end first; next ")
+    large = hushtap("doctor", "--calls", "500", "--quick")
     assert large.status == 1
     assert "fault    RTP ports" in large.out
+    assert "processor and disk left out: it was not tried" in large.out

@@ -23,10 +23,6 @@ DOCUMENTATION = "file:///usr/share/doc/hushtap/operations.md"
 ALERTS = re.findall(r"- alert: (\w+)", RULES)
 
 
-# What only a gateway with a tap exports.
-OF_TAPS = {f"hushtap_tap_{what}_total" for what in ("packets", "dropped_packets", "bytes")}
-
-
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     """Every name that a scrape of a running gateway shows."""
@@ -53,7 +49,7 @@ def queries() -> list[str]:
 
 def promtool(*arguments: str, folder: Path = PROMETHEUS) -> None:
     done = subprocess.run(
-        ["promtool", *arguments], cwd=folder, capture_output=True, text=True, timeout=60, check=False
+        ["promtool", *arguments], cwd=folder, capture_output=True, text=True, timeout=240, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -95,7 +91,7 @@ def test_the_runbook_explains_no_alert_that_is_gone() -> None:
 @pytest.mark.parametrize("text", [RULES, *queries()])
 def test_only_metrics_that_exist_are_asked_for(text: str, exported: set[str]) -> None:
     asked = set(re.findall(r"\bhushtap_\w+", text))
-    assert asked <= exported | OF_TAPS
+    assert asked <= exported
 
 
 def test_the_dashboards_queries_are_valid(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ T = TypeVar("T")
 Json = dict[str, Any]
 
 
-def until(what: str, condition: Callable[[], T | None], seconds: float) -> T:
+def until(what: str, condition: Callable[[], T | None], seconds: float = PATIENCE_SECONDS) -> T:
     """The condition's first true value; fails when there is none in so many seconds."""
     deadline = time.monotonic() + seconds
     while not (found := condition()):

@@ -15,13 +15,13 @@ def test_running_calls_are_finished_and_new_ones_refused(tmp_path: Path) -> None
 
         async def live() -> None:
             running = asyncio.create_task(callers.place_all([callers.call(1, 4.0)], gateway.server))
-            await asyncio.to_thread(until, "it runs", lambda: gateway.metric("hushtap_calls_recording"), 10)
+            await asyncio.to_thread(until, "it runs", lambda: gateway.metric("hushtap_calls_recording"))
             async with Client(gateway.server) as client:
                 assert await client.options() == 200
                 assert gateway.process is not None
                 gateway.process.terminate()
                 refused = lambda: gateway.metric("hushtap_taking_calls") == 0
-                await asyncio.to_thread(until, "it drains", refused, 10)
+                await asyncio.to_thread(until, "it drains", refused)
                 assert await client.options() == 503
                 turned_away = await client.place(callers.call(2, 1.0))
                 assert (turned_away.status, turned_away.retry_after) == (503, 7)
@@ -42,7 +42,7 @@ def test_the_wait_has_a_limit(tmp_path: Path) -> None:
 
         async def live() -> None:
             running = asyncio.create_task(callers.place_all([callers.call(1, 30.0)], gateway.server))
-            await asyncio.to_thread(until, "it runs", lambda: gateway.metric("hushtap_calls_recording"), 10)
+            await asyncio.to_thread(until, "it runs", lambda: gateway.metric("hushtap_calls_recording"))
             assert await asyncio.to_thread(gateway.terminate) == 0
             (outcome,) = await running
             assert outcome.ending is Ending.SERVER

@@ -104,7 +104,7 @@ def _two(gateway: Gateway) -> list[int] | None:
 
 async def flooded(gateway: Gateway, plan: Plan) -> tuple[Outcome, tuple[int, int], int]:
     call = asyncio.create_task(callers.place_all([plan], gateway.server))
-    ports = await asyncio.to_thread(until, "the call runs", lambda: _two(gateway), PATIENCE_SECONDS)
+    ports = await asyncio.to_thread(until, "the call runs", lambda: _two(gateway))
     datagrams, streams = await asyncio.gather(flood(gateway, ports), flood_streams(gateway))
     assert not call.done()
     (outcome,) = await call

@@ -88,7 +88,7 @@ def test_a_discard_leaves_only_its_proof(tmp_path: Path) -> None:
     with gateway_in(tmp_path, "discard") as gateway:
         with speaking(gateway, ["+15559990001"]):
             assert set(ask(tmp_path, "opt_out", reason="distress").values()) == {"applied"}
-            until("it is gone", lambda: not parts(gateway) and not keys(gateway), 10)
+            until("it is gone", lambda: not parts(gateway) and not keys(gateway))
             running = gateway.calls()[0]
             assert running["state"] == "recording"
             sizes = [part["bytes"] for each in running["discard"]["recordings"] for part in each["parts"]]

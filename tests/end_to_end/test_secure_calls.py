@@ -51,7 +51,7 @@ def test_a_call_over_tls(tmp_path: Path) -> None:
                 assert gateway.process is not None
                 gateway.process.send_signal(signal.SIGHUP)
                 read = lambda: "SIP certificate: read again" in gateway.log.read_text()
-                await asyncio.to_thread(until, "it is read", read, 10)
+                await asyncio.to_thread(until, "it is read", read)
                 assert await client.options() == 200, "an old connection goes on"
             _, writer = await asyncio.open_connection(HOST, port, ssl=context)
             assert writer.get_extra_info("peercert")["serialNumber"] == "63"

@@ -67,6 +67,7 @@ def evening(wire: Wire, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ev
         }
         calls["outbound"] = stack.enter_context(Telephones(wire, "210", "+15550100099", 99, inbound=False))
         _place(calls)
+        _speak_tls(wire)
         until("all calls are over", lambda: _over(gateway, len(calls)), 30.0)
         gateway.wait_idle()
         listed = {party["number"]: each for each in gateway.calls() for party in each["participants"]}
@@ -99,6 +100,18 @@ def _place(calls: dict[str, Telephones]) -> None:
     talk(SECONDS, [calls["early"], calls["held"]])
     for name in (*TALKED, "early", "held", "keyless"):
         calls[name].hang_up()
+
+
+def _speak_tls(wire: Wire) -> None:
+    """The beginning of a TLS connection to the port of SIP over TLS."""
+    with wire.at(FAR):
+        server = socket.create_server((FAR, 5061))
+    with wire.at(NEAR):
+        client = socket.socket()
+    with server, client:
+        client.connect((FAR, 5061))
+        client.sendall(b"\x16\x03\x01\x02\x00\x01" + bytes(200))
+        server.accept()[0].close()
 
 
 def _over(gateway: TappingGateway, calls: int) -> bool:
@@ -158,6 +171,29 @@ def test_the_tap_tells_what_it_saw(evening: Evening) -> None:
     assert metric("dropped_packets_total") == 0
     assert metric("calls_seen_total") == len(evening.calls)
     assert metric("bytes_total") > 160 * sent
+    assert evening.gateway.metric("hushtap_tap_unfollowed_total", kind="sip_tls") == 1
+
+
+def test_fifty_calls_at_once_lose_nothing(wire: Wire, evening: Evening) -> None:
+    gateway = evening.gateway
+    before = gateway.metric("hushtap_calls_total")
+    with ExitStack() as stack:
+        calls = [
+            stack.enter_context(Telephones(wire, f"+1555020{number:04d}", "250", 1000 + number))
+            for number in range(50)
+        ]
+        for call in calls:
+            call.establish()
+        talk(2 * SECONDS, calls)
+        for call in calls:
+            call.hang_up()
+        until("they are over", lambda: gateway.metric("hushtap_calls_total") == before + len(calls), 60.0)
+    listed = {each["participants"][0]["number"]: each for each in gateway.calls()}
+    for call in calls:
+        facts = listed[call.numbers[0]]
+        sent = len(call.voices[0].sent) // 160
+        assert [(leg["packets"], leg["lost"], leg["late"]) for leg in facts["legs"]] == [(sent, 0, 0)] * 2
+    assert gateway.metric("hushtap_tap_dropped_packets_total") == 0
 
 
 def test_the_doctor_tells_what_is_heard(wire: Wire, evening: Evening) -> None:
@@ -211,25 +247,3 @@ def _records(gateway: TappingGateway) -> bool:
     except ValueError:
         return False
     return gateway.metric("hushtap_worker_restarts_total") == 1
-
-
-def test_calls_that_cannot_be_read_are_explained(wire: Wire, tmp_path: Path) -> None:
-    record = b"\x16\x03\x01\x02\x00\x01" + bytes(200)
-    with TappingGateway(tmp_path, wire) as gateway:
-        with wire.at(FAR):
-            server = socket.socket()
-        with wire.at(NEAR):
-            client = socket.socket()
-        with server, client:
-            server.bind((FAR, 5061))
-            server.listen()
-            client.connect((FAR, 5061))
-            client.sendall(record)
-            until("TLS is seen", lambda: gateway.metric("hushtap_tap_unfollowed_total", kind="sip_tls"), 20.0)
-        with Telephones(wire, "+15550100400", "240", 400) as call:
-            call.talk(11.0)
-        until("the call is explained", lambda: gateway.metric("hushtap_calls_total"), 40.0)
-        (facts,) = gateway.calls()
-        assert facts["state"] == "not_recorded"
-        assert "SIP over TLS" in facts["reason"]
-        assert not facts["participants"]

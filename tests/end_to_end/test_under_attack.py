@@ -12,7 +12,6 @@ from gateway.demo.client import Ending
 from tests.end_to_end import callers
 from tests.end_to_end.gateway import Gateway, until
 from tests.io.bench_sip import OFFER, OTHER, request
-from tests.patience import PATIENCE_SECONDS
 
 INVITES = 10_000
 CONNECTIONS = 300
@@ -58,7 +57,7 @@ def test_calls_under_attack(tmp_path: Path) -> None:
                 callers.place_all([callers.call(n, 6.0) for n in range(CALLS)], gateway.server)
             )
             on = lambda: gateway.metric("hushtap_calls_recording") == CALLS
-            await asyncio.to_thread(until, "the calls run", on, PATIENCE_SECONDS)
+            await asyncio.to_thread(until, "the calls run", on)
             await asyncio.to_thread(attack, gateway.server)
             assert [(o.ending, o.problems) for o in await running] == [(Ending.CLIENT, ())] * CALLS
 
@@ -72,4 +71,4 @@ def test_calls_under_attack(tmp_path: Path) -> None:
         def stored() -> bool:
             return [call["state"] for call in gateway.calls()].count("recorded") == CALLS
 
-        until("the calls are stored", stored, PATIENCE_SECONDS)
+        until("the calls are stored", stored)

@@ -41,15 +41,24 @@ class Wire:
         for space in (near, far):
             _ip("netns", "add", space)
             _ip("-n", space, "link", "set", "lo", "up")
-        _ip("-n", near, "link", "add", "near", "type", "veth", "peer", "name", "far", "netns", far)
         for address in self.spaces:  # whose own messages are nobody's test
             with self.at(address):
                 Path("/proc/sys/net/ipv6/conf/all/disable_ipv6").write_text("1", encoding="ascii")
                 Path("/proc/sys/net/ipv6/conf/default/disable_ipv6").write_text("1", encoding="ascii")
+        self.join()
+        return self
+
+    def cut(self) -> None:
+        """Take the wire away."""
+        _ip("-n", self.spaces[NEAR], "link", "delete", "near")
+
+    def join(self) -> None:
+        """Lay the wire."""
+        near, far = self.spaces[NEAR], self.spaces[FAR]
+        _ip("-n", near, "link", "add", "near", "type", "veth", "peer", "name", "far", "netns", far)
         for space, end, address in ((near, "near", NEAR), (far, "far", FAR)):
             _ip("-n", space, "address", "add", f"{address}/24", "dev", end)
             _ip("-n", space, "link", "set", end, "up")
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

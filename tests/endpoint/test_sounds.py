@@ -73,7 +73,7 @@ def test_what_is_no_audio_is_refused(tmp_path: Path, data: bytes) -> None:
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(NoticeFault, match=r"nowhere.wav"):
+    with pytest.raises(NoticeFault, match=r"nowhere\.wav"):
         make_notice(settings(notice=tmp_path / "nowhere.wav"), tmp_path)
 
 

@@ -114,6 +114,34 @@ def test_a_pause_of_a_call_without_media_is_told_of(
     assert watch.figure("pauses_without_media_total") == alarms
 
 
+def test_more_pauses_than_usual_are_told_of_once(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch = Watch()
+    at = time.monotonic_ns()
+    monkeypatch.setattr(time, "monotonic_ns", lambda: at)
+
+    def hour(calls: int, paused: int) -> None:
+        nonlocal at
+        for number in range(calls):
+            live = watch.calls[0]
+            live.counted = live.paused_before = False
+            watch.alarms.look(at)
+            watch.said(live, *[Cause.AGENT] * (number < paused), since_ns=at)
+            watch.said(live)
+            at += 60 * SECOND
+        at += (60 - calls) * 60 * SECOND
+        watch.alarms.look(at)
+
+    for _ in range(4):
+        hour(30, 3)
+        at += 3600 * SECOND
+    assert watch.figure("pauses_unusual_total") == 0
+    hour(30, 15)
+    assert watch.figure("pauses_unusual_total") == 1
+    assert [each.getMessage() for each in caplog.records if "usual" in each.getMessage()]
+
+
 def test_latency_is_measured_where_something_was_applied() -> None:
     watch = Watch()
     asked = Pause("call0", (), time.monotonic_ns() - 4 * SECOND, Cause.AGENT, "t1", request="1")
@@ -135,3 +163,22 @@ def test_late_redactions_unanswered_requests_and_keys_are_counted(caplog: pytest
     assert watch.figure("masked_keys_total", way="inband") == 16
     assert caplog.records[0].levelno == logging.WARNING
     assert caplog.records[0].getMessage().startswith("call call0: 1.5 s were stored")
+
+
+def test_legs_that_were_never_heard() -> None:
+    watch = Watch()
+    first, second = watch.calls
+    roles = [leg.role for leg in first.call.legs]
+    begun = first.call.opening.started_ns
+
+    def looked(seconds: float) -> tuple[float, float]:
+        watch.alarms.look(begun + round(seconds * SECOND))
+        return watch.figure("calls_one_leg_now"), watch.figure("calls_without_media_now")
+
+    assert looked(5) == (0, 0)
+    assert looked(60) == (0, 2)
+    first.heard_ns[roles[0]] = begun
+    second.heard_ns.update(dict.fromkeys(roles, begun))
+    assert looked(60) == (1, 0)
+    first.pauses[1] = begun  # by the client: nothing is to come
+    assert looked(60) == (0, 0)

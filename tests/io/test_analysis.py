@@ -46,7 +46,7 @@ def recorder(tmp_path: Path) -> Recorder:
 
 
 def spoken(
-    recorder: Recorder, n: int, *, torn: bool = False, seconds: int = 8
+    recorder: Recorder, n: int, *, torn: bool = False, begin: int = 0, seconds: int = 8
 ) -> tuple[CallFacts, dict[str, str]]:
     """A settled call with a dialogue in it, and its data keys."""
     call, key = recorder.begin(n)
@@ -58,7 +58,7 @@ def spoken(
     ]
     audio = {at: dialogues.load("inbound", role.value, "PCMA") for at, role in enumerate(Role, 1)}
     plain = header(recording.id, call.id, recording.segment_id, 1, tracks, call.started_ns)
-    for start in range(0, seconds * UNITS_PER_SECOND, 800):
+    for start in range(begin * UNITS_PER_SECOND, seconds * UNITS_PER_SECOND, 800):
         plain += cluster([Block(at, start, payload[start : start + 800]) for at, payload in audio.items()])
     sealer = Sealer(key, recording.id.encode(), os.urandom(32), os.urandom(7))
     data = sealer.write(plain) + (b"" if torn else sealer.finish())
@@ -294,6 +294,15 @@ def test_a_redacted_beginning_is_not_measured(recorder: Recorder) -> None:
     told = recorder.index.get(facts.id).facts.announcement
     assert told
     assert (told.state, told.reason) == (AnnouncementState.NOT_MEASURED, "audio of the beginning is redacted")
+
+
+def test_a_beginning_that_was_not_stored_is_not_measured(recorder: Recorder) -> None:
+    late = spoken(recorder, 1, begin=3)
+    metrics = asyncio.run(measured(recorder, late, notices=notices(3.5)))
+    assert announced(metrics) == {"not_measured": 1}
+    told = recorder.index.get(late[0].id).facts.announcement
+    assert told
+    assert told.reason == "audio of the beginning is missing"
 
 
 @pytest.mark.parametrize("change", [{"notes": (MIDWAY,)}, {"follows": "0"}])

@@ -54,7 +54,8 @@ class Bench:
 
     def __init__(self, folder: Path, max_calls: int = 2, **sections: dict[str, object]) -> None:
         media = {"max_calls": max_calls, "first_port": 40100, "last_port": 40199}
-        settings = parse({"media": media, **sections}, "test", folder)
+        attach = [{"kind": "tap", "interfaces": ["eth1"]}]
+        settings = parse({"media": media, "attach": attach, **sections}, "test", folder)
         tokens = count()
         self.machine = RecordingServer(
             supported=supported,

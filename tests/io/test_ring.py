@@ -12,7 +12,7 @@ import pytest
 
 from gateway.config.attach import TapSettings
 from gateway.io import ring as rings
-from gateway.io.ring import Ring, TapFault, link_type, open_ring
+from gateway.io.ring import Ring, TapFault, is_up, link_type, open_ring, revive
 from tests.end_to_end.wire import FAR, NEAR, Wire
 
 MEGABYTES = 2
@@ -116,6 +116,23 @@ def test_what_cannot_be_listened_on_is_a_sentence(wire: Wire, monkeypatch: pytes
     monkeypatch.setattr(socket, "socket", refuse)
     with pytest.raises(TapFault, match="CAP_NET_RAW"):
         open_ring("lo", TapSettings(kind="tap", interfaces=("lo",)))
+
+
+def test_an_interface_that_comes_back_is_heard_again(wire: Wire) -> None:
+    with opened(wire) as tap, wire.at(NEAR):
+        ring = mapped(tap)
+        assert is_up("near", tap)
+        wire.cut()
+        assert not is_up("near", tap)
+        revive("near", tap)
+        assert not is_up("near", tap)
+        wire.join()
+        revive("near", tap)
+        assert is_up("near", tap)
+        with wire.socket(NEAR, PORT) as near, wire.socket(FAR, PORT):
+            near.sendto((5).to_bytes(4), (FAR, PORT))
+            assert payloads(ring, 1)[0] == [5]
+        ring.close()
 
 
 def test_a_frame_whose_time_cannot_be_is_counted(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:

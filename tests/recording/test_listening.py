@@ -13,7 +13,7 @@ from gateway.codecs.g711 import A_LAW
 from gateway.codecs.registry import by_name
 from gateway.demo.speech import load
 from gateway.recording.messages import Keyed, LegPlan, PayloadFormat
-from gateway.recording.model import Role
+from gateway.recording.model import Cause, Role
 from gateway.recording.narrowband import Voice
 from gateway.redaction.digit import Digit
 from gateway.redaction.inband_exact import HIGH, KEYS, LOW, RATE
@@ -210,3 +210,24 @@ def test_what_leaks_around_telephone_events_is_masked() -> None:
     ]
     played = play(mixed, closed=SECONDS * SECOND, rules=NO_CARD_RULE)
     assert named(heard(played, Role.EXTERNAL)) == ""
+
+
+@pytest.mark.parametrize("presser", [Role.EXTERNAL, Role.AGENT])
+@pytest.mark.parametrize(("late", "echo"), [(0, -3.0), (160, -20.0), (800, -30.0)])
+def test_a_code_is_that_of_the_leg_on_which_it_was_keyed_not_of_its_echo(
+    presser: Role, late: int, echo: float
+) -> None:
+    """The leg of the echo comes first in every list."""
+    pressed, echoing = (talk(role) for role in (presser, presser.other))
+    for place, key in zip(places(2), (Digit.STAR, Digit.SEVEN), strict=True):
+        tone = pair(key, KEY_UNITS, -12.0)
+        pressed[place - 400 : place + KEY_UNITS + 400] = 0
+        pressed[place : place + KEY_UNITS] = tone
+        echoing[place + late : place + late + KEY_UNITS] = tone * np.float32(10 ** (echo / 20))
+    legs = {leg.role: leg for leg in PLAN.legs}
+    plan = replace(PLAN, legs=(legs[presser.other], legs[presser]))
+    played = play(
+        [*sent(a_law(echoing), 0), *sent(a_law(pressed), 1)], plan=plan, closed=4 * SECOND, rules=NO_CARD_RULE
+    )
+    causes = {redaction.cause for redaction in played.finished.redactions}
+    assert (Cause.FEATURE_CODE in causes) is (presser is Role.AGENT)

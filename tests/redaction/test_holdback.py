@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.redaction.holdback import MARGIN_CELLS, WIDTHS, Rings, Shape
+from gateway.redaction.holdback import MARGIN_CELLS, STEP_CELLS, WIDTHS, Rings, Shape
 
 SECOND = 1_000_000_000
 
@@ -15,7 +15,7 @@ def test_a_fitting_shape_holds_its_span(payload: int, packet_ns: int, span_ns: i
     shape = Shape.fitting(payload, packet_ns, span_ns)
     assert shape.width >= min(payload, WIDTHS[-1])
     assert (shape.cells - MARGIN_CELLS) * max(packet_ns, 5_000_000) >= span_ns
-    assert shape.cells % 64 == 0
+    assert shape.cells % STEP_CELLS == 0
 
 
 def fill(rings: Rings, base: int, slots: np.typing.NDArray[np.int64]) -> None:

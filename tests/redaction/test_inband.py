@@ -64,6 +64,28 @@ def test_other_detectors_find_no_key_in_what_is_left(point: Point) -> None:
     assert Spandsp().digits(left.ravel()) == ""
 
 
+@pytest.mark.parametrize("part", [0.6, 0.4, 0.25])
+@pytest.mark.parametrize("twist", [-4.0, 0.0])
+def test_tones_whose_peaks_are_cut_off_are_keys(part: float, twist: float) -> None:
+    """What is too loud for the line is clipped, and other detectors still name it."""
+    rows, _ = tones(replace(BASE, level=-6, twist=twist, low=1.0, high=-1.0))
+    peak = part * np.abs(rows).max()
+    rows = a_law(np.clip(rows, -peak, peak))
+    found = listen(rows)
+    assert rows_pressed(found) == list(range(len(rows)))
+    left = masked(rows, found)
+    assert multimon(left.ravel()) == ""
+    assert Spandsp().digits(left.ravel()) == ""
+
+
+@pytest.mark.parametrize("gain", [4, 15, 60])
+def test_nothing_is_found_in_what_is_said_far_too_loud(gain: int) -> None:
+    for dialogue in DIALOGUES:
+        for role in ("agent", "external"):
+            loud = np.clip(spoken(dialogue, role) * gain, -32_000, 32_000)
+            assert listen(a_law(loud)[None]) == []
+
+
 def test_nothing_is_found_in_what_people_say() -> None:
     for dialogue in DIALOGUES:
         for role in ("agent", "external"):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
-from tests.tap.building import ethernet, ipv4, tcp, udp
+from tests.tap.building import IPV6, ethernet, ipv4, ipv6, tcp, udp
 from tests.tap.captures import Frame
 
 SECOND = 1_000_000_000
@@ -28,19 +28,23 @@ class Telephones:
     now: int = START
     over_tcp: bool = False
     profile: str = "RTP/AVP"
+    addresses: tuple[str, str] = (CALLER, CALLEE)
+    largest: int = 1480  # octets of an IP packet's payload; what is longer comes in fragments
     frames: list[Frame] = field(default_factory=list)
     sent: tuple[bytearray, bytearray] = field(default_factory=lambda: (bytearray(), bytearray()))
 
     def __post_init__(self) -> None:
         self._random = Random(self.name)
+        self._ssrc = [self._random.getrandbits(32) for _ in range(2)]
         self._packets = [0, 0]
-        self._cseq = 0
+        self._cseq = self._identification = 0
         self._stream = [1000, 2000]
 
     def description(self, side: int, direction: str = "sendrecv", extra: str = "") -> str:
-        address = (CALLER, CALLEE)[side]
+        address = self.addresses[side]
+        kind = "IP6" if ":" in address else "IP4"
         return (
-            f"v=0\r\no=- 1 1 IN IP4 {address}\r\ns=-\r\nc=IN IP4 {address}\r\nt=0 0\r\n"
+            f"v=0\r\no=- 1 1 IN {kind} {address}\r\ns=-\r\nc=IN {kind} {address}\r\nt=0 0\r\n"
             f"m=audio {self.ports[side]} {self.profile} 8 101\r\na=rtpmap:8 PCMA/8000\r\n"
             f"a=rtpmap:101 telephone-event/8000\r\na={direction}\r\n{extra}"
         )
@@ -82,16 +86,33 @@ class Telephones:
             f"Contact: <sip:{(CALLER, CALLEE)[side]}>\r\n{fields}{kind}Content-Length: {len(body)}\r\n\r\n{body}"
         )
         self.now += 1_000_000
-        self.frames.append((self.now, self._wrapped(side, text.encode())))
+        self._send(side, *self._wrapped(side, text.encode()))
 
-    def _wrapped(self, side: int, data: bytes) -> bytes:
-        ends = (CALLER, CALLEE) if side == 0 else (CALLEE, CALLER)
+    def _send(self, side: int, packet: bytes, protocol: int = 17) -> None:
+        ends = self.addresses if side == 0 else self.addresses[::-1]
+        if ":" in ends[0]:
+            frames = [ethernet(ipv6(packet, *ends, following=protocol), IPV6)]
+        else:
+            self._identification += 1
+            starts = range(0, len(packet), self.largest)
+            frames = [
+                ethernet(
+                    ipv4(
+                        packet[start : start + self.largest], *ends, protocol=protocol, offset=start,
+                        more=start != starts[-1], identification=self._identification & 0xFFFF,
+                    )
+                )
+                for start in starts
+            ]  # fmt: skip
+        self.frames += [(self.now, frame) for frame in frames]
+
+    def _wrapped(self, side: int, data: bytes) -> tuple[bytes, int]:
         if not self.over_tcp:
-            return ethernet(ipv4(udp(data), *ends))
+            return udp(data), 17
         ports = (33_000, 5060) if side == 0 else (5060, 33_000)
         segment = tcp(data, self._stream[side], 0x18, *ports)
         self._stream[side] += len(data)
-        return ethernet(ipv4(segment, *ends, protocol=6))
+        return segment, 6
 
     def talk(self, seconds: float, sides: Sequence[int] = (0, 1)) -> None:
         for _ in range(round(seconds * SECOND / PACKET_NS)):
@@ -117,10 +138,8 @@ class Telephones:
     def _rtp(self, side: int, payload: bytes, kind: int, timestamp: int, marker: bool = False) -> None:
         number = self._packets[side]
         self._packets[side] += 1
-        head = struct.pack(">BBHII", 0x80, marker << 7 | kind, number & 0xFFFF, timestamp, 77 + side)
-        source, destination = (CALLER, CALLEE) if side == 0 else (CALLEE, CALLER)
-        ports = self.ports[side], self.ports[1 - side]
-        self.frames.append((self.now, ethernet(ipv4(udp(head + payload, *ports), source, destination))))
+        head = struct.pack(">BBHII", 0x80, marker << 7 | kind, number & 0xFFFF, timestamp, self._ssrc[side])
+        self._send(side, udp(head + payload, self.ports[side], self.ports[1 - side]))
 
 
 def in_order(calls: Iterable[Telephones]) -> list[Frame]:
@@ -135,7 +154,3 @@ def whole_call(seconds: float = 3.0, **fields: object) -> Telephones:
     call.talk(seconds)
     call.hang_up()
     return call
-
-
-def names() -> Iterator[str]:
-    yield from (f"call{number}" for number in range(1_000_000))

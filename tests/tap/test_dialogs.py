@@ -246,14 +246,40 @@ def test_of_two_answers_the_caller_hangs_one_up() -> None:
     assert trace.ends() == ["bye"]
 
 
-def test_the_other_answer_goes_on_where_the_first_is_hung_up() -> None:
+def two_answers() -> Trace:
     trace = Trace()
     trace("A>P", "INVITE", sdp("A", 4000))
     trace("P>A", "200 INVITE", sdp("B", 5000), tags="a b")
     trace("P>A", "200 INVITE", sdp("C", 6000), tags="a c")
+    return trace
+
+
+def test_the_other_answer_goes_on_where_the_first_is_hung_up() -> None:
+    trace = two_answers()
+    trace("A>P", "ACK", tags="a b", via="k")
+    trace("A>P", "ACK", tags="a c", via="l")
     trace("A>P", "BYE", tags="a b", cseq=2)
     assert trace.ends() == []
     assert trace.ways() == [("caller", C, 6000), ("callee", A, 4000)]
+    trace("A>P", "BYE", tags="a c", cseq=2)
+    assert trace.ends() == ["bye"]
+
+
+def test_an_answer_that_nobody_acknowledges_does_not_go_on() -> None:
+    trace = two_answers()
+    trace("A>P", "ACK", tags="a b", via="k")
+    trace("P>A", "200 INVITE", sdp("C", 6000), tags="a c")
+    trace("B>A", "BYE", tags="b a")
+    trace("P>A", "200 INVITE", sdp("C", 6000), tags="a c")
+    assert trace.told() == ["Seen", "MediaAgreed", "Answered", "Over"]
+
+
+def test_of_two_answers_the_one_acknowledged_is_the_call() -> None:
+    trace = two_answers()
+    trace("A>P", "ACK", tags="a c", via="k")
+    assert trace.ways() == [("caller", C, 6000), ("callee", A, 4000)]
+    trace("C>A", "BYE", tags="c a")
+    assert trace.ends() == ["bye"]
 
 
 def forked_by_a_proxy(trace: Trace) -> None:
@@ -942,6 +968,20 @@ def test_one_call_id_for_many_calls_ends_none_that_runs() -> None:
         trace("C>D", "INVITE", sdp("C", 6000), tags=f"x{number}")
     assert trace.calls()[0].call not in {over.call for over in trace.of(Over)}
     assert trace.tap.remembers() <= 4
+
+
+def test_descriptions_without_end_are_bounded() -> None:
+    trace = Trace()
+    long = [f"fmtp:8 {'x' * 20_000}"]
+    trace("A>P", "INVITE", sdp("A", 4000, "8", *long))
+    for number in range(100):
+        trace("P>A", "183 INVITE", sdp("B", 5000 + number, "8", *long), tags=f"a t{number}", wait=0)
+    assert {unheard.kind for unheard in trace.of(Unheard)} == {"too_much_sdp"}
+    trace("P>A", "200 INVITE", sdp("C", 6000), tags="a c")
+    assert trace.told()[-1] == "Answered"
+    trace("A>P", "BYE", tags="a c", cseq=2)
+    assert trace.ends() == ["bye"]
+    assert trace.tap.keeps() == 0
 
 
 def test_branches_without_end_are_bounded() -> None:

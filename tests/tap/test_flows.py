@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from gateway.recording.messages import MediaFlow
 from gateway.rtp.packets import PacketBatch
-from gateway.tap.flows import Flows, Limits
+from gateway.tap.flows import TRAILING_NS, Flows, Limits
 from gateway.tap.frames import Datagrams
+from gateway.tap.places import MAX_AT_ONE
 from gateway.tap.unsignalled import Pair
 
 MS, SECOND = 1_000_000, 1_000_000_000
@@ -90,6 +91,14 @@ def test_a_place_that_two_calls_name_is_heard_for_both() -> None:
     assert found(flows.take(datagrams([(BOB, ALICE, rtp(2), 0)]), 0)) == [(2, rtp(2))]
 
 
+def test_of_two_calls_with_one_place_each_hears_who_sends_from_where_it_said() -> None:
+    flows = Flows()
+    flows.set(1, flow(ALICE, BOB))
+    flows.set(2, flow(ALICE, NAT))
+    sent = [(BOB, ALICE, rtp(1), 0), (NAT, ALICE, rtp(2), 1), (("192.0.2.7", 9), ALICE, rtp(3), 2)]
+    assert found(flows.take(datagrams(sent), 3)) == [(1, rtp(1)), (1, rtp(3)), (2, rtp(2)), (2, rtp(3))]
+
+
 def test_packets_that_go_elsewhere_than_announced_are_known_by_where_they_come_from() -> None:
     flows = Flows()
     flows.set(1, flow(ALICE, BOB))
@@ -149,16 +158,36 @@ def test_audio_both_ways_without_signalling_is_told_of_once() -> None:
         flows.take(datagrams([*both, (ALICE, NAT, rtp(at, ssrc=3), now)]), now)
     assert flows.unsignalled.ended() == []
     flows.take(datagrams([]), 40 * SECOND)
-    assert flows.unsignalled.ended() == [Pair(0, 599 * 20 * MS)]
+    assert flows.unsignalled.ended() == [Pair(0, 599 * 20 * MS, (BOB, ALICE))]
     flows.take(datagrams([]), 60 * SECOND)
     assert flows.unsignalled.ended() == []
+
+
+def test_a_generator_with_one_port_for_a_thousand_calls_costs_no_thousandfold() -> None:
+    flows = Flows()
+    for leg in range(1000):
+        flows.set(leg, flow(ALICE, (f"10.1.{leg // 250}.{leg % 250}", 4000)))
+    known = [((f"10.1.{leg // 250}.{leg % 250}", 4000), ALICE, rtp(leg), leg) for leg in range(1000)]
+    assert found(flows.take(datagrams(known), 0)) == [(leg, rtp(leg)) for leg in range(1000)]
+    stranger = found(flows.take(datagrams([(NAT, ALICE, rtp(1), 0)]), 0))
+    assert stranger == [(leg, rtp(1)) for leg in range(1000 - MAX_AT_ONE, 1000)]
+    for leg in range(1000):
+        flows.set(leg, flow(ALICE, BOB))
+    assert len(found(flows.take(datagrams([(BOB, ALICE, rtp(1), 0)] * 10), 0))) == 10 * MAX_AT_ONE
+
+
+def test_a_leg_is_heard_where_it_goes_whoever_was_to_speak() -> None:
+    flows = Flows()
+    flows.set(1, flow(ALICE, BOB))
+    sent = [(BOB, ALICE, rtp(1), 0), (NAT, ALICE, rtp(2), 1)]
+    assert found(flows.take(datagrams(sent), 0)) == [(1, rtp(1)), (1, rtp(2))]
 
 
 PLACES = st.tuples(st.sampled_from(["10.0.0.1", "10.0.0.2", "2001:db8::1"]), st.integers(1, 4))
 
 
 @given(
-    st.dictionaries(st.integers(0, 100), PLACES, max_size=12),
+    st.dictionaries(st.integers(0, 100), PLACES, max_size=MAX_AT_ONE),
     st.lists(st.tuples(PLACES, PLACES, st.integers(1, 1500)), max_size=40),
 )
 def test_it_finds_what_a_look_at_each_packet_finds(
@@ -170,3 +199,16 @@ def test_it_finds_what_a_look_at_each_packet_finds(
     packets = [(source, to, rtp(at, size), at) for at, (source, to, size) in enumerate(sent)]
     expected = [(leg, payload) for leg in sorted(legs) for _, to, payload, _ in packets if to == legs[leg]]
     assert found(flows.take(datagrams(packets), 0)) == expected
+
+
+def test_after_the_end_of_a_call_its_ports_are_those_of_the_next() -> None:
+    flows = Flows()
+    flows.set(1, flow(ALICE))
+    flows.ending(1, 0)
+    late = flows.take(datagrams([(BOB, ALICE, rtp(1), TRAILING_NS - 1)]), TRAILING_NS)
+    assert found(late) == [(1, rtp(1))]
+    assert flows.take(datagrams([(BOB, ALICE, rtp(2), TRAILING_NS)]), TRAILING_NS) is None
+    flows.set(2, flow(BOB))
+    flows.ending(2, SECOND)
+    flows.set(3, flow(BOB))
+    assert found(flows.take(datagrams([(ALICE, BOB, rtp(3), SECOND)]), SECOND)) == [(3, rtp(3))]

@@ -20,6 +20,8 @@ const ANYBODY = { actor: null, may: ["pause", "opt-out", "mark"], reasons: [], r
 let access = null;
 let learning = false;
 let chosen = null; // the id of a call that the person chose
+let asked = null; // the action that is being asked for
+let meanwhile = null; // a press for a pause that came while something else was asked
 let announced = { state: "", warning: false };
 const desk = {
   linked: false, // the gateway has spoken within the last seconds
@@ -94,12 +96,14 @@ async function request(action, event, more = {}) {
   if (!call || desk.asking) return null;
   const who = access;
   desk.asking = true;
+  asked = action;
   desk.message = "";
   show();
   const ago_ms = Math.min(REACH_MS, Math.max(0, Math.round(performance.now() - event.timeStamp)));
   const result = await ask(who, `calls/${encodeURIComponent(call)}/${action}`, { ago_ms, ...more });
   desk.asking = false;
   if (who !== access) return null;
+  queueMicrotask(catchUp);
   if (result.outcome === "denied") {
     link.tell.denied();
     return null;
@@ -120,6 +124,7 @@ function adopt(status) {
 }
 
 async function press(event) {
+  if (desk.asking && asked !== "pause") meanwhile ??= { event, call: desk.call?.call };
   const view = describe(desk, performance.now());
   if (!view.pressable) return;
   const action = ACTIONS[view.state];
@@ -127,6 +132,14 @@ async function press(event) {
   if (action !== "pause" || !require_reason.includes("pause")) return request(action, event);
   const reason = await whyPause(reasons);
   if (reason) await request(action, event, { reason });
+}
+
+/** A pause is never lost because something else was asked just then; it reaches back to when its key was pressed. */
+function catchUp() {
+  const late = meanwhile;
+  meanwhile = null;
+  const view = describe(desk, performance.now());
+  if (late && late.call === desk.call?.call && ACTIONS[view.state] === "pause") press(late.event);
 }
 
 function extend(event) {
@@ -184,6 +197,7 @@ $("keys").addEventListener("change", () => localStorage.setItem("hushtap.keys", 
 function signIn(fault = "") {
   access = null;
   link.close();
+  meanwhile = null;
   Object.assign(desk, { linked: false, calls: [], call: null, asking: false, message: "", holder: ANYBODY });
   announced = { state: "", warning: false };
   withdraw();

@@ -49,6 +49,10 @@ class Calls(FakeControls):
         self.change(call_id, warning=False)
         return await super().extend(call_id, actor)
 
+    async def mark(self, call_id: str, actor: str, kind: str) -> Result:
+        await self.gate.wait()
+        return await super().mark(call_id, actor, kind)
+
     async def pause(self, call_id: str, actor: str, reason: str = "", ago_ns: int = 0) -> Result:
         await self.gate.wait()
         if self.status(call_id).state is RecordingNow.PAUSED:

@@ -79,6 +79,21 @@ def test_nothing_is_shown_before_the_gateway_has_answered(gateway: Switchboard, 
     assert [each[0] for each in asked] == ["pause"]
 
 
+def test_a_pause_is_not_lost_because_something_else_is_asked(gateway: Switchboard, signed_in: Enter) -> None:
+    gateway.begin()
+    tab = signed_in()
+    gateway.do(lambda calls: calls.gate.clear())
+    tab.press("t")
+    tab.until("document.getElementById('press').getAttribute('aria-busy') === 'true'")
+    tab.press("p")
+    tab.evaluate("new Promise((give) => setTimeout(give, 300))")
+    gateway.do(lambda calls: calls.gate.set())
+    shows(tab, "paused")
+    (_, pause) = gateway.asked()
+    assert pause[0] == "pause"
+    assert int(str(pause[-1])) >= 300_000_000, "counted from the key"
+
+
 @pytest.mark.parametrize(
     ("outcome", "why", "state", "words"),
     [
