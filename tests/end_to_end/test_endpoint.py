@@ -15,9 +15,10 @@ from tests.end_to_end import judge
 from tests.end_to_end.gateway import Gateway, Json, free_port, free_range, until
 from tests.endpoint.phone import HOST, Phone
 from tests.endpoint.sounds import decode, noise, similarity
-from tests.endpoint.trunk import NOTICE, NOTICE_SECONDS, write_wav
+from tests.endpoint.trunk import NEEDS_PJSUA, NOTICE, NOTICE_SECONDS, write_wav
 from tests.patience import PATIENCE_SECONDS
 
+pytestmark = NEEDS_PJSUA
 TALK_SECONDS = 1.0
 BEFORE, NUMBER = 3.0, "+15550100123"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import wave
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -11,12 +12,16 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TypeVar
 
+import pytest
+
 from gateway.config.endpoint import EndpointSettings
 from gateway.endpoint.messages import FromProcess
 from gateway.io.endpoint import Endpoint
 from tests.end_to_end.gateway import free_port, free_range
 from tests.endpoint.phone import DEADLINE, HOST, Phone
 from tests.endpoint.sounds import decode, noise
+
+NEEDS_PJSUA = pytest.mark.skipif(sys.version_info >= (3, 13), reason="pjsua2 has wheels for older Pythons")
 
 T = TypeVar("T", bound=FromProcess)
 NOTICE_SECONDS = 0.6
