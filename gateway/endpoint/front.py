@@ -233,14 +233,17 @@ class Forwarder:
         if len(vias) < 2 or len(back) != 3 or not back[2].isdecimal():
             return [Dropped("not_our_response")]
         peer = (back[1].replace("-", ":") if back[1].count("-") > 1 else back[1], int(back[2]))
+        counted: list[Effect] = []
         if answer.cseq.method == "INVITE":
             self._follow(answer.headers.get("Call-ID") or "", answer.status)
+            counted = [Dropped("failed")] if answer.status == 500 else []
         headers = _with_list(_honest(answer.headers), "Via", vias[1:])
         routes = tuple(route for route in headers.all("Record-Route") if not self._is_inside(route))
         headers = _with_list(headers, "Record-Route", routes)
         place = Via.parse(vias[1]).reply_to(peer) if back[0] == "udp" else peer
         self._farewells.heard(replace(answer, headers=headers), outward=True)
-        return [ToOutside(Hop(back[0], *place), serialise(replace(answer, headers=headers)), back=True)]
+        sent = serialise(replace(answer, headers=headers))
+        return [*counted, ToOutside(Hop(back[0], *place), sent, back=True)]
 
     def _follow(self, call_id: str, status: int) -> None:
         """A call that a process refuses was never one of its calls."""

@@ -81,7 +81,7 @@ class Gateway:
         self.server = HOST, free_port()
         self.metrics_port = free_port()
         self.api = f"http://{HOST}:{(api_port := free_port())}"
-        first = _free_range(media_ports)
+        first = free_range(media_ports)
         self._media_ports = range(first, first + media_ports)
         written: dict[str, dict[str, object]] = {
             "sip": {"address": HOST, "port": self.server[1]},
@@ -251,7 +251,7 @@ def free_port() -> int:
             return port
 
 
-def _free_range(count: int) -> int:
+def free_range(count: int) -> int:
     """The first of so many UDP ports of which none is in use now."""
     while True:
         first = random.randrange(20_000, 32_000 - count, 2)

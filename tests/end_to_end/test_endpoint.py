@@ -12,12 +12,13 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.end_to_end import judge
-from tests.end_to_end.gateway import Gateway, Json, free_port, until
+from tests.end_to_end.gateway import Gateway, Json, free_port, free_range, until
 from tests.endpoint.phone import HOST, Phone
 from tests.endpoint.sounds import decode, noise, similarity
-from tests.endpoint.trunk import NOTICE, NOTICE_SECONDS, write_wav
+from tests.endpoint.trunk import NEEDS_PJSUA, NOTICE, NOTICE_SECONDS, write_wav
 from tests.patience import PATIENCE_SECONDS
 
+pytestmark = NEEDS_PJSUA
 TALK_SECONDS = 1.0
 BEFORE, NUMBER = 3.0, "+15550100123"
 
@@ -33,7 +34,7 @@ class EndpointGateway(Gateway):
             file.write(
                 f'\n[[attach]]\nkind = "endpoint"\nregistrar = "{HOST}:{free_port()}"\nregister_here = false\n'
                 f'user = "practice"\naddress = "{HOST}"\nport = {self.trunk[1]}\nnotice = "{notice.name}"\n'
-                f'destination = "sip:201@{HOST}:{phone}"\ncalls = 2\nfirst_rtp_port = {30_000 + 64 * (phone % 300)}\n'
+                f'destination = "sip:201@{HOST}:{phone}"\ncalls = 2\nfirst_rtp_port = {free_range(32)}\n'
             )
 
 

@@ -23,8 +23,9 @@ from gateway.endpoint.messages import (
 )
 from tests.endpoint.phone import Phone, said_by
 from tests.endpoint.sounds import decode, noise, similarity
-from tests.endpoint.trunk import NOTICE, NOTICE_SECONDS, Trunk, caller, run, trunk
+from tests.endpoint.trunk import NEEDS_PJSUA, NOTICE, NOTICE_SECONDS, Trunk, caller, run, trunk
 
+pytestmark = NEEDS_PJSUA
 ALIKE = 0.9  # of the same sound after G.711 twice and a resampler; of two noises it is below 0.1
 HEARD_SECONDS = 0.8
 

@@ -16,8 +16,9 @@ from gateway.endpoint.messages import Arrived, Bridged, Cause, Described, Notice
 from tests.end_to_end.gateway import free_port
 from tests.endpoint.phone import DEADLINE, HOST, Phone, said_by
 from tests.endpoint.sounds import decode, noise, similarity
-from tests.endpoint.trunk import NOTICE, Trunk, run, trunk, write_wav
+from tests.endpoint.trunk import NEEDS_PJSUA, NOTICE, Trunk, run, trunk, write_wav
 
+pytestmark = NEEDS_PJSUA
 UAC = Path(__file__).with_name("uac.xml")
 MODULES = "/usr/lib/baresip/modules"
 TALK_MS = 3000

@@ -13,8 +13,9 @@ from gateway.endpoint.messages import Bridged, Over
 from gateway.io.endpoint import EndpointFault
 from tests.end_to_end.gateway import free_port
 from tests.endpoint.phone import DEADLINE, HOST
-from tests.endpoint.trunk import caller, run, trunk
+from tests.endpoint.trunk import NEEDS_PJSUA, caller, run, trunk
 
+pytestmark = NEEDS_PJSUA
 SCENARIO = Path(__file__).with_name("registrar.xml")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import wave
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -11,12 +12,16 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TypeVar
 
+import pytest
+
 from gateway.config.endpoint import EndpointSettings
 from gateway.endpoint.messages import FromProcess
 from gateway.io.endpoint import Endpoint
-from tests.end_to_end.gateway import free_port
+from tests.end_to_end.gateway import free_port, free_range
 from tests.endpoint.phone import DEADLINE, HOST, Phone
 from tests.endpoint.sounds import decode, noise
+
+NEEDS_PJSUA = pytest.mark.skipif(sys.version_info >= (3, 13), reason="pjsua2 has wheels for older Pythons")
 
 T = TypeVar("T", bound=FromProcess)
 NOTICE_SECONDS = 0.6
@@ -73,7 +78,7 @@ async def trunk(
     values: dict[str, object] = {
         "kind": "endpoint", "registrar": f"{HOST}:{free_port()}", "register_here": False, "user": "practice",
         "address": HOST, "port": free_port(), "destination": f"sip:100@{HOST}:{phone.port}",
-        "notice": write_wav(folder / "given.wav", NOTICE), "calls": 2, "first_rtp_port": 20_000 + 64 * (free_port() % 400),
+        "notice": write_wav(folder / "given.wav", NOTICE), "calls": 2, "first_rtp_port": free_range(96),
         "busy_seconds": 1.0,
     }  # fmt: skip
     settings = EndpointSettings.model_validate(values | dict(changes))
@@ -91,6 +96,11 @@ async def trunk(
     try:
         await found.endpoint.start()
         yield found
+    except AssertionError as error:
+        error.add_note(
+            f"the endpoint told {[type(each).__name__ for each in found.told]}, dropped {found.dropped}"
+        )
+        raise
     finally:
         await found.endpoint.stop()
         await phone.close()
