@@ -93,7 +93,7 @@ class LiveCall:
         return leg
 
     def _leg(self, plan: LegPlan) -> LiveLeg:
-        number = self._table.open(*_formats(plan))
+        number = self._table.open(*_formats(plan), aside=plan.flow is not None)
         leg = LiveLeg(
             self._table, number, plan.role, _preferred(plan), self.plan.started_ns, self.rules.guard_ns
         )

@@ -17,6 +17,7 @@ import numpy as np
 from gateway.codecs.codec import Codec
 from gateway.redaction.holdback import WIDTHS, Rings, Shape
 from gateway.redaction.homes import Due, Homes
+from gateway.rtp.aside import Aside, aside
 from gateway.rtp.packets import Bools, Ints, Octets, PacketBatch, RtpColumns, by_value, first_of_each, parse
 from gateway.rtp.srtp import Openers
 from gateway.rtp.steady import Steady
@@ -51,6 +52,7 @@ class _Formats:
     codecs: tuple[Codec, ...] = ()
     restarts: list[Restart] = field(default_factory=list)
     strays: Strays | None = None
+    aside: bool = False  # whether keys are heard that come under an SSRC of their own
 
 
 class LegTable:
@@ -75,6 +77,7 @@ class LegTable:
         self._openers = Openers(capacity)
         self.unreadable = self._openers.unreadable
         self._events = Events()
+        self._aside = Aside()
         self.steady = Steady(capacity)
 
     def secure(self, leg: int, keys: Sequence[MasterKey]) -> None:
@@ -82,15 +85,22 @@ class LegTable:
         self._openers.secure(leg, keys)
 
     def open(
-        self, codecs: Mapping[int, Codec], events: frozenset[int], noise: frozenset[int] = frozenset()
+        self,
+        codecs: Mapping[int, Codec],
+        events: frozenset[int],
+        noise: frozenset[int] = frozenset(),
+        aside: bool = False,
     ) -> int:
-        """Claim a leg; `codecs` by payload type. Raises IndexError when all are taken."""
+        """Claim a leg; `codecs` by payload type. Raises IndexError when all are taken.
+
+        With `aside` keys count that come under another SSRC than the audio: where nobody could send the leg anything.
+        """
         leg = self._free.pop()
         self.ssrc[leg], self.highest[leg], self.committed[leg] = NO_STREAM, -1, 0
         for column in (self.counts, self.last_arrival, self.first, self._base_slot, self.unreadable):
             column[leg] = 0
         self.steady.clear(leg)
-        self._about[leg] = _Formats()
+        self._about[leg] = _Formats(aside=aside)
         self._kinds[leg] = UNKNOWN
         self.formats(leg, codecs, events, noise)
         return leg
@@ -124,6 +134,7 @@ class LegTable:
         self.ssrc[leg] = NO_STREAM
         self.secure(leg, ())
         self._events.close(leg)
+        self._aside.close(leg)
         del self._about[leg]
         self._free.append(leg)
         return len(strays.packets) if strays else 0
@@ -217,10 +228,23 @@ class LegTable:
             stream, strays = strays.take(chosen), strays.take(~chosen)
             self._start(leg, stream.packets, stream.slots)
             tones += self._put(stream.packets, stream.slots, faults)
+        if about.aside and self.ssrc[leg] != NO_STREAM:
+            events = self._kinds[leg, strays.packets.payload_type] == EVENT
+            if (chosen := aside(strays.packets, events, int(self.ssrc[leg]))).any():
+                tones += self._hear_aside(leg, strays.take(chosen))
+                strays = strays.take(~chosen)
         excess = max(0, len(strays.packets) - MAX_STRAYS)
         faults["stray"] += excess
         about.strays = strays.take(np.arange(excess, len(strays.packets)))
         return tones
+
+    def _hear_aside(self, leg: int, events: Strays) -> list[Tone]:
+        """The keys of a stream that is not the leg's, by when they came."""
+        rate = self._about[leg].codecs[0].clock_rate
+        since = (events.packets.arrivals - self.last_arrival[leg]) * rate // 1_000_000_000
+        return self._aside.tones(
+            events.packets, events.slots, int(self.highest[leg]), self._media[leg] + since, rate
+        )
 
     def _next_stream(self, leg: int, packets: RtpColumns) -> Bools:
         """The packets of the stream that is the leg's next; none where there is none."""

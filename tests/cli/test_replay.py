@@ -144,6 +144,23 @@ def test_keys_are_masked_and_counted_as_events(hushtap: Hushtap) -> None:
     assert audio(hushtap, row)[1] == bytes(call.sent[1])
 
 
+def test_keys_under_an_ssrc_of_their_own_are_masked(hushtap: Hushtap) -> None:
+    """As gateways send them that learned of the key elsewhere, and generators of calls."""
+    call = Telephones()
+    call.establish()
+    call.talk(1.0)
+    packets, ssrc = call._packets[0], call._ssrc[0]
+    call._packets[0], call._ssrc[0] = 9000, 0x0E05_384E
+    call.press(0, 1)
+    call._packets[0], call._ssrc[0] = packets, ssrc
+    call.talk(1.0)
+    call.hang_up()
+    (row,) = replayed(hushtap, write("keys.pcap", [call]))
+    (mask,) = (each for each in row["redactions"] if each["cause"] == "dtmf")
+    assert mask["start"] == pytest.approx(2.0, abs=0.1)
+    assert mask["end"] - mask["start"] == pytest.approx(0.18, abs=0.03)
+
+
 def test_the_card_rule_pauses_as_it_does_live(hushtap: Hushtap, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the gateway's own ticks as with the rarer ones of a replay; it ends to the slice of half a second."""
     call = Telephones()
