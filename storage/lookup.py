@@ -73,4 +73,5 @@ def _significant(text: str) -> str:
 
 
 def _hash(lookup_key: bytes, kind: str, text: str) -> bytes:
-    return hmac.digest(lookup_key, f"{kind}:{text}".encode(), hashlib.sha256)[:HASH_BYTES]
+    told = f"{kind}:{text}".encode("utf-8", "surrogateescape")
+    return hmac.digest(lookup_key, told, hashlib.sha256)[:HASH_BYTES]

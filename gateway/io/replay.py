@@ -62,8 +62,8 @@ class _NotingStore(Store):
         self.began: dict[str, int] = {}
 
     async def put(self, facts: CallFacts) -> None:
-        self.began[facts.id] = facts.started_ns
         await super().put(facts)
+        self.began[facts.id] = facts.started_ns
 
 
 def replay(settings: Settings, files: Sequence[CaptureFile], report: Callable[[int, int], None]) -> Replayed:

@@ -79,7 +79,18 @@ def party(value: str | None) -> Party:
     if user is None or len(address.uri) + len(address.display) > MAX_ADDRESS:
         return Party()
     name = address.display if address.display.strip().lower() not in _WITHHELD else ""
-    return Party(Personal(user), Personal(address.uri), Personal(name) if name.strip() else None)
+    return Party(
+        Personal(_text(user)), Personal(_text(address.uri)), Personal(_text(name)) if name.strip() else None
+    )
+
+
+def _text(value: str) -> str:
+    """What is not UTF-8, as RFC 3261 section 25.1 has it, is nearly always ISO 8859-1."""
+    octets = value.encode("utf-8", "surrogateescape")
+    try:
+        return octets.decode()
+    except UnicodeDecodeError:
+        return octets.decode("latin-1")
 
 
 def same(one: Party, other: Party) -> bool:

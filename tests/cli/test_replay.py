@@ -297,6 +297,14 @@ def test_every_call_is_explained(hushtap: Hushtap, call: Telephones, state: str,
     assert reason in row["reason"]
 
 
+def test_names_that_are_not_utf_8_cost_no_call(hushtap: Hushtap) -> None:
+    """Old telephone systems write ISO 8859-1; what is none of both is kept as that."""
+    call = whole_call(1.0, numbers=("m\xfcller", "2\x9331"), encoding="latin-1")
+    (row,) = replayed(hushtap, write("names.pcap", [call]))
+    assert row["state"] == "recorded"
+    assert [each["number"] for each in row["participants"]] == ["m\xfcller", "2\x9331"]
+
+
 def test_sip_over_tls_is_told(hushtap: Hushtap) -> None:
     frame = ethernet(
         ipv4(tcp(b"\x16\x03\x01\x00\x05hello", 1, 0x18, 40_000, 5061), CALLER, CALLEE, protocol=6)

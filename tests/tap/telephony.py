@@ -28,6 +28,7 @@ class Telephones:
     now: int = START
     over_tcp: bool = False
     profile: str = "RTP/AVP"
+    encoding: str = "utf-8"  # of signalling
     addresses: tuple[str, str] = (CALLER, CALLEE)
     largest: int = 1480  # octets of an IP packet's payload; what is longer comes in fragments
     frames: list[Frame] = field(default_factory=list)
@@ -86,7 +87,7 @@ class Telephones:
             f"Contact: <sip:{(CALLER, CALLEE)[side]}>\r\n{fields}{kind}Content-Length: {len(body)}\r\n\r\n{body}"
         )
         self.now += 1_000_000
-        self._send(side, *self._wrapped(side, text.encode()))
+        self._send(side, *self._wrapped(side, text.encode(self.encoding)))
 
     def _send(self, side: int, packet: bytes, protocol: int = 17) -> None:
         ends = self.addresses if side == 0 else self.addresses[::-1]

@@ -19,6 +19,7 @@ from gateway.tap.effects import (
     Unheard,
     Wished,
 )
+from gateway.tap.parties import party
 from tests.tap.traces import BOTH, PLACES, SECOND, Trace, line, sdp
 
 A, B, C, D = (PLACES[name][0] for name in "ABCD")
@@ -634,6 +635,12 @@ def test_the_network_knows_better_who_calls() -> None:
     trace("A>B", "INVITE", sdp("A", 4000), people="anonymous 202", fields=asserted)
     [seen] = trace.calls()
     assert (seen.caller.user, seen.caller.name) == ("+4930123456", "Praxis")
+
+
+def test_a_name_that_is_not_utf_8_is_text_all_the_same() -> None:
+    value = b'"J\xf6rg" <sip:j\xf6rg@example.org>'.decode("utf-8", "surrogateescape")
+    found = party(value)
+    assert (found.name, found.user, found.aor) == ("J\xf6rg", "j\xf6rg", "sip:j\xf6rg@example.org")
 
 
 def test_a_caller_may_withhold_its_number() -> None:
