@@ -25,6 +25,7 @@ SMALL_BYTES = 256  # datagrams up to here are kept apart from larger ones, so th
 # A leg that has been heard where its packets should go so lately takes none for where they come from.
 HEARD_NS = 1_000_000_000
 TRAILING_NS = 500_000_000  # how long after the end of a call what comes is still the end of its audio
+NEVER = -(1 << 62)
 NOBODY = np.zeros(0, np.int64), np.zeros(0, np.int64)
 
 
@@ -81,9 +82,14 @@ class Flows:
         self._limits = limits or Limits()
         self._table = _Table()
         self._flows: dict[int, MediaFlow] = {}  # by leg
+        self._alike: dict[MediaFlow, list[int]] = {}  # the legs of each flow, the newest last
         self._new: dict[int, MediaFlow] = {}  # of these, since `early` was last asked
         self._ends: dict[int, int] = {}  # by leg whose call has ended: until when packets are its, ns
-        self._heard = np.full(64, -(1 << 62), np.int64)  # by leg: when a packet last came where it should go
+        self._heard = np.full(64, NEVER, np.int64)  # by leg: when a packet last came where it should go
+        self._ssrc = np.zeros(64, np.int64)  # by leg: of its last packet
+        # By leg whose way another one has as well, since it was heard on it: the SSRC that is still its own. A new SSRC
+        # is the newer call's, where the end of the older one was missed.
+        self._only: dict[int, int] = {}
         self._early: deque[_Early] = deque()
         self._early_bytes = 0
         self.unsignalled = Unsignalled()
@@ -97,8 +103,13 @@ class Flows:
         for other in [each for each in self._ends if _same_place(self._flows[each], flow)]:
             self.release(other)
         if leg >= len(self._heard):
-            self._heard = np.append(self._heard, np.full(leg + 1, -(1 << 62), np.int64))
-        self._heard[leg] = -(1 << 62)
+            self._heard = np.append(self._heard, np.full(leg + 1, NEVER, np.int64))
+            self._ssrc = np.append(self._ssrc, np.zeros(leg + 1, np.int64))
+        self._heard[leg] = NEVER
+        for other in self._alike.setdefault(flow, []):
+            if self._heard[other] > NEVER:
+                self._only.setdefault(other, int(self._ssrc[other]))
+        self._alike[flow].append(leg)
         self._flows[leg] = self._new[leg] = flow
         self._table.add(leg, flow)
 
@@ -111,8 +122,12 @@ class Flows:
         """A leg is over."""
         self._new.pop(leg, None)
         self._ends.pop(leg, None)
+        self._only.pop(leg, None)
         if flow := self._flows.pop(leg, None):
             self._table.drop(leg, flow)
+            self._alike[flow].remove(leg)
+            if not self._alike[flow]:
+                del self._alike[flow]
 
     def early(self) -> list[PacketBatch]:
         """What came before its leg was there, of the legs set since this was last asked; the oldest first."""
@@ -148,7 +163,21 @@ class Flows:
         taken[rows] = True
         if not taken.all():
             self._keep(datagrams, to, source, ~taken)
-        return _packets(datagrams, rows, legs) if len(rows) else None
+        return self._own(_packets(datagrams, rows, legs)) if len(rows) else None
+
+    def _own(self, batch: PacketBatch) -> PacketBatch:
+        """Without what is the audio of a newer call than its leg's."""
+        ssrc = np.ascontiguousarray(batch.slots[:, 8:12]).view(">u4")[:, 0].astype(np.int64)
+        rtp = looks_like_rtp(batch.slots)
+        strange = np.zeros(len(batch), np.bool_)
+        for leg, own in self._only.items():
+            strange |= rtp & (batch.legs == leg) & (ssrc != own)
+        told = rtp & ~strange
+        self._ssrc[batch.legs[told]] = ssrc[told]
+        if not strange.any():
+            return batch
+        kept = ~strange
+        return PacketBatch(batch.slots[kept], batch.sizes[kept], batch.legs[kept], batch.arrivals[kept])
 
     def _legs(self, table: _Table, to: Spot, source: Spot, arrivals: Ints) -> tuple[Ints, Ints]:
         """Rows and the legs they are of; the rows of a leg together, in their order.

@@ -212,3 +212,35 @@ def test_after_the_end_of_a_call_its_ports_are_those_of_the_next() -> None:
     flows.ending(2, SECOND)
     flows.set(3, flow(BOB))
     assert found(flows.take(datagrams([(ALICE, BOB, rtp(3), SECOND)]), SECOND)) == [(3, rtp(3))]
+
+
+def test_a_newer_call_on_the_same_way_keeps_its_audio_from_the_one_whose_end_was_missed() -> None:
+    flows = Flows()
+    flows.set(1, flow(ALICE, BOB))
+    flows.take(datagrams([(BOB, ALICE, rtp(1, ssrc=7), 0)]), 0)
+    flows.set(2, flow(ALICE, BOB))
+    sent = [(BOB, ALICE, rtp(9, ssrc=8), 1), (BOB, ALICE, rtp(2, ssrc=7), 2)]
+    batch = flows.take(datagrams(sent), 2)
+    # What goes on is both's: a telephone system that lets telephones speak directly has two calls of them.
+    assert found(batch) == [(1, rtp(2, ssrc=7)), (2, rtp(9, ssrc=8)), (2, rtp(2, ssrc=7))]
+    flows.release(2)
+    flows.release(1)
+    flows.set(1, flow(ALICE, BOB))
+    assert found(flows.take(datagrams(sent[:1]), 3)) == [(1, rtp(9, ssrc=8))]
+
+
+def test_two_calls_that_begin_on_one_way_share_what_comes() -> None:
+    flows = Flows()
+    flows.set(1, flow(ALICE, BOB))
+    flows.set(2, flow(ALICE, BOB))
+    sent = [(BOB, ALICE, rtp(1, ssrc=7), 0), (BOB, ALICE, rtp(9, ssrc=8), 1)]
+    assert [leg for leg, _ in found(flows.take(datagrams(sent), 1))] == [1, 1, 2, 2]
+
+
+def test_of_rtcp_no_ssrc_is_taken() -> None:
+    flows = Flows()
+    flows.set(1, flow(ALICE, BOB))
+    report = bytes((0x80, 200)) + bytes(26)
+    flows.take(datagrams([(BOB, ALICE, rtp(1), 0), (BOB, ALICE, report, 1)]), 1)
+    flows.set(2, flow(ALICE, BOB))
+    assert [leg for leg, _ in found(flows.take(datagrams([(BOB, ALICE, rtp(2), 2)]), 2))] == [1, 2]
