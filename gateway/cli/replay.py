@@ -16,9 +16,9 @@ from gateway.cli.opening import Library, failing_in_sentences
 from gateway.cli.progress import progress
 from gateway.config.settings import Settings
 from gateway.io.captures import CaptureFile
-from gateway.io.gateway import CannotStart
 from gateway.io.log import begin_log
 from gateway.io.replay import Replayed, replay
+from gateway.io.starting import CannotStart
 
 NS = 1e9
 TLS = "sip_tls"

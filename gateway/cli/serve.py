@@ -9,8 +9,9 @@ from gateway.cli.configuration import settings_of
 from gateway.cli.errors import CannotRun
 from gateway.cli.keys import ensure
 from gateway.cli.opening import failing_in_sentences
-from gateway.io.gateway import CannotStart, serve
+from gateway.io.gateway import serve
 from gateway.io.log import begin_log
+from gateway.io.starting import CannotStart
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -28,9 +28,9 @@ class EndpointMetrics:
         )
         self.dropped = counter("dropped_messages", "SIP messages that were not forwarded, by kind", "kind")
 
-    def begin(self, name: str) -> None:
+    def begin(self, name: str, registers: bool) -> None:
         """An endpoint is there, though nothing has come yet."""
-        for gauge in (self.registered, self.processes, self.calls_now):
+        for gauge in (self.processes, self.calls_now, *([self.registered] if registers else [])):
             gauge.labels(name).set(0)
         self.deaths.labels(name)
         for cause in Cause:

@@ -9,7 +9,6 @@ import secrets
 import signal
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-from datetime import UTC, datetime
 
 from gateway.codecs.registry import supported
 from gateway.config.settings import Settings, SipSettings
@@ -18,19 +17,18 @@ from gateway.io.admission import Admission
 from gateway.io.agents import AgentsFault, AgentsFile
 from gateway.io.analysis import Analysis
 from gateway.io.calls import Calls
-from gateway.io.channel import Configure
 from gateway.io.credentials import CredentialsFault
 from gateway.io.cutting import Cutting
 from gateway.io.endpoint import EndpointFault
 from gateway.io.endpoint_taps import taps_of
 from gateway.io.jobs import Notices
 from gateway.io.metrics import Metrics
-from gateway.io.redaction_rules import rules_of
 from gateway.io.references import ReferenceFault, read_notices
 from gateway.io.ring import TapFault
 from gateway.io.room import MEGABYTE
 from gateway.io.secrecy import refuse_dumps
 from gateway.io.sip import SipServer
+from gateway.io.starting import CannotStart, configure_of, numbers_of
 from gateway.io.stock import watch_holdings
 from gateway.io.store import Store
 from gateway.io.supervisor import WorkerFailed
@@ -38,14 +36,11 @@ from gateway.io.taps import Taps
 from gateway.io.tls import TlsError
 from gateway.io.trunks import Trunks
 from gateway.io.workers import Workers, count_workers
-from gateway.recording.engine import EngineSettings
-from gateway.recording.spread import calls_each
 from gateway.sip.session_timer import Policy
 from gateway.siprec.session import RecordingServer
 from gateway.siprec.wishes import wishes
 from gateway.storage.index import Index
 from gateway.storage.keys import KeyPaths, VaultPublicKey, load_recorder
-from gateway.storage.never_record import NeverRecordFault, NumberList
 from gateway.storage.recovery import recover
 from gateway.storage.vault import Vault
 
@@ -55,10 +50,6 @@ CUTTING_SECONDS = 5.0  # how long calls that ended may still be cut when the gat
 ANALYSIS_SECONDS = 3.0  # how long the speech of calls that ended may still be measured then
 STOP_SECONDS = 10.0  # how long running calls may take to be stored when the gateway is stopped
 NS = 1_000_000_000
-
-
-class CannotStart(Exception):
-    """The gateway cannot begin to record; the text is one sentence that says why."""
 
 
 def serve(settings: Settings) -> int:
@@ -195,21 +186,6 @@ def _notices(settings: Settings) -> Notices:
         raise CannotStart(str(fault)) from fault
 
 
-def numbers_of(settings: Settings, store: Store, metrics: Metrics) -> NumberList:
-    """The never-record list, which may change at any time."""
-
-    def told(fault: NeverRecordFault) -> None:
-        metrics.list_faults.inc()
-        log.error("the never-record list stays as it was before: %s", fault)
-
-    try:
-        return NumberList(
-            settings.storage.directory, store.lookup_key, lambda: f"{datetime.now(UTC):%Y-%m-%d}", told
-        )
-    except NeverRecordFault as fault:
-        raise CannotStart(str(fault)) from fault
-
-
 def _taps(settings: Settings, workers: int, metrics: Metrics, stack: AsyncExitStack) -> Taps:
     try:
         taps = Taps(taps_of(settings), workers, metrics.tap, settings.metrics.expected)
@@ -265,21 +241,6 @@ async def _serve_api(settings: Settings, calls: Calls, metrics: Metrics, stack: 
         await stack.enter_async_context(serving(settings.api, calls.controls, agents, metrics.registry))
     except (ApiFault, AgentsFault) as error:
         raise CannotStart(str(error)) from error
-
-
-def configure_of(settings: Settings, workers: int) -> Configure:
-    """What each worker is told first."""
-    media = settings.media
-    # A call's legs are in use until its audio has drained, so for longer than the call. All calls of a tap are one worker's.
-    calls = media.max_calls if settings.attach else calls_each(media.max_calls, workers)
-    engine = EngineSettings(
-        max_legs=2 * (calls + 64),
-        hold_back_ns=round(media.hold_back_seconds * NS),
-        timeout_ns=round(media.timeout_seconds * NS),
-        tick_ns=media.tick_milliseconds * 1_000_000,
-        rules=rules_of(settings),
-    )
-    return Configure(engine, str(settings.storage.directory))
 
 
 def _addresses(settings: Settings) -> str:

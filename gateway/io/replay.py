@@ -17,10 +17,10 @@ from gateway.io.captures import CaptureFile, Captures
 from gateway.io.clock import CaptureClock, following
 from gateway.io.cutting import Cutting
 from gateway.io.flush import FlushedAtTheEnd
-from gateway.io.gateway import configure_of, numbers_of
 from gateway.io.metrics import Metrics
 from gateway.io.replaying import TAP, TICK_NS, Replaying, ReplayWorker
 from gateway.io.secrecy import lock_memory, refuse_dumps
+from gateway.io.starting import configure_of, numbers_of
 from gateway.io.store import Store
 from gateway.recording.model import CallFacts
 from gateway.storage.index import Index

@@ -72,7 +72,7 @@ class _Trunk:
     ) -> None:
         self._tap, self._settings, self._metrics, self._tell = tap, settings, metrics, tell
         name = settings.name
-        metrics.begin(name)
+        metrics.begin(name, settings.register_here)
         self.endpoint = Endpoint(
             settings,
             self._hear,

@@ -31,7 +31,9 @@ COMFORT_NOISE = (13, 19)  # RFC 3551's static payload type, and the one that its
 MAX_DROPOUT = 3000  # RFC 3550 appendix A.1: a longer jump forward is a restart
 RESTART_SLOTS = 64  # left free before a stream that starts, for its packets that come out of order
 MAX_CELLS = 4096  # ring size at which a leg's packets are refused: 40 s of 10 ms packets
-MAX_STRAYS = 32  # packets of other streams kept for a leg: GRACE_NS and a tick of 10 ms packets
+# Packets of other streams kept for a leg: GRACE_NS and a turn of 10 ms packets, or what a sender or a queue that stood still
+# for two seconds lets go of at once.
+MAX_STRAYS = 128
 GRACE_NS = 200_000_000  # a stream that was heard so lately is not given up for another
 SHARE = (
     12  # part of a ring that nearly always holds all that is due: what comes in a slice, and a little more

@@ -26,7 +26,7 @@ def test_without_the_source_tree_it_says_so(
         (["--codec", "G729"], "there is no load in G729; there is in PCMA, PCMU, G722, GSM, opus"),
         (["--ptime", "7"], "packets of 7 ms in PCMA: a multiple of 5 is needed"),
         (["--srtp", "--keys", "events"], "leave one out"),
-        (["--calls", "100000"], "400,000 UDP ports are needed"),
+        (["--calls", "100000"], "UDP ports are needed, between"),
     ],
 )
 def test_a_load_that_cannot_be_made_is_a_sentence(

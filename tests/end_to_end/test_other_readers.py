@@ -52,12 +52,19 @@ def test_ffmpeg_plays_it(plain: bytes, payloads: list[bytes]) -> None:
         judge.place_in(decoded(plain, track), judge.decode(payload, "PCMA"))
 
 
+def lies_in(stored: bytes, payload: bytes) -> int:
+    """How many of a leg's octets are stored, packet by packet, however much else there is between them."""
+    at, count = 0, 0
+    while count < len(payload) and (at := stored.find(payload[count : count + 160], at)) >= 0:
+        count += 160
+    return count
+
+
 @pytest.mark.parametrize("cut", random.Random(6).sample(range(3_000, 95_000), 6))
 def test_ffmpeg_plays_what_is_left_of_a_cut_file(plain: bytes, payloads: list[bytes], cut: int) -> None:
     """Of what lies before the cut, less than a quarter of a second of a leg is not played."""
-    least = (cut - 1_000) // 2 - judge.SECOND // 4
     for track, payload in enumerate(payloads):
         samples = decoded(plain[:cut], track)
         whole = max(0, samples.size - judge.SECOND // 10)  # the block that is cut may be garbled
-        assert whole > least
+        assert whole > lies_in(plain[:cut], payload) - judge.SECOND // 4
         assert np.array_equal(samples[:whole], judge.decode(payload, "PCMA")[:whole])
