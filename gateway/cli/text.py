@@ -147,7 +147,12 @@ def party(person: Participant) -> str:
     shown = [text for text in (number or extension, name) if text]
     if extension and number and extension != number:
         shown.append(f"extension {extension}")
-    return ", ".join(shown) or "unknown"
+    return printable(", ".join(shown)) or "unknown"
+
+
+def printable(text: str) -> str:
+    """Whoever calls chooses what a name holds: nothing in it may steer a terminal, or end a line."""
+    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
 
 
 def _parties(call: CallFacts, role: Role) -> str:
@@ -156,7 +161,7 @@ def _parties(call: CallFacts, role: Role) -> str:
         for p in call.participants
         if p.role is role
     ]
-    return ", ".join(people) or "-"
+    return printable(", ".join(people)) or "-"
 
 
 def _leg(report: LegReport) -> str:

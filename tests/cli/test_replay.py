@@ -305,6 +305,16 @@ def test_names_that_are_not_utf_8_cost_no_call(hushtap: Hushtap) -> None:
     assert [each["number"] for each in row["participants"]] == ["m\xfcller", "2\x9331"]
 
 
+def test_a_name_does_not_steer_the_terminal(hushtap: Hushtap) -> None:
+    path = write("names.pcap", [whole_call(1.0, numbers=("%1b%5b31mred%0a%07", "231"))])
+    shown = hushtap("replay", path).out
+    assert "red" in shown
+    assert all(each.isprintable() for each in shown.replace("\n", ""))
+    assert len(shown.splitlines()) == 2
+    (row,) = hushtap("calls", "--json").json
+    assert not hushtap("show", row["id"]).out.count("\x1b")
+
+
 def test_sip_over_tls_is_told(hushtap: Hushtap) -> None:
     frame = ethernet(
         ipv4(tcp(b"\x16\x03\x01\x00\x05hello", 1, 0x18, 40_000, 5061), CALLER, CALLEE, protocol=6)
