@@ -9,6 +9,7 @@ import os
 import threading
 import zlib
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
 
 import numpy as np
 
@@ -120,15 +121,17 @@ class Captures:
     async def read(self) -> AsyncIterator[FrameBatch]:
         """Batch after batch, until the end or until reading is stopped."""
         loop = asyncio.get_running_loop()
-        waiting: asyncio.Queue[FrameBatch | Exception | None] = asyncio.Queue(AHEAD)
+        waiting: asyncio.Queue[FrameBatch | Exception | None] = asyncio.Queue()
+        room, given_up = threading.Semaphore(AHEAD), threading.Event()
 
         def put(each: FrameBatch | Exception | None) -> None:
-            if not loop.is_closed():  # else nobody reads on
-                asyncio.run_coroutine_threadsafe(waiting.put(each), loop).result()
+            room.acquire()
+            with suppress(RuntimeError):  # the loop is closed: nobody reads on
+                loop.call_soon_threadsafe(waiting.put_nowait, each)
 
         def work() -> None:
             try:
-                while found := batches(self._files, self._tell):
+                while (found := batches(self._files, self._tell)) and not given_up.is_set():
                     put(merged(found))
                 put(None)
             except Exception as error:  # noqa: BLE001 whoever reads is told
@@ -144,6 +147,7 @@ class Captures:
                     coming.cancel()
                     return
                 found = coming.result()
+                room.release()
                 if isinstance(found, Exception):
                     raise found
                 if found is None:
@@ -153,6 +157,8 @@ class Captures:
                     return
         finally:
             stopped.cancel()
+            given_up.set()
+            room.release()  # for the thread, should it wait
 
     def _tell(self) -> None:
         self._report(sum(file.position for file in self._files), sum(file.size for file in self._files))
