@@ -9,7 +9,7 @@ from itertools import accumulate
 from random import Random
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.recording.model import Cause
@@ -106,6 +106,7 @@ def in_pieces(number: str, rest: float, spaces: tuple[int, ...] = (4, 8, 12)) ->
     return number, (rest if place in spaces else 0.5 for place in range(100))
 
 
+@example("mastercard", 634)
 @given(st.sampled_from(["visa", "mastercard", "amex", "discover"]), st.integers())
 def test_a_number_keyed_slowly_opens_where_its_check_digit_proves_it(scheme: str, seed: int) -> None:
     number = card(Random(seed), scheme)[:16]
@@ -113,8 +114,9 @@ def test_a_number_keyed_slowly_opens_where_its_check_digit_proves_it(scheme: str
     spaces = (4, 10) if scheme == "amex" else (4, 8, 12)
     assert opens(*in_pieces(number, 25, spaces)) == (len(number), 0)
     wrong = number[:-1] + str((int(number[-1]) + 1) % 10)
-    assert opens(*in_pieces(wrong, 25, spaces)) is None
-    assert opens(*in_pieces(number, 25, (5,))) is None
+    for keyed, rests in ((wrong, spaces), (number, (5,))):
+        found = opens(*in_pieces(keyed, 25, rests))
+        assert found is None or found[1] > 0  # by chance another number begins at a later digit, and is right
 
 
 def plainly(text: str, times: list[int]) -> tuple[int, int] | None:
