@@ -115,7 +115,8 @@ class Engine:
         writes, self._unwritten = self._unwritten, []
         events, self._untold = [*self._untold, *events], []
         writes += self._commit(due, now, events)
-        events += self._report(now)
+        # What was counted apart goes first: it is told no later than the end of the call it came in.
+        events = [*self._counted_apart(), *events, *self._report(now)]
         return [write for write in writes if write.data or write.last], events
 
     def obey(self, commands: Sequence[Command], now: int, batch: PacketBatch | None = None) -> list[Event]:
@@ -254,6 +255,9 @@ class Engine:
                 steady.append(call)
         if steady:
             yield self._counted(steady)
+
+    def _counted_apart(self) -> Iterator[Event]:
+        """What is rare, and counted since the last tick: datagrams that are no media, and keys."""
         yield from (Refused(kind, count) for kind, count in self._faults.items())
         yield from (Keyed(call_id, way, count) for (call_id, way), count in self._keyed.items())
         self._faults.clear()

@@ -218,6 +218,15 @@ def test_garbage_disturbs_nothing_and_is_counted() -> None:
     assert counted == 2200
 
 
+@pytest.mark.parametrize("closed", [3 * SECOND, 4 * SECOND])  # halfway between two reports, and at one
+def test_what_was_counted_of_a_call_is_told_before_its_end(closed: int) -> None:
+    rubbish = [Datagram(at, 0, b"no media") for at in range(0, closed + HOLD_BACK - 5 * TICK, TICK)]
+    played = play(sent(speech(2)) + rubbish, closed=closed)
+    told = [event for event in played.events if isinstance(event, Refused | Finished)]
+    assert isinstance(told[-1], Finished)
+    assert sum(event.count for event in told if isinstance(event, Refused)) == len(rubbish)
+
+
 def test_nothing_is_committed_before_the_hold_back() -> None:
     stream = sent(speech(9))
     played = play(stream, closed=9 * SECOND)
