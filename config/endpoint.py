@@ -34,6 +34,14 @@ def _address(text: str) -> str:
     return text
 
 
+def _name_server(text: str) -> str:
+    try:
+        IPv4Address(text.partition(":")[0])
+    except ValueError as error:
+        raise ValueError(f"{text!r} is not an IPv4 address, with or without a port") from error
+    return _place(text)
+
+
 def _network(text: str) -> str:
     """Raises ValueError."""
     ip_network(text)
@@ -102,6 +110,11 @@ class EndpointSettings(Section):
     )
     first_rtp_port: int = Field(
         12_000, ge=1024, le=65_000, description=f"First RTP port; each process takes {PORTS_EACH}."
+    )
+    name_servers: tuple[Annotated[str, AfterValidator(_name_server)], ...] = Field(
+        (),
+        description="Name servers for the hosts of `registrar`, `proxy` and `destination`, as address or address:port; unset: "
+        "those of the system.",
     )
     peers: tuple[Annotated[str, AfterValidator(_network)], ...] = Field(
         (),

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
 import os
 import secrets
-import socket
 import tempfile
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from importlib.util import find_spec
+from ipaddress import ip_network
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gateway.config.endpoint import CALLS_EACH, PORTS_EACH, EndpointSettings
 from gateway.endpoint.front import Forwarder, Hop
@@ -28,7 +28,7 @@ from gateway.endpoint.messages import (
     Ready,
     Registered,
 )
-from gateway.io.front import DEFAULT_PORT, Front
+from gateway.io.front import Front
 from gateway.io.seats import Seat, SeatFailed
 from gateway.io.sounds import NoticeFault, make_notice, make_tones
 from gateway.io.tls import OTHERS
@@ -36,9 +36,14 @@ from gateway.sip.access import AllowList
 from gateway.sip.headers import bracketed
 from gateway.sip.message import Request
 
+if TYPE_CHECKING:
+    from gateway.io.names import Names
+
 log = logging.getLogger(__name__)
 
 MODULE = "pjsua2"
+PACKAGES = {MODULE: "pjsua2", "dns": "dnspython"}  # what the extra installs, by what is imported
+AWAY = (408, 503)  # what pjsip says of a registrar that does not answer, RFC 3263 section 4.3
 VARIABLE = "HUSHTAP_TRUNK_PASSWORD"
 RENEW_SECONDS = 1.0  # after a lost connection, so that a registrar that closes each at once is not flooded
 MAX_PASSWORD_BYTES = 1024
@@ -99,6 +104,8 @@ class Endpoint:
         """Make the notice, open the ports, start the processes. Raises EndpointFault."""
         settings = self._settings
         self._check_installed()
+        from gateway.io.names import Names
+
         password = read_password(settings, os.environ)
         folder = Path(self._folder.name)
         try:
@@ -106,14 +113,19 @@ class Endpoint:
             ringing, busy = await asyncio.to_thread(make_tones, folder)
         except NoticeFault as error:
             raise EndpointFault(str(error)) from error
-        allowed = AllowList(await self._peers())
+        hosts = (settings.registrar, settings.proxy, _host_of(destination(settings)))
+        places = [_split(host) for host in hosts if host]
+        names = Names(settings.name_servers, [host for host, _ in places])
+        await self._find(names, places)
+        allowed = AllowList([ip_network(peer) for peer in settings.peers])
         front = Front(
             settings.address,
             settings.port,
-            lambda host: host in allowed,
+            lambda host: host in allowed or names.holds(host),
             self._drop,
             self._describe,
             self._invited,
+            names,
         )
         try:
             inside = await front.start()
@@ -159,26 +171,19 @@ class Endpoint:
         self._folder.cleanup()
 
     def _check_installed(self) -> None:
-        if find_spec(MODULE) is None:
-            raise EndpointFault(
-                "the endpoint needs pjsua2, which is not installed: install hushtap with the extra `endpoint`"
-            )
+        for module, package in PACKAGES.items():
+            if find_spec(module) is None:
+                raise EndpointFault(
+                    f"the endpoint needs {package}, which is not installed: install hushtap with the extra `endpoint`"
+                )
 
-    async def _peers(self) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
-        """Networks that may send SIP: those set, and where the trunk and the practice's phone are."""
-        networks = [ipaddress.ip_network(peer) for peer in self._settings.peers]
-        loop = asyncio.get_running_loop()
-        for place in filter(
-            None, (self._settings.registrar, self._settings.proxy, _host_of(destination(self._settings)))
-        ):
-            host, port = _split(place)
+    async def _find(self, names: Names, places: list[tuple[str, int | None]]) -> None:
+        """Where the trunk and the practice's phone are: from there SIP may come."""
+        for host, port in places:
             try:
-                found = await loop.getaddrinfo(host, port or DEFAULT_PORT, proto=socket.IPPROTO_UDP)
+                await names.find(host, port, self._settings.transport)
             except OSError:
-                log.warning("no address is known of %s: it may send nothing until the next start", host)
-                continue
-            networks += [ipaddress.ip_network(entry[4][0]) for entry in found]
-        return networks
+                log.warning("no address is known of %s yet: it may send nothing until there is", host)
 
     def _forwarder(self, inside: tuple[str, int]) -> Forwarder:
         settings = self._settings
@@ -236,6 +241,8 @@ class Endpoint:
                 self._pool(len(self._takes), False)
                 return
             case Registered(status):
+                if status in AWAY and (trunk := self._front.trunk):
+                    self._front.names.failed(trunk.host, trunk.port, trunk.transport)
                 self._tell_registration(status < 300)
                 return
             case Arrived(call):
