@@ -123,6 +123,12 @@ class EndpointSettings(Section):
     destination: Annotated[str, AfterValidator(_destination)] = Field(
         description="The practice's number on the trunk, or the SIP URI of its telephone or telephone system."
     )
+    show_caller: Literal["name", "number", "nowhere"] = Field(
+        "name",
+        description="Where the practice's phone is shown who calls. `name`: the display name of From has the number, and the name "
+        "where there is one; the address stays that of `user`. `number`: the address of From has the number, too, as telephone systems "
+        "and trunks with CLIP no screening take it. `nowhere`: `user` calls.",
+    )
     calls: int = Field(
         8,
         ge=1,

@@ -28,6 +28,7 @@ PURE = (
     "gateway/endpoint/screening.py",
     "gateway/endpoint/describing.py",
     "gateway/endpoint/rewriting.py",
+    "gateway/endpoint/showing.py",
     "gateway/endpoint/calling.py",
     "gateway/recording/",
     "gateway/redaction/",

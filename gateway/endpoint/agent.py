@@ -21,6 +21,7 @@ from gateway.endpoint import messages
 from gateway.endpoint.conversation import Action, Conversation, Manner, Phase, Sound, Way
 from gateway.endpoint.messages import Configure, Described, Over, Side
 from gateway.endpoint.pjsip import INVALID, Pjsip, PjsipFault, Player
+from gateway.endpoint.showing import caller_in, shown
 
 MAX_PJSUA_CALLS = 4  # of a process, as the wheel was built
 MAX_CALLS = MAX_PJSUA_CALLS // 2  # each call has two legs
@@ -87,7 +88,7 @@ class Line(pjsua2.Account):
         self._agent = agent
 
     def onIncomingCall(self, prm: pjsua2.OnIncomingCallParam) -> None:
-        self._agent.arrived(prm.callId)
+        self._agent.arrived(prm.callId, prm.rdata.wholeMsg)
 
     def onRegState(self, prm: pjsua2.OnRegStateParam) -> None:
         self._agent.tell(messages.Registered(int(prm.code), prm.expiration))
@@ -103,8 +104,8 @@ class Holding:
 class Talk:
     """A call: its conversation, its legs, and what is played."""
 
-    def __init__(self, name: str, manner: Manner, caller: Leg) -> None:
-        self.name = name
+    def __init__(self, name: str, manner: Manner, caller: Leg, who: str) -> None:
+        self.name, self.who = name, who
         self.conversation = Conversation(manner)
         self.legs = {Side.CALLER: caller}
         self.player: Player | None = None
@@ -245,21 +246,21 @@ class Agent:
         with suppress(OSError):  # control is gone; `_listen` sees it
             self._channel.sendall(messages.write(message))
 
-    def arrived(self, number: int) -> None:
+    def arrived(self, number: int, invite: str) -> None:
         leg = Leg(self, self._line, number)
         if len(self._talks) >= MAX_CALLS:
             self._pjsip.hang_up(number, BUSY_HERE)
             self._dead.append(leg)
             return
         info = leg.info
-        talk = Talk(info.callIdString, self._manner, leg)
+        talk = Talk(info.callIdString, self._manner, leg, caller_in(invite))
         leg.talk = talk
         self._talks[talk.name] = talk
         self.tell(messages.Arrived(talk.name, time.monotonic_ns()))
         self._do(talk, talk.conversation.arrived(info.remOfferer))
 
     def connected(self, talk: Talk, leg: Leg) -> None:
-        self.tell(messages.Connected(talk.name, time.monotonic_ns(), leg.side))
+        self.tell(messages.Connected(talk.name, time.monotonic_ns(), leg.side, leg.info.callIdString))
         self._do(talk, talk.conversation.answered(leg.side))
         if leg.side is Side.CALLEE:  # its media may have been there before, early
             self.media(talk, leg)
@@ -353,7 +354,9 @@ class Agent:
         leg = Leg(self, self._line)
         leg.talk, leg.side = talk, Side.CALLEE
         talk.legs[Side.CALLEE] = leg
-        leg.makeCall(self._config.destination, pjsua2.CallOpParam(True))
+        param = pjsua2.CallOpParam(True)
+        param.txOption.localUri = shown(talk.who, self._config.identity, self._config.shown)
+        leg.makeCall(self._config.destination, param)
 
     def _bridge(self, talk: Talk, one_way: bool) -> None:
         caller, callee = (self._port(talk, side) for side in Side)

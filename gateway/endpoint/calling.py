@@ -30,6 +30,7 @@ from gateway.tap.effects import (
     KeyPressed,
     MediaAgreed,
     Noted,
+    PartiesChanged,
     Party,
     Place,
     Seen,
@@ -39,7 +40,7 @@ from gateway.tap.effects import (
     TappedStream,
 )
 from gateway.tap.effects import Over as TapOver
-from gateway.tap.parties import callee_of, caller_of, notes_of
+from gateway.tap.parties import asserted, callee_of, caller_of, notes_of, party
 
 NOTICE, UNANNOUNCED = "notice", "unannounced"  # markers of a call; the first is where the notice ended
 ENDPOINTS_NOTICE = "endpoint"  # the name of the notice that the endpoint plays
@@ -66,16 +67,18 @@ WHY = {
 @dataclass(slots=True)
 class _Call:
     number: TappedId
+    caller: Party
     streams: dict[Side, TappedStream] = field(default_factory=dict)
     noticed: Noticed | None = None
     bridged: bool = False
 
 
 class Telling:
-    """What the processes tell becomes effects; `supported` says what can be recorded."""
+    """What the processes tell becomes effects; `supported` says what can be recorded, `destination` is the practice's number."""
 
-    def __init__(self, supported: Supported, here: Place) -> None:
+    def __init__(self, supported: Supported, here: Place, destination: str = "") -> None:
         self._supported, self._here = supported, here
+        self._practice = party(f"<{destination}>") if "@" in destination else Party()
         self._calls: dict[str, _Call] = {}
         self._numbers = 0
 
@@ -97,7 +100,7 @@ class Telling:
                 call.noticed = message
                 return []
             case Connected(_, at_ns, messages.Side.CALLEE):
-                return [Answered(call.number, at_ns)]
+                return [Answered(call.number, at_ns), *self._took(call, message)]
             case Bridged(_, at_ns):
                 return self._bridged(call, at_ns)
             case messages.KeyPressed(_, at_ns, side, key, lasts_ms) if key in KEYS:
@@ -111,13 +114,14 @@ class Telling:
     def _seen(self, arrived: Arrived) -> Seen:
         self._numbers += 1
         invite = arrived.invite
-        call = self._calls[arrived.call] = _Call(TappedId(self._numbers))
+        caller = caller_of(invite) if invite else Party()
+        call = self._calls[arrived.call] = _Call(TappedId(self._numbers), caller)
         name = hashlib.sha256(arrived.call.encode("utf-8", "surrogateescape")).hexdigest()[:16]
         return Seen(
             call.number,
             arrived.at_ns,
             name,
-            caller_of(invite) if invite else Party(),
+            caller,
             callee_of(invite) if invite else Party(),
             (self._here, self._here),
             notes=notes_of(invite) if invite else (),
@@ -136,6 +140,12 @@ class Telling:
         whole = call.noticed is not None and call.noticed.whole
         when = call.noticed.at_ns if call.noticed and whole else at_ns
         return [self._agreed(call, at_ns), Noted(call.number, when, NOTICE if whole else UNANNOUNCED)]
+
+    def _took(self, call: _Call, connected: Connected) -> list[TapEffect]:
+        """Who answered is whom the telephone system vouches for, else whom we called; not the number by which the call came."""
+        found = asserted(connected.answer.headers) if connected.answer else None
+        callee = found or self._practice
+        return [PartiesChanged(call.number, connected.at_ns, call.caller, callee)] if callee.user else []
 
     @staticmethod
     def _agreed(call: _Call, at_ns: int) -> MediaAgreed:

@@ -34,6 +34,7 @@ from gateway.endpoint.rewriting import (
     without_own_route,
 )
 from gateway.endpoint.screening import fits, screened
+from gateway.endpoint.showing import caller_field
 from gateway.sip.answers import ALLOW, media_type, response
 from gateway.sip.errors import BadMessage
 from gateway.sip.headers import MAGIC_COOKIE, NameAddr, SipUri, Via, bracketed
@@ -90,6 +91,13 @@ class Description:
 
 
 @dataclass(frozen=True, slots=True)
+class Answered:
+    """Somebody took a call of ours."""
+
+    answer: Response = field(repr=False)  # as it came
+
+
+@dataclass(frozen=True, slots=True)
 class Given:
     """A call was given to a process, which is soon to answer: else say `unanswered`."""
 
@@ -97,7 +105,7 @@ class Given:
     invite: Request = field(repr=False)  # as it came
 
 
-Effect = ToSeat | ToOutside | Dropped | Description | Given
+Effect = ToSeat | ToOutside | Dropped | Description | Given | Answered
 
 
 @dataclass(slots=True)
@@ -240,7 +248,7 @@ class Forwarder:
         place = f"{self._inside[0]}:{self._inside[1]}"
         fields = [("Via", f"SIP/2.0/UDP {place};branch={self._branch(request)};back={back};vias={vias}")]
         if request.method == "INVITE":
-            fields.append(("Record-Route", self._record_route))
+            fields += [("Record-Route", self._record_route), *caller_field(request)]
         headers = without_own_route(safe.headers, self._here.host, self._here.port)
         data = serialise(replace(safe, headers=with_forwards(Headers((*fields, *headers.fields)), hops)))
         fits(data)
@@ -271,7 +279,10 @@ class Forwarder:
             headers = with_list(headers, "Record-Route", routes)
         data = serialise(replace(safe, headers=headers))
         fits(data)
-        return [ToSeat(int(seat), data)]
+        taken: list[Effect] = (
+            [Answered(answer)] if answer.cseq.method == "INVITE" and answer.status < 300 else []
+        )
+        return [*taken, ToSeat(int(seat), data)]
 
     def _request_out(self, request: Request, seat: int) -> list[Effect]:
         call_id = request.headers.get("Call-ID") or ""

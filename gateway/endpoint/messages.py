@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 
-from gateway.sip.message import Request
+from gateway.sip.message import Request, Response
 
 MAX_LINE = 1 << 20  # octets; a description has 32,768 at most
 
@@ -52,6 +52,7 @@ class Configure:
     password: str = field(repr=False)
     realm: str
     destination: str = field(repr=False)  # URI of the practice's number
+    shown: str  # where the practice is shown who calls: name, number, nowhere
     media_address: str  # written into descriptions
     bound_address: str  # where RTP is received
     first_port: int  # of RTP
@@ -114,6 +115,9 @@ class Connected:
     call: str
     at_ns: int
     side: Side
+    leg: str = ""  # its Call-ID
+    # Of the practice's phone; the control process, which sees it go by, fills it in.
+    answer: Response | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

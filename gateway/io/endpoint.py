@@ -22,11 +22,13 @@ from gateway.endpoint.messages import (
     Arrived,
     Cause,
     Configure,
+    Connected,
     Described,
     FromProcess,
     Over,
     Ready,
     Registered,
+    Side,
 )
 from gateway.io.front import Front
 from gateway.io.seats import Seat, SeatFailed
@@ -34,7 +36,7 @@ from gateway.io.sounds import NoticeFault, make_notice, make_tones
 from gateway.io.tls import OTHERS
 from gateway.sip.access import AllowList
 from gateway.sip.headers import bracketed
-from gateway.sip.message import Request
+from gateway.sip.message import Request, Response
 
 if TYPE_CHECKING:
     from gateway.io.names import Names
@@ -78,6 +80,7 @@ class Endpoint:
         self._invites: OrderedDict[str, Request] = (
             OrderedDict()
         )  # by which calls came that are not told of yet
+        self._answers: OrderedDict[str, Response] = OrderedDict()  # to calls of ours that are not told of yet
         self._legs: dict[str, Described] = {}  # of calls that are not over
         self._known = False  # to the registrar
         self._draining = self._stopping = False
@@ -125,6 +128,7 @@ class Endpoint:
             self._drop,
             self._describe,
             self._invited,
+            self._answered,
             names,
         )
         try:
@@ -219,6 +223,7 @@ class Endpoint:
             password=password,
             realm=settings.realm,
             destination=destination(settings),
+            shown=settings.show_caller,
             media_address=settings.public_address or settings.address,
             bound_address=settings.address,
             first_port=settings.first_rtp_port + number * PORTS_EACH,
@@ -248,6 +253,8 @@ class Endpoint:
             case Arrived(call):
                 self.calls[call] = number
                 message = replace(message, invite=self._invites.pop(call, None))
+            case Connected(leg=leg, side=Side.CALLEE):
+                message = replace(message, answer=self._answers.pop(leg, None))
             case Described(leg=leg):
                 self._legs[leg] = message
                 message = replace(message, sdp=self._sdp.get(leg, ""))
@@ -269,6 +276,11 @@ class Endpoint:
         self._invites[call] = invite
         if len(self._invites) > MAX_INVITES:
             self._invites.popitem(last=False)
+
+    def _answered(self, answer: Response) -> None:
+        self._answers[answer.headers.get("Call-ID") or ""] = answer
+        if len(self._answers) > MAX_INVITES:
+            self._answers.popitem(last=False)
 
     def _forget(self, call: str) -> None:
         self.calls.pop(call, None)

@@ -8,12 +8,22 @@ from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from gateway.endpoint.front import Description, Dropped, Effect, Forwarder, Given, Hop, ToOutside, ToSeat
+from gateway.endpoint.front import (
+    Answered,
+    Description,
+    Dropped,
+    Effect,
+    Forwarder,
+    Given,
+    Hop,
+    ToOutside,
+    ToSeat,
+)
 from gateway.io.datagrams import Datagrams
 from gateway.sip.effects import Flow
 from gateway.sip.errors import BadMessage
 from gateway.sip.framing import StreamFramer
-from gateway.sip.message import Request
+from gateway.sip.message import Request, Response
 
 if TYPE_CHECKING:  # it needs what only those install who have an endpoint
     from gateway.io.names import Names
@@ -39,7 +49,7 @@ Place = tuple[str, int]
 
 class Front:
     """`admits` says of an address whether it may speak to us; `drop` counts by kind, `described` is told of
-    the descriptions that processes send, and `invited` of the INVITEs that they are given, by Call-ID."""
+    the descriptions that processes send, and `invited` of the INVITEs that they are given, by Call-ID, and `answered` of what is answered to theirs."""
 
     def __init__(
         self,
@@ -49,10 +59,12 @@ class Front:
         drop: Callable[[str], None],
         described: Callable[[str, str], None],
         invited: Callable[[str, Request], None],
+        answered: Callable[[Response], None],
         names: Names,
     ) -> None:
         self._address, self._port, self._admits, self.drop = address, port, admits, drop
-        self._described, self._invited, self.names = described, invited, names
+        self._described, self._invited, self._answered = described, invited, answered
+        self.names = names
         self.trunk: Hop | None = None  # the way to which is kept open
         self.cut: Callable[[], None] = lambda: None  # is told that a connection to there was lost
         self.forwarder: Forwarder  # set once the ports are known
@@ -134,6 +146,8 @@ class Front:
                     self.drop(kind)
                 case Description(call_id, sdp):
                     self._described(call_id, sdp)
+                case Answered(answer):
+                    self._answered(answer)
                 case Given(call_id, invite):
                     self._invited(call_id, invite)
                     self._loop.call_later(ANSWER_SECONDS, self._look_for_answer, call_id)

@@ -132,8 +132,11 @@ def test_keys_are_masked_and_told_nowhere(evening: Evening) -> None:
     assert "Signal" not in evening.gateway.log.read_text()
 
 
-def test_the_caller_is_known_by_the_number(evening: Evening) -> None:
-    assert {p["number"] for p in evening.call["participants"]} >= {NUMBER}
+def test_the_caller_and_who_answered_are_known_by_their_numbers_and_the_phone_is_shown_who_calls(
+    evening: Evening,
+) -> None:
+    assert {p["number"] for p in evening.call["participants"]} == {NUMBER, "201"}
+    assert f'"{NUMBER}"' in next(m.get("From") for m in evening.phone.heard if m.method == "INVITE")
     assert evening.call["direction"] == "inbound"
 
 

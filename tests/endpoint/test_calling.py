@@ -27,7 +27,7 @@ from gateway.endpoint.messages import (
     read,
     write,
 )
-from gateway.sip.message import Headers, Request
+from gateway.sip.message import Headers, Request, Response
 from gateway.tap import effects
 from gateway.tap.effects import End, MediaAgreed, Noted, Seen, TapEffect
 from gateway.tap.parties import DIVERTED, WITHHELD
@@ -84,6 +84,26 @@ def test_a_key_is_told_without_being_shown() -> None:
     assert "11" not in repr(pressed)
     assert "#" not in repr(KeyPressed("a", 60, Side.CALLER, "#", 160))
     assert told([*CALL, KeyPressed("a", 60, Side.CALLER, "flash", 0)]) == told(CALL)
+
+
+@pytest.mark.parametrize(("asserted", "destination", "callee"), [("<sip:207@pbx>", "sip:200@pbx", "207"), ("", "sip:200@pbx", "200"), ("", "sip:192.0.2.20", None)])  # fmt: skip
+def test_who_answered_is_known_better_than_by_the_number_that_was_called(
+    asserted: str, destination: str, callee: str | None
+) -> None:
+    telling = Telling(supported, ("192.0.2.1", 5070), destination)
+    fields = (("P-Asserted-Identity", asserted),) if asserted else ()
+    connected = Connected("a", 20, Side.CALLEE, "b", Response(200, "OK", Headers(fields)))
+    lines: list[FromProcess] = [
+        Arrived("a", 10, Request("INVITE", "sip:1@h", Headers((("From", "<sip:5@t>"),)))),
+        connected,
+    ]
+    found = [
+        each for line in lines for each in telling.hear(line) if isinstance(each, effects.PartiesChanged)
+    ]
+    assert [
+        (each.caller.user and each.caller.user.reveal(), each.callee.user and each.callee.user.reveal())
+        for each in found
+    ] == ([("5", callee)] if callee else [])
 
 
 @pytest.mark.parametrize("cause", Cause)
@@ -151,6 +171,6 @@ def test_a_line_without_end_is_told() -> None:
 
 
 def test_configuration_shows_no_secret() -> None:
-    text = repr(messages.Configure("f", "c", "sip:me", "r", 1, "user", "open sesame", "*", "sip:100@h", "a", "a", 1, 1, "", "", "", 1, 1, False, False))  # fmt: skip
+    text = repr(messages.Configure("f", "c", "sip:me", "r", 1, "user", "open sesame", "*", "sip:100@h", "name", "a", "a", 1, 1, "", "", "", 1, 1, False, False))  # fmt: skip
     assert "sesame" not in text
     assert "100" not in text
