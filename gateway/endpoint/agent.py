@@ -20,6 +20,7 @@ from gateway.endpoint import conversation as acts
 from gateway.endpoint import messages
 from gateway.endpoint.conversation import Action, Conversation, Manner, Phase, Sound, Way
 from gateway.endpoint.messages import Configure, Described, Over, Side
+from gateway.endpoint.parting import Parting
 from gateway.endpoint.pjsip import INVALID, Pjsip, PjsipFault, Player
 from gateway.endpoint.showing import caller_in, shown
 
@@ -133,6 +134,7 @@ class Agent:
             maxlen=64
         )  # ended legs: pjsip may not lose them within their callback
         self._lines = messages.Lines()
+        self._breath = 0.0  # when control is to be told again that this process is well
 
     def start(self) -> None:
         """Raises PjsipFault and RuntimeError."""
@@ -183,6 +185,7 @@ class Agent:
     def run(self) -> None:
         """Until the control process is gone."""
         while self._listen():
+            self._breathe()
             self._pjsip.handle_events(POLL_MS)
             self._look()
             self._dead.clear()
@@ -191,7 +194,10 @@ class Agent:
     def _listen(self) -> bool:
         if not select.select([self._channel], [], [], 0)[0]:
             return True
-        data = self._channel.recv(1 << 16)
+        try:
+            data = self._channel.recv(1 << 16)
+        except ConnectionResetError:  # it had not read all that we said
+            data = b""
         for message in self._lines.feed(data):
             match message:
                 case messages.HangUp(call):
@@ -201,6 +207,11 @@ class Agent:
                     with suppress(RuntimeError):  # it is being renewed
                         self._line.setRegistration(True)
         return bool(data)
+
+    def _breathe(self) -> None:
+        if (now := time.monotonic()) >= self._breath:
+            self._breath = now + messages.BREATH_SECONDS
+            self.tell(messages.Alive())
 
     def _look(self) -> None:
         now = time.monotonic()
@@ -232,14 +243,19 @@ class Agent:
         return True
 
     def _leave(self) -> None:
-        """Take leave of everybody, for a moment."""
+        """Take leave of everybody, for a moment; without the forwarder where it is gone."""
+        parting: Parting | None = None
+        with suppress(OSError):
+            parting = Parting(self._config)
         self._endpoint.hangupAllCalls()
-        if self._config.registrar:
+        if self._config.registrar and parting is None:
             with suppress(RuntimeError):
                 self._line.setRegistration(False)
         until = time.monotonic() + LEAVE_SECONDS
-        while time.monotonic() < until and (self._talks or self._line.info.regIsActive):
+        while time.monotonic() < until and (parting or self._talks or self._line.info.regIsActive):
             self._pjsip.handle_events(POLL_MS)
+            if parting:  # to the end: what is sent over UDP is sent again
+                parting.look()
         os._exit(0)  # pjsip's own end waits for what nobody will answer
 
     def tell(self, message: messages.FromProcess) -> None:

@@ -12,6 +12,7 @@ from enum import StrEnum
 
 from gateway.sip.message import Request, Response
 
+BREATH_SECONDS = 2.0
 MAX_LINE = 1 << 20  # octets; a description has 32,768 at most
 
 
@@ -78,6 +79,11 @@ class Broken:
     """The process cannot take calls; it ends."""
 
     why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Alive:
+    """The process does its work; said every BREATH_SECONDS."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +186,7 @@ class Renew:
 
 
 FromProcess = (
-    Ready | Broken | Registered | Arrived | Described | Connected | Noticed | Bridged | KeyPressed | Relayed | Over
+    Ready | Broken | Alive | Registered | Arrived | Described | Connected | Noticed | Bridged | KeyPressed | Relayed | Over
 )  # fmt: skip
 ToProcess = Configure | HangUp | Renew
 Line = FromProcess | ToProcess

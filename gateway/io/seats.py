@@ -11,6 +11,8 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from gateway.endpoint.messages import (
+    BREATH_SECONDS,
+    Alive,
     BadLine,
     Broken,
     Configure,
@@ -27,6 +29,7 @@ from gateway.endpoint.messages import (
 log = logging.getLogger(__name__)
 
 RESTART_SECONDS = 1.0  # least time between two starts
+SILENT_SECONDS = 20.0  # of a process, before it is killed; more than a busy machine takes for what takes two
 STOP_SECONDS = 5.0  # for a process to take leave, before it is killed
 READ_BYTES = 1 << 16
 MAX_UNSENT_BYTES = 1 << 16  # to a process that does not read: few and short are the things it is told
@@ -54,6 +57,7 @@ class Seat:
         self._lines = Lines()
         self._ready = asyncio.Event()
         self._why = ""
+        self._heard = 0.0  # when it last said something
         self._stopping = False
         self._watch: asyncio.Task[None] | None = None
 
@@ -114,7 +118,7 @@ class Seat:
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             )
         ours.setblocking(False)
-        self._socket, self._lines = ours, Lines()
+        self._socket, self._lines, self._heard = ours, Lines(), self._loop.time()
         self._ready.clear()
         self._loop.add_reader(ours, self._hear)
         self._send(self._configure)
@@ -123,7 +127,7 @@ class Seat:
         while True:
             assert self._process is not None
             started = self._loop.time()
-            code = await self._process.wait()
+            code = await self._ended()
             self._hear()
             self._drop()
             self._on_lost(self.number)
@@ -137,6 +141,18 @@ class Seat:
                 return
             await self._spawn()
 
+    async def _ended(self) -> int:
+        """Its status, once it has ended; one that says nothing any more is ended."""
+        assert self._process is not None
+        while True:
+            with suppress(TimeoutError):
+                return await asyncio.wait_for(self._process.wait(), BREATH_SECONDS)
+            self._hear()
+            if self._loop.time() - self._heard > SILENT_SECONDS and not self._stopping:
+                log.error("endpoint process %d says nothing and is killed", self.number)
+                with suppress(ProcessLookupError):
+                    self._process.kill()
+
     def _hear(self) -> None:
         """All that it has said."""
         while self._socket:
@@ -149,6 +165,7 @@ class Seat:
             if not data:
                 self._loop.remove_reader(self._socket)
                 return
+            self._heard = self._loop.time()
             try:
                 for message in self._lines.feed(data):
                     self._take(message)
@@ -161,7 +178,7 @@ class Seat:
                 self._ready.set()
             case Broken(why):
                 self._why = why
-            case Configure() | HangUp() | Renew():
+            case Alive() | Configure() | HangUp() | Renew():
                 return
         self._on_message(self.number, message)
 

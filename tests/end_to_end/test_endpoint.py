@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -151,3 +153,19 @@ def test_what_is_stored_is_whole(evening: Evening) -> None:
 
 def test_the_log_tells_no_number(evening: Evening) -> None:
     assert NUMBER not in evening.gateway.log.read_text()
+
+
+def test_both_sides_are_let_go_when_the_gateway_is_killed(tmp_path: Path) -> None:
+    port = free_port()
+
+    async def work(gateway: EndpointGateway) -> None:
+        phone, caller = await Phone(port=port).open(), await Phone(number=NUMBER).open()
+        caller.call(gateway.trunk)
+        await phone.requested("ACK")
+        os.kill(gateway.pid, signal.SIGKILL)  # and its processes live on
+        for each in (phone, caller):
+            await each.requested("BYE")
+            await each.close()
+
+    with EndpointGateway(tmp_path, port) as gateway:
+        asyncio.run(work(gateway))

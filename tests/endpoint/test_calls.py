@@ -356,6 +356,27 @@ def test_nobody_answers(tmp_path: Path) -> None:
     run(work())
 
 
+def test_a_process_that_hangs_is_ended_and_its_calls_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.io.seats.SILENT_SECONDS", 5.0)
+
+    async def work() -> None:
+        async with trunk(tmp_path) as line:
+            one = await caller()
+            call = await bridged(line, one)
+            pid = line.endpoint.pids[0]
+            assert pid
+            os.kill(pid, signal.SIGSTOP)
+            await one.requested("BYE")
+            await line.phone.requested("BYE")
+            assert (await line.message(Over, call)).cause is Cause.FAILED
+            await line.until(lambda: line.endpoint.takes(0), "the process is not replaced")
+            await one.close()
+
+    run(work())
+
+
 def test_the_death_of_a_process_ends_its_calls_and_no_other(tmp_path: Path) -> None:
     async def work() -> None:
         async with trunk(tmp_path, changes={"calls": 5}) as line:
