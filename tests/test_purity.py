@@ -25,6 +25,7 @@ PURE = (
     "gateway/endpoint/conversation.py",
     "gateway/endpoint/front.py",
     "gateway/endpoint/farewells.py",
+    "gateway/endpoint/challenges.py",
     "gateway/endpoint/screening.py",
     "gateway/endpoint/describing.py",
     "gateway/endpoint/rewriting.py",

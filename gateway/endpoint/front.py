@@ -21,6 +21,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
+from gateway.endpoint.challenges import answered, understood
 from gateway.endpoint.farewells import LEAVING, Farewells
 from gateway.endpoint.rewriting import (
     FORWARDED,
@@ -128,8 +129,10 @@ class Forwarder:
         choose: Callable[[], int | None],
         secret: str,
         proxies: dict[str, Hop] | None = None,
+        password: str = "",
     ) -> None:
         self._here, self._inside, self._choose, self._secret = here, inside, choose, secret
+        self._password = password
         self._proxies = proxies or {}  # by `host:port` of a URI: where requests go that begin something
         self._dialogs: OrderedDict[str, tuple[int, str]] = (
             OrderedDict()
@@ -271,7 +274,7 @@ class Forwarder:
         if not found:
             return [Dropped("not_our_response")]
         seat, port, branch = found.groups()
-        safe = screened(answer)
+        safe = screened(understood(answer))
         via = f"SIP/2.0/UDP {self._inside[0]}:{port};rport;branch={branch}"
         headers = with_list(safe.headers, "Via", (via,))
         if answer.cseq.method == "INVITE":
@@ -302,6 +305,7 @@ class Forwarder:
         if request.method == "REGISTER":
             headers = with_list(headers, "Contact", tuple(map(plain, headers.all("Contact"))))
         sent = replace(request, headers=with_forwards(headers, forwards(request) - 1))
+        sent = answered(sent, self._password)
         self._farewells.heard(sent, outward=True)
         return [ToOutside(hop, serialise(sent))]
 

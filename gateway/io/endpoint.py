@@ -139,7 +139,7 @@ class Endpoint:
                 f"the endpoint cannot listen on {place}: {os.strerror(error.errno or 0)}"
             ) from error
         self._front = front
-        front.forwarder = self._forwarder(inside)
+        front.forwarder = self._forwarder(inside, password)
         if settings.register_here:
             front.trunk = Hop(settings.transport, *_split(settings.proxy or settings.registrar))
             front.cut = self._cut
@@ -189,13 +189,13 @@ class Endpoint:
             except OSError:
                 log.warning("no address is known of %s yet: it may send nothing until there is", host)
 
-    def _forwarder(self, inside: tuple[str, int]) -> Forwarder:
+    def _forwarder(self, inside: tuple[str, int], password: str) -> Forwarder:
         settings = self._settings
         here = Hop(settings.transport, settings.public_address or settings.address, settings.port)
         proxies = {
             settings.registrar.lower(): Hop(settings.transport, *_split(settings.proxy or settings.registrar))
         }
-        return Forwarder(here, inside, self._choose, secrets.token_hex(16), proxies)
+        return Forwarder(here, inside, self._choose, secrets.token_hex(16), proxies, password)
 
     def _choose(self) -> int | None:
         """The process with the fewest calls of those that have room; all together have no more than was set."""
