@@ -129,6 +129,11 @@ class EndpointSettings(Section):
         "where there is one; the address stays that of `user`. `number`: the address of From has the number, too, as telephone systems "
         "and trunks with CLIP no screening take it. `nowhere`: `user` calls.",
     )
+    transfers: bool = Field(
+        True,
+        description="Whether the practice's telephone may hand on a call (REFER), to others of its telephone system and to hosts of "
+        "`peers`. Never where `destination` is on the trunk.",
+    )
     calls: int = Field(
         8,
         ge=1,

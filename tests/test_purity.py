@@ -29,6 +29,8 @@ PURE = (
     "gateway/endpoint/screening.py",
     "gateway/endpoint/describing.py",
     "gateway/endpoint/rewriting.py",
+    "gateway/endpoint/referring.py",
+    "gateway/endpoint/effects.py",
     "gateway/endpoint/showing.py",
     "gateway/endpoint/calling.py",
     "gateway/recording/",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from gateway.endpoint import messages
 from gateway.endpoint.messages import (
@@ -17,6 +17,7 @@ from gateway.endpoint.messages import (
     Cause,
     Connected,
     Described,
+    Dialling,
     FromProcess,
     Noticed,
     Over,
@@ -42,6 +43,7 @@ from gateway.tap.effects import (
 from gateway.tap.effects import Over as TapOver
 from gateway.tap.parties import asserted, callee_of, caller_of, notes_of, party
 
+NOBODY = Party()
 NOTICE, UNANNOUNCED = "notice", "unannounced"  # markers of a call; the first is where the notice ended
 ENDPOINTS_NOTICE = "endpoint"  # the name of the notice that the endpoint plays
 KEYS = "0123456789*#ABCD"  # in the order of their events, RFC 4733 section 3.2
@@ -68,17 +70,18 @@ WHY = {
 class _Call:
     number: TappedId
     caller: Party
+    called: Party = NOBODY
+    taken: bool = False  # by somebody of the practice, for the first time
     streams: dict[Side, TappedStream] = field(default_factory=dict)
     noticed: Noticed | None = None
     bridged: bool = False
 
 
 class Telling:
-    """What the processes tell becomes effects; `supported` says what can be recorded, `destination` is the practice's number."""
+    """What the processes tell becomes effects; `supported` says what can be recorded."""
 
-    def __init__(self, supported: Supported, here: Place, destination: str = "") -> None:
+    def __init__(self, supported: Supported, here: Place) -> None:
         self._supported, self._here = supported, here
-        self._practice = party(f"<{destination}>") if "@" in destination else Party()
         self._calls: dict[str, _Call] = {}
         self._numbers = 0
 
@@ -99,6 +102,8 @@ class Telling:
             case Noticed():
                 call.noticed = message
                 return []
+            case Dialling(_, at_ns, target):
+                return self._dialled(call, at_ns, target)
             case Connected(_, at_ns, messages.Side.CALLEE):
                 return [Answered(call.number, at_ns), *self._took(call, message)]
             case Bridged(_, at_ns):
@@ -136,7 +141,10 @@ class Telling:
         return [self._agreed(call, told.at_ns)] if call.bridged else []
 
     def _bridged(self, call: _Call, at_ns: int) -> list[TapEffect]:
-        call.bridged = True
+        again, call.bridged = call.bridged, True
+        if again:
+            call.streams = {side: replace(call.streams[side], paused=False) for side in call.streams}
+            return [self._agreed(call, at_ns)]
         whole = call.noticed is not None and call.noticed.whole
         when = call.noticed.at_ns if call.noticed and whole else at_ns
         return [self._agreed(call, at_ns), Noted(call.number, when, NOTICE if whole else UNANNOUNCED)]
@@ -144,8 +152,20 @@ class Telling:
     def _took(self, call: _Call, connected: Connected) -> list[TapEffect]:
         """Who answered is whom the telephone system vouches for, else whom we called; not the number by which the call came."""
         found = asserted(connected.answer.headers) if connected.answer else None
-        callee = found or self._practice
-        return [PartiesChanged(call.number, connected.at_ns, call.caller, callee)] if callee.user else []
+        callee = found or call.called
+        transfer, call.taken = call.taken, True
+        if not callee.user:
+            return []
+        return [PartiesChanged(call.number, connected.at_ns, call.caller, callee, transfer)]
+
+    def _dialled(self, call: _Call, at_ns: int, target: str) -> list[TapEffect]:
+        """Nothing is kept of what a caller says who is handed on, until somebody else has answered."""
+        target = target.partition("?")[0]
+        call.called = party(f"<{target}>") if "@" in target else Party()
+        if not call.bridged:
+            return []
+        call.streams = {side: replace(stream, paused=True) for side, stream in call.streams.items()}
+        return [self._agreed(call, at_ns)]
 
     @staticmethod
     def _agreed(call: _Call, at_ns: int) -> MediaAgreed:

@@ -115,6 +115,15 @@ class Described:
 
 
 @dataclass(frozen=True, slots=True)
+class Dialling:
+    """Somebody of the practice is called: the number that was set, or to whom a call was handed on."""
+
+    call: str
+    at_ns: int
+    target: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Connected:
     """One leg was answered."""
 
@@ -181,14 +190,22 @@ class HangUp:
 
 
 @dataclass(frozen=True, slots=True)
+class Transfer:
+    """To a process: hand a call to somebody else of the practice."""
+
+    call: str
+    target: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Renew:
     """To the process that registers: the connection to the registrar is lost, register anew."""
 
 
 FromProcess = (
-    Ready | Broken | Alive | Registered | Arrived | Described | Connected | Noticed | Bridged | KeyPressed | Relayed | Over
+    Ready | Broken | Alive | Registered | Arrived | Described | Dialling | Connected | Noticed | Bridged | KeyPressed | Relayed | Over
 )  # fmt: skip
-ToProcess = Configure | HangUp | Renew
+ToProcess = Configure | HangUp | Transfer | Renew
 Line = FromProcess | ToProcess
 KINDS = {kind.__name__: kind for kind in Line.__args__}
 _ENUMS = {"side": Side, "cause": Cause}

@@ -9,7 +9,8 @@ from __future__ import annotations
 import socket
 from contextlib import suppress
 
-from gateway.endpoint.front import Forwarder, Hop, ToOutside
+from gateway.endpoint.effects import Hop, ToOutside
+from gateway.endpoint.front import Forwarder
 from gateway.endpoint.messages import Configure
 from gateway.sip.headers import NameAddr, SipUri
 

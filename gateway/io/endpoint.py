@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gateway.config.endpoint import CALLS_EACH, PORTS_EACH, EndpointSettings
-from gateway.endpoint.front import Forwarder, Hop
+from gateway.endpoint.effects import Hop
+from gateway.endpoint.front import Forwarder
 from gateway.endpoint.messages import (
     Arrived,
     Cause,
@@ -30,6 +31,7 @@ from gateway.endpoint.messages import (
     Registered,
     Side,
 )
+from gateway.endpoint.referring import Referring
 from gateway.io.front import Front
 from gateway.io.seats import Seat, SeatFailed
 from gateway.io.sounds import NoticeFault, make_notice, make_tones
@@ -129,6 +131,7 @@ class Endpoint:
             self._describe,
             self._invited,
             self._answered,
+            self._refer,
             names,
         )
         try:
@@ -195,7 +198,21 @@ class Endpoint:
         proxies = {
             settings.registrar.lower(): Hop(settings.transport, *_split(settings.proxy or settings.registrar))
         }
-        return Forwarder(here, inside, self._choose, secrets.token_hex(16), proxies, password)
+        return Forwarder(
+            here, inside, self._choose, secrets.token_hex(16), proxies, password, self._referring()
+        )
+
+    def _referring(self) -> Referring | None:
+        """Calls are handed on within the practice's own telephone system; on the trunk that would be calls at its cost."""
+        settings = self._settings
+        place = _host_of(destination(settings))
+        trunks = {_split(each)[0].lower() for each in (settings.registrar, settings.proxy) if each}
+        if not settings.transfers or _split(place)[0].lower() in trunks:
+            return None
+        peers = AllowList([ip_network(peer) for peer in settings.peers])
+        tail = ";transport=tcp" if ";transport=tcp" in destination(settings).lower() else ""
+        ours = settings.public_address or settings.address, settings.port
+        return Referring(place, ours, tail, lambda host: host in peers)
 
     def _choose(self) -> int | None:
         """The process with the fewest calls of those that have room; all together have no more than was set."""
@@ -276,6 +293,11 @@ class Endpoint:
         self._invites[call] = invite
         if len(self._invites) > MAX_INVITES:
             self._invites.popitem(last=False)
+
+    def _refer(self, leg: str, target: str) -> None:
+        told = self._legs.get(leg)
+        if told and (number := self.calls.get(told.call)) is not None:
+            self._seats[number].transfer(told.call, target)
 
     def _answered(self, answer: Response) -> None:
         self._answers[answer.headers.get("Call-ID") or ""] = answer

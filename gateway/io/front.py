@@ -8,17 +8,18 @@ from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from gateway.endpoint.front import (
+from gateway.endpoint.effects import (
     Answered,
     Description,
     Dropped,
     Effect,
-    Forwarder,
     Given,
     Hop,
+    Referred,
     ToOutside,
     ToSeat,
 )
+from gateway.endpoint.front import Forwarder
 from gateway.io.datagrams import Datagrams
 from gateway.sip.effects import Flow
 from gateway.sip.errors import BadMessage
@@ -49,7 +50,7 @@ Place = tuple[str, int]
 
 class Front:
     """`admits` says of an address whether it may speak to us; `drop` counts by kind, `described` is told of
-    the descriptions that processes send, and `invited` of the INVITEs that they are given, by Call-ID, and `answered` of what is answered to theirs."""
+    the descriptions that processes send, and `invited` of the INVITEs that they are given, by Call-ID, and `answered` of what is answered to theirs, and `referred` of legs that are handed on."""
 
     def __init__(
         self,
@@ -60,10 +61,12 @@ class Front:
         described: Callable[[str, str], None],
         invited: Callable[[str, Request], None],
         answered: Callable[[Response], None],
+        referred: Callable[[str, str], None],
         names: Names,
     ) -> None:
         self._address, self._port, self._admits, self.drop = address, port, admits, drop
         self._described, self._invited, self._answered = described, invited, answered
+        self._referred = referred
         self.names = names
         self.trunk: Hop | None = None  # the way to which is kept open
         self.cut: Callable[[], None] = lambda: None  # is told that a connection to there was lost
@@ -148,6 +151,8 @@ class Front:
                     self._described(call_id, sdp)
                 case Answered(answer):
                     self._answered(answer)
+                case Referred(call_id, target):
+                    self._referred(call_id, target)
                 case Given(call_id, invite):
                     self._invited(call_id, invite)
                     self._loop.call_later(ANSWER_SECONDS, self._look_for_answer, call_id)

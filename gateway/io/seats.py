@@ -23,6 +23,7 @@ from gateway.endpoint.messages import (
     Ready,
     Renew,
     ToProcess,
+    Transfer,
     write,
 )
 
@@ -82,6 +83,10 @@ class Seat:
     def hang_up(self, call: str) -> None:
         """End one of its calls, or with an empty name all."""
         self._send(HangUp(call))
+
+    def transfer(self, call: str, target: str) -> None:
+        """Hand one of its calls to somebody else."""
+        self._send(Transfer(call, target))
 
     def renew(self) -> None:
         """Register anew, where it is this one that does."""
@@ -178,7 +183,7 @@ class Seat:
                 self._ready.set()
             case Broken(why):
                 self._why = why
-            case Alive() | Configure() | HangUp() | Renew():
+            case Alive() | Configure() | HangUp() | Transfer() | Renew():
                 return
         self._on_message(self.number, message)
 

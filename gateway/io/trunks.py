@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from gateway.config.endpoint import EndpointSettings
 from gateway.endpoint.calling import Telling
 from gateway.endpoint.messages import Arrived, FromProcess, Noticed, Over, Relayed
-from gateway.io.endpoint import Endpoint, destination
+from gateway.io.endpoint import Endpoint
 from gateway.io.endpoint_metrics import EndpointMetrics
 from gateway.sip.sdp import Supported
 from gateway.tap.effects import TapEffect, TappedId
@@ -80,7 +80,7 @@ class _Trunk:
             lambda known: metrics.registered.labels(name).set(known),
             self._pool,
         )
-        self._telling = Telling(supported, (settings.address, settings.port), destination(settings))
+        self._telling = Telling(supported, (settings.address, settings.port))
 
     def ready(self) -> None:
         seconds = self.endpoint.notice_seconds

@@ -18,6 +18,7 @@ from gateway.endpoint.messages import (
     Cause,
     Connected,
     Described,
+    Dialling,
     FromProcess,
     KeyPressed,
     Lines,
@@ -90,20 +91,42 @@ def test_a_key_is_told_without_being_shown() -> None:
 def test_who_answered_is_known_better_than_by_the_number_that_was_called(
     asserted: str, destination: str, callee: str | None
 ) -> None:
-    telling = Telling(supported, ("192.0.2.1", 5070), destination)
     fields = (("P-Asserted-Identity", asserted),) if asserted else ()
     connected = Connected("a", 20, Side.CALLEE, "b", Response(200, "OK", Headers(fields)))
     lines: list[FromProcess] = [
         Arrived("a", 10, Request("INVITE", "sip:1@h", Headers((("From", "<sip:5@t>"),)))),
+        Dialling("a", 15, destination),
         connected,
     ]
-    found = [
-        each for line in lines for each in telling.hear(line) if isinstance(each, effects.PartiesChanged)
-    ]
+    found = [each for each in told(lines) if isinstance(each, effects.PartiesChanged)]
+    assert not any(each.transfer for each in found)
     assert [
         (each.caller.user and each.caller.user.reveal(), each.callee.user and each.callee.user.reveal())
         for each in found
     ] == ([("5", callee)] if callee else [])
+
+
+def test_a_call_that_is_handed_on_is_paused_until_somebody_has_it_and_is_a_transfer() -> None:
+    handed: list[FromProcess] = [
+        Dialling("a", 50, "sip:202@pbx?Replaces=x"),
+        Described("a", 51, Side.CALLEE, "c", False, SDP.format(port=12_004)),
+        Connected("a", 52, Side.CALLEE, "c"),
+        Bridged("a", 53),
+    ]
+    paused, described, answered, changed, agreed = told([*CALL, *handed])[4:]
+    assert isinstance(paused, MediaAgreed)
+    assert all(stream.paused for stream in paused.streams)
+    assert isinstance(described, MediaAgreed)
+    assert [stream.paused for stream in described.streams] == [True, False]
+    assert isinstance(answered, effects.Answered)
+    assert isinstance(changed, effects.PartiesChanged)
+    assert changed.transfer
+    assert changed.callee.user is not None
+    assert changed.callee.user.reveal() == "202"
+    assert isinstance(agreed, MediaAgreed)
+    assert [(stream.paused, stream.to) for stream in agreed.streams] == [
+        (False, ("192.0.2.1", 12_000)), (False, ("192.0.2.1", 12_004)),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("cause", Cause)

@@ -32,7 +32,9 @@ def test_the_answer_of_rfc_7616_section_3_9_1() -> None:
         f'Digest username="Mufasa", realm="http-auth@example.org", nonce="{seen["nonce"]}", uri="/dir/index.html", response="0", '
         f'algorithm=MD5, cnonce="f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ", opaque="{seen["opaque"]}", qop=auth, nc=00000001'
     )
-    request = answered(Request("GET", "/dir/index.html", Headers((("Authorization", given_),))), "Circle of Life")
+    request = answered(
+        Request("GET", "/dir/index.html", Headers((("Authorization", given_),))), "Circle of Life"
+    )
     made = parse_digest(request.headers.get("Authorization") or "")
     assert made
     assert made["response"] == "753927fa0e85d155564e2e272a28d1802ca10daf4496794697cf8db5856cb6c1"

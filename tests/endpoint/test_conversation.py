@@ -54,6 +54,30 @@ def bridged() -> Conversation:
     return talk
 
 
+def test_a_call_that_is_handed_on_is_dialled_anew_and_comes_back_where_nobody_takes_it() -> None:
+    talk = bridged()
+    talk.held(CALLEE, True)
+    assert talk.transferred("sip:202@h") == [Hold(CALLER, False), Play(Sound.RINGING), HangUp(CALLEE, 200)]
+    assert talk.transferred("sip:203@h") == []
+    assert talk.left(CALLEE, 200) == [Arm(0.0)]
+    assert Dial("sip:202@h") in talk.timed_out()
+    assert talk.left(CALLEE, 486) == [Play(Sound.RINGING), Arm(0.0)]
+    assert Dial() in talk.timed_out()
+    assert of(talk.left(CALLEE, 486), Play) == [Play(Sound.BUSY)]
+    assert talk.left(CALLER, 200)[-1] == TellOver(Cause.REFUSED, 486)
+
+
+def test_a_caller_who_leaves_while_handed_on_ends_all() -> None:
+    talk = bridged()
+    talk.transferred("sip:202@h")
+    assert HangUp(CALLEE, 480) in talk.left(CALLER, 200)
+    assert talk.left(CALLEE, 200) == [TellOver(Cause.CALLER_BYE)]
+
+
+def test_only_a_call_with_somebody_is_handed_on() -> None:
+    assert ringing().transferred("sip:202@h") == []
+
+
 def of(actions: Actions, kind: type[Action]) -> list[Action]:
     return [action for action in actions if isinstance(action, kind)]
 

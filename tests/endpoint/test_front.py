@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.endpoint.front import Answered, Dropped, Effect, Forwarder, Given, Hop, ToOutside, ToSeat
+from gateway.endpoint.effects import Answered, Dropped, Effect, Given, Hop, ToOutside, ToSeat
+from gateway.endpoint.front import Forwarder
 from gateway.sip.message import Message, Request, Response, parse
 
 HERE, INSIDE = Hop("udp", "192.0.2.1", 5070), ("127.0.0.1", 40_000)
