@@ -26,7 +26,7 @@ SECURE = frozenset({"RTP/SAVP", "RTP/SAVPF"})  # SRTP, with its keys in `a=crypt
 
 # RFC 3551 tables 4 and 5: payload types that need no rtpmap.
 STATIC = {
-    0: ("PCMU", 8000), 3: ("GSM", 8000), 4: ("G723", 8000), 5: ("DVI4", 8000), 6: ("DVI4", 16000),
+    0: ("PCMU", 8000), 2: ("G721", 8000), 3: ("GSM", 8000), 4: ("G723", 8000), 5: ("DVI4", 8000), 6: ("DVI4", 16000),
     7: ("LPC", 8000), 8: ("PCMA", 8000), 9: ("G722", 8000), 10: ("L16", 44100), 11: ("L16", 44100),
     12: ("QCELP", 8000), 13: ("CN", 8000), 15: ("G728", 8000), 16: ("DVI4", 11025), 17: ("DVI4", 22050),
     18: ("G729", 8000),
