@@ -130,7 +130,7 @@ def g7231_mixed() -> list[bytes]:
 def speex_packets(pcm: Pcm, rate: int, *options: str) -> list[bytes]:
     raw = ("-f", "s16le", "-ar", str(rate), "-i", "-")
     file = ffmpeg(pcm.tobytes(), *raw, "-c:a", "libspeex", *options, "-f", "ogg")
-    with av.open(io.BytesIO(file)) as container:
+    with av.open(io.BytesIO(file), "r") as container:
         return [bytes(packet) for packet in container.demux(audio=0) if packet.size]
 
 
