@@ -264,7 +264,7 @@ def main() -> None:
     parser.add_argument("--codecs", action="store_true")
     options = parser.parse_args()
     names = ("pressed", "masked", "wrong", "spandsp", "multimon", "left")
-    points = [(point, "A-law", None) for point in TABLE]
+    points: list[tuple[Point, str, Coding | None]] = [(point, "A-law", None) for point in TABLE]
     if options.codecs:
         points = [(point, name, coding) for name, coding in CODINGS.items() for point in CODED]
     print(

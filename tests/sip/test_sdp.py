@@ -99,7 +99,7 @@ def known(name: str, *_: object) -> bool:
     ],
 )
 def test_what_keeps_less_of_a_voice_is_taken_after_all_else(formats: str, answered: str) -> None:
-    maps = b"a=rtpmap:96 speex/16000\na=rtpmap:97 DVI4/8000\na=rtpmap:99 AAL2-G726-40/8000\n"
+    maps = b"a=rtpmap:96 speex/16000\na=rtpmap:97 DVI4/8000\na=rtpmap:99 AAL2-G726-40/8000\na=rtpmap:101 telephone-event/8000\n"
     (media,) = parse(b"v=0\nm=audio 4 RTP/AVP " + formats.encode() + b"\n" + maps).media
     lines = (
         answer(SessionDescription("", (media,)), known, [6], "192.0.2.1", 1, 1, secret).decode().splitlines()
