@@ -78,6 +78,9 @@ class LegTable:
         self._kinds = np.zeros((capacity, 128), np.uint8)
         self._openers = Openers(capacity)
         self.unreadable = self._openers.unreadable
+        self.senseless = (
+            0  # packets that were committed and are none of their codec, since this was last taken
+        )
         self._events = Events()
         self._aside = Aside()
         self.steady = Steady(capacity)
