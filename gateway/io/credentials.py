@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from gateway.config.settings import AccessSettings
+from gateway.config.sip import AccessSettings
 from gateway.io.tls import OTHERS
 from gateway.sip.digest import Credential, CredentialsError, parse_credentials
 

@@ -6,7 +6,7 @@ import os
 import ssl
 from pathlib import Path
 
-from gateway.config.settings import TlsSettings
+from gateway.config.sip import TlsSettings
 
 OTHERS = 0o077  # mode bits that let group or others at a file
 
