@@ -7,8 +7,7 @@ import ssl
 from pathlib import Path
 
 from gateway.config.sip import TlsSettings
-
-OTHERS = 0o077  # mode bits that let group or others at a file
+from gateway.storage.files import OTHERS
 
 
 class TlsError(Exception):
