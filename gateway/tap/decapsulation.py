@@ -10,18 +10,19 @@ import numpy as np
 import numpy.typing as npt
 
 from gateway.rtp.packets import Bools, Ints, Octets
+from gateway.tap import links, network, tunnels
 from gateway.tap.frames import Datagrams, FrameBatch
 from gateway.tap.layers import (
     LINK_TYPE_ETHERNET,
     LINK_TYPES,
     MORE_OR_OFFSET,
     REFUSED,
-    STEPS,
-    VXLAN_PORTS,
+    TUNNEL_PORTS,
     Layer,
     Rows,
 )
 
+STEPS = links.STEPS | network.STEPS | tunnels.STEPS
 MAX_LAYERS = 24  # two tags, a tunnel and all that is in it need a dozen; a frame of nothing but tags must end
 UDP, TCP = 17, 6
 
@@ -93,7 +94,7 @@ def _plain(frames: FrameBatch) -> tuple[npt.NDArray[Any], Bools]:
     header = windows[np.minimum(frames.offsets, room)]
     total = header["total"].astype(np.int64)
     length = header["length"].astype(np.int64)
-    port = header["destination_port"]
+    port = header["destination_port"].astype(np.int64)
     plain = (
         (frames.link_types == LINK_TYPE_ETHERNET)
         & (frames.offsets <= room)
@@ -104,8 +105,7 @@ def _plain(frames: FrameBatch) -> tuple[npt.NDArray[Any], Bools]:
         & (total + _IP <= frames.sizes)
         & (length + 20 <= total)
         & (length >= 8)
-        & (port != VXLAN_PORTS[0])
-        & (port != VXLAN_PORTS[1])
+        & (TUNNEL_PORTS[port] == Layer.UDP)
     )
     return header, plain
 
@@ -142,10 +142,10 @@ def _mapped(addresses: Octets) -> Octets:
 def _stepped(frames: FrameBatch, which: Ints) -> Rows:
     """All layers of these frames taken off."""
     at = frames.offsets[which]
-    links = np.where(
+    known = np.where(
         (frames.link_types >= 0) & (frames.link_types < len(LINK_TYPES)), frames.link_types, 0xFFFF
     )
-    rows = Rows(frames.octets, at, at + frames.sizes[which], LINK_TYPES[links[which]])
+    rows = Rows(frames.octets, at, at + frames.sizes[which], LINK_TYPES[known[which]])
     for _ in range(MAX_LAYERS):
         present = np.flatnonzero(np.bincount(rows.layer, minlength=Layer.UDP)[: Layer.UDP])
         if not len(present):
