@@ -68,7 +68,8 @@ class Fragments:
 def decapsulate(frames: FrameBatch) -> tuple[Datagrams, Fragments, Counter[str]]:
     """The datagrams in the frames, in their order; pieces of others; how many were refused, by kind.
 
-    The kinds are the names of the refusing layers in lower case, and `cut`: frames that the capture cut.
+    The kinds are the names of the refusing layers in lower case, and `cut`: frames that the capture cut. Of these a datagram of
+    text is given all the same, as much of it as there is.
     """
     header, plain = _plain(frames)
     if plain.all():
@@ -145,7 +146,8 @@ def _stepped(frames: FrameBatch, which: Ints) -> Rows:
     known = np.where(
         (frames.link_types >= 0) & (frames.link_types < len(LINK_TYPES)), frames.link_types, 0xFFFF
     )
-    rows = Rows(frames.octets, at, at + frames.sizes[which], LINK_TYPES[known[which]])
+    cut = frames.sizes[which] < frames.lengths[which]
+    rows = Rows(frames.octets, at, at + frames.sizes[which], LINK_TYPES[known[which]], cut)
     for _ in range(MAX_LAYERS):
         present = np.flatnonzero(np.bincount(rows.layer, minlength=Layer.UDP)[: Layer.UDP])
         if not len(present):
@@ -153,7 +155,17 @@ def _stepped(frames: FrameBatch, which: Ints) -> Rows:
         for layer in present.tolist():
             STEPS[Layer(layer)](rows, np.flatnonzero(rows.layer == layer))
     rows.layer[rows.layer < Layer.UDP] = Layer.DEPTH
+    if rows.wanting.any():
+        rows.layer[rows.wanting & (rows.layer < REFUSED) & ~_text(rows)] = Layer.SHORT
     return rows
+
+
+def _text(rows: Rows) -> Bools:
+    """Datagrams that begin with a letter: of text the beginning is worth something, of audio it is not."""
+    letter = rows.octets[np.minimum(rows.payload, rows.octets.size - 1)] | 0x20
+    inside = (rows.layer == Layer.UDP) & (rows.payload < rows.end)
+    found: Bools = inside & (letter >= ord("a")) & (letter <= ord("z"))
+    return found
 
 
 def _from_rows(frames: FrameBatch, which: Ints, rows: Rows) -> Datagrams:
@@ -201,9 +213,9 @@ def _fragments(frames: FrameBatch, which: Ints, rows: Rows) -> Fragments:
 
 def _refused(frames: FrameBatch, which: Ints, rows: Rows) -> Counter[str]:
     refused = rows.layer >= REFUSED
-    if not refused.any():
+    cut = rows.wanting & ~refused | rows.cut & (rows.layer == Layer.SHORT)
+    if not (refused | cut).any():
         return Counter()
-    cut = (rows.layer == Layer.SHORT) & (frames.sizes[which] < frames.lengths[which])
     kinds = np.bincount(rows.layer[refused & ~cut], minlength=max(Layer) + 1)
     counts = Counter({layer.name.lower(): int(kinds[layer]) for layer in Layer if layer >= REFUSED})
     counts["cut"] = int(np.count_nonzero(cut))

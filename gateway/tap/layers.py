@@ -159,11 +159,13 @@ MORE_OR_OFFSET = 0x3FFF  # RFC 791 section 3.1
 class Rows:
     """The frames on their way: one element a frame in every column."""
 
-    def __init__(self, octets: Octets, at: Ints, end: Ints, layer: Codes) -> None:
+    def __init__(self, octets: Octets, at: Ints, end: Ints, layer: Codes, cut: Bools) -> None:
         self.octets = octets
         self.at = at  # where the layer begins
         self.end = end  # where what was captured, or the layer around, ends
         self.layer = layer
+        self.cut = cut  # by the capture: of the frame there was more
+        self.wanting = np.zeros(len(at), np.bool_)  # of those, the ones whose packet is not all there
         self.packet = at.copy()  # where the innermost IP header begins
         self.payload = at.copy()  # where the payload begins, once the way is at its end
 
@@ -180,6 +182,16 @@ class Rows:
     def holding(self, pick: Ints, size: int | Ints) -> Ints:
         """Those of the picked rows that have so many octets left; the others are refused."""
         return self.keeping(pick, self.at[pick] + size <= self.end[pick], Layer.SHORT)
+
+    def reaching(self, pick: Ints, end: Ints) -> Bools:
+        """Which of the picked rows have a packet that ends there, which is their end then; or the beginning of one that the
+        capture cut. The others are refused."""
+        beyond = end > self.end[pick]
+        self.wanting[pick[beyond]] = True
+        good = ~beyond | self.cut[pick]
+        self.end[pick] = np.minimum(self.end[pick], end)
+        self.keeping(pick, good, Layer.SHORT)
+        return good
 
     def keeping(self, pick: Ints, good: Bools, otherwise: Layer) -> Ints:
         if good.all():

@@ -28,11 +28,9 @@ def _ipv4(rows: Rows, pick: Ints) -> None:
     good = (first >> 4 == 4) & (header >= 20) & (total >= header)
     pick = rows.keeping(pick, good, Layer.BAD_IP)
     at, header, total = at[good], header[good], total[good]
-    whole = at + total <= rows.end[pick]
-    pick = rows.keeping(pick, whole, Layer.SHORT)
-    at, header, total = at[whole], header[whole], total[whole]
+    there = rows.reaching(pick, at + total)
+    pick, at, header = pick[there], at[there], header[there]
     rows.packet[pick] = at
-    rows.end[pick] = at + total
     fragment = rows.word(at + 6) & MORE_OR_OFFSET != 0
     layer = np.where(fragment, np.int8(Layer.FRAGMENT), PROTOCOLS[rows.byte(at + 9)])
     rows.move(pick, layer, at + header)
@@ -45,11 +43,9 @@ def _ipv6(rows: Rows, pick: Ints) -> None:
     at = rows.at[pick]
     length = rows.word(at + 4)
     end = np.where(length == 0, rows.end[pick], at + 40 + length)
-    good = end <= rows.end[pick]
-    pick = rows.keeping(pick, good, Layer.SHORT)
-    at = at[good]
+    there = rows.reaching(pick, end)
+    pick, at = pick[there], at[there]
     rows.packet[pick] = at
-    rows.end[pick] = end[good]
     rows.move(pick, NEXT_HEADERS[rows.byte(at + 6)], at + 40)
 
 
@@ -81,9 +77,10 @@ def _udp(rows: Rows, pick: Ints) -> None:
     at = rows.at[pick]
     length = rows.word(at + 4)
     length = np.where(length == 0, rows.end[pick] - at, length)
-    good = (length >= 8) & (at + length <= rows.end[pick])
+    good = (length >= 8) & ((at + length <= rows.end[pick]) | rows.wanting[pick])
     pick, at, length = rows.keeping(pick, good, Layer.BAD_UDP), at[good], length[good]
-    rows.end[pick] = at + length
+    rows.end[pick] = np.minimum(rows.end[pick], at + length)
+    length = rows.end[pick] - at
     rows.payload[pick] = at + 8
     tunnel = TUNNEL_PORTS[rows.word(at + 2)]
     tunnel[length < LEAST_IN_TUNNEL] = Layer.UDP

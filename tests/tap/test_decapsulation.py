@@ -287,6 +287,22 @@ def test_frames_that_the_capture_cut_are_told_apart() -> None:
     assert decapsulate(replace(frames, lengths=frames.sizes + 1))[2] == {"cut": 1}
 
 
+def test_of_a_frame_that_the_capture_cut_text_is_given_as_far_as_it_goes() -> None:
+    whole = [ethernet(OLD), ethernet(NEW, IPV6), ethernet(ipv4(vxlan(INNER)))]
+    audio, lost = ethernet(ipv4(udp(b"\x80" + bytes(171)))), ethernet(ipv4(DATAGRAM, more=True))
+    frames = batch(
+        [
+            *(frame[:-9] for frame in whole),
+            audio[:-9],
+            lost[:-9],
+            ethernet(ipv4(tcp(PAYLOAD, 1), protocol=6))[:-9],
+        ]
+    )
+    found, fragments, refused = decapsulate(replace(frames, lengths=frames.sizes + 9))
+    assert payloads(found) == [PAYLOAD[:-9]] * 3
+    assert (len(fragments), refused) == (0, {"cut": 6})
+
+
 def test_no_frames_at_all() -> None:
     found, fragments, refused = decapsulate(batch([]))
     assert (len(found), len(fragments), refused) == (0, 0, {})
