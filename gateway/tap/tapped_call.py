@@ -25,7 +25,6 @@ from gateway.tap.effects import (
 )
 from gateway.tap.exchange import other
 from gateway.tap.invitation import Invitation
-from gateway.tap.progress import State
 
 
 class TappedCall:
@@ -88,12 +87,12 @@ class TappedCall:
             out.append(self._see(supported))
         out += self._parties(at_ns)
         out += self._media(supported, at_ns)
-        if self.invitation.answered and not self.answered:
+        if self.invitation.course.answered and not self.answered:
             self.answered = True
-            out.append(Answered(self.id, self.invitation.answered_ns))
+            out.append(Answered(self.id, self.invitation.course.answered_ns))
         out += self._asked(at_ns)
-        ending = self.invitation.ending
-        if self.invitation.state is State.ENDED and ending:
+        ending = self.invitation.course.ending
+        if self.invitation.course.over and ending:
             self.over = True
             answered = self.answered or self.invitation.midway
             out.append(Over(self.id, ending.at_ns, ending.how, answered, ending.status))
@@ -101,9 +100,9 @@ class TappedCall:
 
     def _certain(self) -> bool:
         """Of a call that was running before, more than a request must be heard; one that hangs up is enough."""
-        ending = self.invitation.ending
+        ending = self.invitation.course.ending
         hung_up = ending is not None and ending.how is End.BYE
-        return not self.invitation.midway or self.invitation.answered or hung_up
+        return not self.invitation.midway or self.invitation.course.answered or hung_up
 
     def _see(self, supported: Supported) -> Seen:
         invitation, self.seen = self.invitation, True
@@ -111,7 +110,7 @@ class TappedCall:
         call_id = hashlib.sha256(invitation.call_id.encode("utf-8", "surrogateescape"))
         return Seen(
             self.id,
-            invitation.begun_ns,
+            invitation.course.begun_ns,
             call_id.hexdigest()[:16],
             *self._told,
             invitation.peers,
