@@ -18,9 +18,9 @@ from gateway.codecs.codec import Codec
 from gateway.redaction.holdback import WIDTHS, Rings, Shape
 from gateway.redaction.homes import Due, Homes
 from gateway.rtp.formats import AUDIO, EVENT, UNKNOWN, Formats
+from gateway.rtp.opening import Openers
 from gateway.rtp.packets import Bools, Ints, Octets, PacketBatch, RtpColumns, by_value, first_of_each, parse
 from gateway.rtp.probation import Probation
-from gateway.rtp.srtp import Openers
 from gateway.rtp.steady import Steady
 from gateway.rtp.strays import Strays, signed16, signed32
 from gateway.rtp.suites import MasterKey
@@ -70,7 +70,7 @@ class LegTable:
         self.steady = Steady(capacity)
 
     def secure(self, leg: int, keys: Sequence[MasterKey]) -> None:
-        """The leg carries SRTP under these keys from now on; without any, RTP."""
+        """The leg carries SRTP under these keys from now on; without any, RTP, and what is under way as it was."""
         self._openers.secure(leg, keys)
 
     def open(
@@ -115,7 +115,7 @@ class LegTable:
         """Give a leg back, wiped; returns how many packets of other streams it still kept."""
         self._homes.release(leg)
         self.ssrc[leg] = NO_STREAM
-        self.secure(leg, ())
+        self._openers.release(leg)
         self._events.close(leg)
         del self._restarts[leg]
         self._free.append(leg)

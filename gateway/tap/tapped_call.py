@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import replace
 
 from gateway.sip.sdp import Supported
-from gateway.tap.agreeing import Agreement, streams
+from gateway.tap.agreeing import Agreement, other_media, streams
 from gateway.tap.effects import (
     Answered,
     End,
@@ -38,6 +38,7 @@ class TappedCall:
         self.over = False
         self.agreements = 0  # told of, since the invitation is this one
         self.streams: tuple[TappedStream, ...] = ()
+        self._other: tuple[str, ...] = ()
         self._agreement = Agreement()
         self._told: tuple[Party, Party] = (Party(), Party())
         self._caller = Side.CALLER
@@ -139,12 +140,12 @@ class TappedCall:
         if agreement == self._agreement:
             return []
         self._agreement = agreement
-        found = self._turned(streams(agreement, supported))
-        if found == self.streams and self.agreements:
+        found, other = self._turned(streams(agreement, supported)), other_media(agreement)
+        if (found, other) == (self.streams, self._other) and self.agreements:
             return []
-        self.streams = found
+        self.streams, self._other = found, other
         self.agreements += 1
-        return [MediaAgreed(self.id, at_ns, found)]
+        return [MediaAgreed(self.id, at_ns, found, other)]
 
     def _turned(self, found: tuple[TappedStream, ...]) -> tuple[TappedStream, ...]:
         return tuple(replace(stream, side=self.side(stream.side)) for stream in found)

@@ -238,9 +238,49 @@ def secret() -> Telephones:
     return whole_call(1.0, name="secret", profile="RTP/SAVP")
 
 
+def of_media(name: str, *lines: str) -> Telephones:
+    """A call that both sides describe by these lines, with its audio under a number that nobody explains."""
+    call = Telephones(name=name)
+    head = "v=0\r\no=- 1 1 IN IP4 {0}\r\ns=-\r\nc=IN IP4 {0}\r\nt=0 0\r\n"
+    bodies = [head.format(address) + "".join(f"{line}\r\n" for line in lines) for address in call.addresses]
+    call.invite(bodies[0])
+    call.answer(body=bodies[1])
+    call.say(0, "ACK")
+    call.talk(0.5)
+    call.hang_up()
+    return call
+
+
 @pytest.mark.parametrize(
     ("call", "state", "reason"),
     [
+        (
+            of_media("lpc", "m=audio 40000 RTP/AVP 7 101", "a=rtpmap:101 telephone-event/8000"),
+            "not_recorded",
+            "no codec that can be recorded was agreed, only LPC/8000",
+        ),
+        (
+            of_media(
+                "evs", "m=audio 40000 RTP/AVP 96 97 98 15", "a=rtpmap:96 EVS/16000", "a=rtpmap:97 SILK/24000"
+            ),
+            "not_recorded",
+            "no codec that can be recorded was agreed, only EVS/16000, SILK/24000, G728/8000 and payload type 98",
+        ),
+        (
+            of_media("film", "m=video 40000 RTP/AVP 96", "a=rtpmap:96 H264/90000"),
+            "not_recorded",
+            "the signalling told of no audio, only of video",
+        ),
+        (
+            of_media("fax", "m=image 40000 udptl t38", "a=T38FaxVersion:0"),
+            "not_recorded",
+            "the signalling told of no audio, only of T.38 fax",
+        ),
+        (
+            of_media("odd", "m=au\x1bdio 40000 RTP/AVP 0"),
+            "not_recorded",
+            "the signalling told of no audio, only of something that is no media",
+        ),
         (refused(), "not_recorded", "the call was refused with 486"),
         (cancelled(), "not_recorded", "the caller hung up before the call was answered"),
         (lost_bye(), "recorded", "the capture ended before the call did"),
@@ -252,6 +292,41 @@ def test_every_call_is_explained(hushtap: Hushtap, call: Telephones, state: str,
     (row,) = replayed(hushtap, write("call.pcap", [call]))
     assert row["state"] == state
     assert reason in row["reason"]
+
+
+def test_a_codec_that_is_not_known_costs_only_its_time(hushtap: Hushtap) -> None:
+    """And a fax in mid-call none: both are told of."""
+    call = Telephones()
+    call.establish()
+    call.talk(1.0)
+    lpc = [
+        call.description(side).replace("AVP 8 101", "AVP 7").replace("rtpmap:8 PCMA", "rtpmap:7 LPC")
+        for side in (0, 1)
+    ]
+    for bodies in (
+        lpc,
+        [text.replace("m=audio", "m=image").replace("RTP/AVP 7", "udptl t38") for text in lpc],
+    ):
+        call.invite(bodies[0])
+        call.answer(body=bodies[1])
+        call.say(0, "ACK")
+        for _ in range(50):
+            for side in (0, 1):
+                call._rtp(side, bytes(14), 7, 160 * call._packets[side])
+            call.now += SECOND // 50
+    call.invite()
+    call.answer()
+    call.say(0, "ACK")
+    call.talk(1.0)
+    call.hang_up()
+    (row,) = replayed(hushtap, write("changes.pcap", [call]))
+    assert row["state"] == "partial"
+    assert "no codec that can be recorded was agreed, only LPC/8000" in row["reason"]
+    assert "besides audio there was T.38 fax, which is not recorded" in row["notes"]
+    for heard, sent in zip(audio(hushtap, row), map(bytes, call.sent), strict=True):
+        assert heard.startswith(sent[:8000])
+        assert sent.endswith(heard[8000:])
+        assert len(sent) - len(heard) < 160  # the moment at which the lines are open again
 
 
 def test_names_that_are_not_utf_8_cost_no_call(hushtap: Hushtap) -> None:

@@ -43,7 +43,7 @@ def test_however_the_mirror_gives_it(hushtap: Hushtap, way: str) -> None:
     Path("call.pcap").write_bytes(pcap(wrapped(call.frames, way), nano=True))
     (row,) = replayed(hushtap, "call.pcap")
     assert audio(hushtap, row) == [bytes(call.sent[0]), bytes(call.sent[1])]
-    assert [leg["packets"] for leg in row["legs"]] == [50, 50]
+    assert [(leg["packets"], leg["lost"], leg["duplicated"]) for leg in row["legs"]] == [(50, 0, 0)] * 2
 
 
 @pytest.mark.parametrize(
