@@ -18,8 +18,8 @@ from gateway.codecs.codec import Codec
 from gateway.redaction.holdback import WIDTHS, Rings, Shape
 from gateway.redaction.homes import Due, Homes
 from gateway.rtp.aside import Aside, aside
+from gateway.rtp.opening import Openers
 from gateway.rtp.packets import Bools, Ints, Octets, PacketBatch, RtpColumns, by_value, first_of_each, parse
-from gateway.rtp.srtp import Openers
 from gateway.rtp.steady import Steady
 from gateway.rtp.strays import Strays, next_stream, signed16, signed32
 from gateway.rtp.suites import MasterKey
@@ -83,7 +83,7 @@ class LegTable:
         self.steady = Steady(capacity)
 
     def secure(self, leg: int, keys: Sequence[MasterKey]) -> None:
-        """The leg carries SRTP under these keys from now on; without any, RTP."""
+        """The leg carries SRTP under these keys from now on; without any, RTP, and what is under way as it was."""
         self._openers.secure(leg, keys)
 
     def open(
@@ -134,7 +134,7 @@ class LegTable:
         strays = self._about[leg].strays
         self._homes.release(leg)
         self.ssrc[leg] = NO_STREAM
-        self.secure(leg, ())
+        self._openers.release(leg)
         self._events.close(leg)
         self._aside.close(leg)
         del self._about[leg]

@@ -19,6 +19,9 @@ MAX_BYTES = 32_768  # a description of forty streams with every attribute seen i
 MAX_MEDIA = 64  # streams of one session; the largest conference offers seen have a dozen
 MAX_FORMATS = 64  # payload types of one stream: there are 96 dynamic and static numbers in all
 
+MAX_NAMED = 4  # encodings of a line that a sentence names
+MAX_NAME = 32  # characters of such a name: the longest registered one has 26
+
 DISCARD_PORT = 9  # stands for a port that is not known yet
 
 PLAIN = frozenset({"RTP/AVP", "RTP/AVPF"})
@@ -26,7 +29,7 @@ SECURE = frozenset({"RTP/SAVP", "RTP/SAVPF"})  # SRTP, with its keys in `a=crypt
 
 # RFC 3551 tables 4 and 5: payload types that need no rtpmap.
 STATIC = {
-    0: ("PCMU", 8000), 3: ("GSM", 8000), 4: ("G723", 8000), 5: ("DVI4", 8000), 6: ("DVI4", 16000),
+    0: ("PCMU", 8000), 2: ("G721", 8000), 3: ("GSM", 8000), 4: ("G723", 8000), 5: ("DVI4", 8000), 6: ("DVI4", 16000),
     7: ("LPC", 8000), 8: ("PCMA", 8000), 9: ("G722", 8000), 10: ("L16", 44100), 11: ("L16", 44100),
     12: ("QCELP", 8000), 13: ("CN", 8000), 15: ("G728", 8000), 16: ("DVI4", 11025), 17: ("DVI4", 22050),
     18: ("G729", 8000),
@@ -143,6 +146,26 @@ class Media:
             for f in self.formats
             if f.name not in (EVENTS, NOISE) and supported(f.name, f.clock_rate, f.channels, f.fmtp or "")
         )
+
+    def named(self) -> tuple[str, ...]:
+        """What the line is about, for people: its encodings, or what it is instead of audio; a few of them."""
+        if self.kind != "audio":
+            known = self.kind if re.fullmatch(r"[a-z0-9-]{1,32}", self.kind) else "something that is no media"
+            return (
+                ("T.38 fax",)
+                if self.kind == "image" and "t38" in "".join(self.payload_types).lower()
+                else (known,)
+            )
+        known_types = {f.payload_type: f.encoding for f in self.formats if f.name not in (EVENTS, NOISE)}
+        silent = {f.payload_type for f in (*self.events(), *self.noise())}
+        unmapped = [
+            f"payload type {number}"
+            for number in self.payload_types
+            if re.fullmatch(r"[0-9]{1,3}", number) and int(number) not in silent | known_types.keys()
+        ]
+        return tuple(name[:MAX_NAME] for name in dict.fromkeys([*known_types.values(), *unmapped]))[
+            :MAX_NAMED
+        ]
 
     def events(self) -> tuple[Format, ...]:
         """Payload types of telephone events (RFC 4733)."""

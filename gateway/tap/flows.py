@@ -15,6 +15,7 @@ import numpy as np
 
 from gateway.recording.messages import MediaFlow
 from gateway.rtp.packets import HEADER, RTCP_FIRST, RTCP_LAST, VERSION, Bools, Ints, Octets, PacketBatch
+from gateway.tap.echoes import Echoes
 from gateway.tap.frames import Datagrams
 from gateway.tap.places import Place, Places, Spot, spots, way_of, ways
 from gateway.tap.unsignalled import Unsignalled
@@ -93,6 +94,7 @@ class Flows:
         # By leg whose way another one has as well, since it was heard on it: the SSRC that is still its own. A new SSRC
         # is the newer call's, where the end of the older one was missed.
         self._only: dict[int, int] = {}
+        self._echoes = Echoes()
         self._early: deque[_Early] = deque()
         self._early_bytes = 0
         self._now = 0  # of the last batch
@@ -110,6 +112,7 @@ class Flows:
             self._heard = np.append(self._heard, np.full(leg + 1, NEVER, np.int64))
             self._ssrc = np.append(self._ssrc, np.zeros(leg + 1, np.int64))
         self._heard[leg] = NEVER
+        self._echoes.begin(leg)
         for other in self._alike.setdefault(flow, []):
             if self._heard[other] > NEVER:
                 self._only.setdefault(other, int(self._ssrc[other]))
@@ -153,7 +156,8 @@ class Flows:
             own = batch.arrivals[rows] >= since[legs]
             rows, legs = rows[own], legs[own]
             if len(rows):
-                found.append(PacketBatch(batch.slots[rows], batch.sizes[rows], legs, batch.arrivals[rows]))
+                packets = PacketBatch(batch.slots[rows], batch.sizes[rows], legs, batch.arrivals[rows])
+                found.append(self._echoes.without(packets))
         return found
 
     def take(self, datagrams: Datagrams, now: int) -> PacketBatch | None:
@@ -174,7 +178,7 @@ class Flows:
         taken[rows] = True
         if not taken.all():
             self._keep(datagrams, to, source, ~taken)
-        return self._own(_packets(datagrams, rows, legs)) if len(rows) else None
+        return self._echoes.without(self._own(_packets(datagrams, rows, legs))) if len(rows) else None
 
     def _own(self, batch: PacketBatch) -> PacketBatch:
         """Without what is the audio of a newer call than its leg's."""

@@ -8,7 +8,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.end_to_end.gateway import HOST, free_port
+from tests.ports import HOST, free_port
 
 SCENARIOS = Path(__file__).parents[1] / "scenarios"
 LEGS = {"external": SCENARIOS / "first_leg.alaw", "agent": SCENARIOS / "second_leg.alaw"}

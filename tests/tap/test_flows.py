@@ -184,7 +184,22 @@ def test_a_generator_with_one_port_for_a_thousand_calls_costs_no_thousandfold() 
     assert stranger == [(leg, rtp(1)) for leg in range(1000 - MAX_AT_ONE, 1000)]
     for leg in range(1000):
         flows.set(leg, flow(ALICE, BOB))
-    assert len(found(flows.take(datagrams([(BOB, ALICE, rtp(1), 0)] * 10), 0))) == 10 * MAX_AT_ONE
+    coming = [(BOB, ALICE, rtp(number), 0) for number in range(10)]
+    assert len(found(flows.take(datagrams(coming), 0))) == 10 * MAX_AT_ONE
+
+
+def test_what_a_mirror_shows_twice_is_taken_once() -> None:
+    """As a capture comes, as what waited for its signalling, and of the next call in its place."""
+    flows = Flows()
+    early = [(BOB, ALICE, rtp(at), at * 20 * MS) for at in range(8) for _ in "ab"]
+    assert flows.take(datagrams(early), 0) is None
+    flows.set(4, flow(ALICE))
+    assert [each for batch in flows.early() for each in found(batch)] == [(4, rtp(at)) for at in range(8)]
+    later = [(BOB, ALICE, rtp(at), at * 20 * MS) for at in range(8, 80) for _ in "ab"]
+    assert found(flows.take(datagrams(later), 0)) == [(4, rtp(at)) for at in range(8, 80)]
+    flows.release(4)
+    flows.set(4, flow(ALICE))
+    assert found(flows.take(datagrams(later), 0)) == [(4, rtp(at)) for at in range(8, 80)]
 
 
 def test_a_leg_is_heard_where_it_goes_whoever_was_to_speak() -> None:
