@@ -294,14 +294,15 @@ class LiveLeg:
         return self._table.codec(self.number, kind)
 
     def _pacing(self, rings: Rings, cells: Ints) -> tuple[Ints, Ints]:
-        """How long packets last and how they join, kind by kind."""
+        """How long packets last, at least a unit, and how they join, kind by kind; what no codec can read is counted."""
         kinds, sizes = rings.kind[cells], rings.size[cells].astype(np.int64)
         lengths, joints = np.empty(len(cells), np.int64), np.empty(len(cells), np.int64)
         for kind, mine in by_value(kinds):
             lengths[mine], joints[mine] = pacing(
                 self._codec_of(kind), sizes[mine], rings.payload, cells[mine]
             )
-        return lengths, joints
+        self._table.senseless += int(np.count_nonzero((lengths == 0) & (sizes > 0)))
+        return np.maximum(1, lengths), joints
 
 
 def _starts(pieces: Pieces, borders: Sequence[int]) -> Ints:

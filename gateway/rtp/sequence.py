@@ -65,6 +65,9 @@ class LegTable:
         self._kinds = self._formats.kinds
         self._openers = Openers(capacity)
         self.unreadable = self._openers.unreadable
+        self.senseless = (
+            0  # packets that were committed and are none of their codec, since this was last taken
+        )
         self._events = Events()
         self._probation = Probation(self._formats)
         self.steady = Steady(capacity)
