@@ -16,8 +16,9 @@ from gateway.recording.stretches import Stretch
 from gateway.redaction.holdback import Rings
 from gateway.redaction.timeline import Span, Timeline
 from gateway.rtp.clock import LegClock
+from gateway.rtp.formats import AUDIO
 from gateway.rtp.packets import Bools, Ints, Octets, by_value
-from gateway.rtp.sequence import AUDIO, LegTable
+from gateway.rtp.sequence import LegTable
 from gateway.rtp.tones import Tone
 
 NS_PER_SECOND = 1_000_000_000
