@@ -24,6 +24,7 @@ from bench.tapped import MESSAGES, TappedCallers
 START_SECONDS, STOP_SECONDS = 20.0, 60.0
 POLL_SECONDS = 0.02
 BUFFER_MEGABYTES = 64  # for frames that wait, as the gateway has it
+SETTLE_SECONDS = 0.5  # libpcap takes its filter after it listens, and forgets what came before
 SET_UP_SECONDS = 0.002  # between two calls
 
 # How each is told the interface and the file.
@@ -42,19 +43,20 @@ class Sniffer:
 
     def __init__(self, name: str, folder: Path, calls: int, load: Load, mirror: Mirror) -> None:
         folder.mkdir(parents=True)
-        self._name, self._folder, self._calls = name, folder, calls
+        self._name, self._calls = name, calls
         self._load, self._mirror = load, mirror
-        self._file = folder / "frames.pcap"
+        self._file, self._log = folder / "frames.pcap", folder / "log"
         self.kept = 0  # packets of audio in its file, once it has ended
 
     def __enter__(self) -> Self:
         words = (word.format(interface=self._mirror.port, file=self._file) for word in COMMANDS[self._name])
-        with (self._folder / f"{self._name}.log").open("wb") as log:
+        with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 [self._name, *words], stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
         try:
             self._wait()
+            time.sleep(SETTLE_SECONDS)
             with TappedCallers(self._load, self._mirror) as callers:
                 for number in range(self._calls):
                     callers.establish(number)
@@ -86,7 +88,7 @@ class Sniffer:
         deadline = time.monotonic() + START_SECONDS
         while not _listens(self.pid):
             if self._process.poll() is not None or time.monotonic() > deadline:
-                told = (self._folder / f"{self._name}.log").read_text(encoding="utf-8", errors="replace")
+                told = self._log.read_text(encoding="utf-8", errors="replace")
                 raise PeerError(f"{self._name} does not listen: {told.strip()}")
             time.sleep(POLL_SECONDS)
 

@@ -13,8 +13,8 @@ from gateway.rtp.packets import PacketBatch
 class Heard(Protocol):
     """A tap, as far as legs go."""
 
-    def set(self, leg: int, flow: MediaFlow) -> None:
-        """A leg takes the packets of this flow from now on."""
+    def set(self, leg: int, flow: MediaFlow, agreed_ns: int | None = None) -> None:
+        """A leg takes the packets of this flow from now on; it was agreed on at a time, or just now."""
 
     def ending(self, leg: int, at_ns: int) -> None:
         """The call of a leg has ended; the leg is over a while later."""
@@ -39,7 +39,9 @@ class Following:
         for command in commands:
             legs = self._engine.legs(command.call_id)
             match command:
-                case Open(legs=plans) | Reformat(legs=plans):
+                case Open(legs=plans, agreed_ns=agreed_ns):
+                    self._follow(command.call_id, legs, plans, agreed_ns)
+                case Reformat(legs=plans):
                     self._follow(command.call_id, legs, plans)
                 case Join(leg=plan):
                     self._follow(command.call_id, legs[-1:], [plan])
@@ -56,8 +58,10 @@ class Following:
             for leg, tap in self._overheard.pop(call_id, {}).items():
                 self._taps[tap].release(leg)
 
-    def _follow(self, call_id: str, legs: Sequence[int], plans: Sequence[LegPlan]) -> None:
+    def _follow(
+        self, call_id: str, legs: Sequence[int], plans: Sequence[LegPlan], agreed_ns: int | None = None
+    ) -> None:
         for leg, plan in zip(legs, plans, strict=False):
             if plan.flow and (tap := self._taps.get(plan.flow.tap)):
-                tap.set(leg, plan.flow)
+                tap.set(leg, plan.flow, agreed_ns)
                 self._overheard.setdefault(call_id, {})[leg] = plan.flow.tap

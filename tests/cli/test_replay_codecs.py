@@ -44,7 +44,8 @@ def by_native_speex(payloads: list[bytes]) -> Pcm:
     frames = [
         frame.to_ndarray().ravel() for payload in payloads for frame in context.decode(av.Packet(payload))
     ]
-    return np.rint(np.concatenate(frames) * 32_768).astype(np.int16)
+    heard: Pcm = np.rint(np.concatenate(frames) * 32_768).astype(np.int16)
+    return heard
 
 
 def mixed() -> Coded:

@@ -91,7 +91,8 @@ def test_a_call_of_sipp_to_baresip(tmp_path: Path, transport: str) -> None:
             assert await call.wait() == 0
             over = await line.message(Over)
             assert (over.call, over.cause) == (arrived.call, Cause.CALLER_BYE)
-            assert "+15551230001" in arrived.caller
+            assert arrived.invite is not None
+            assert "+15551230001" in (arrived.invite.headers.get("From") or "")
             assert line.of(Noticed)[0].whole
             assert line.of(Noticed)[0].at_ns < line.of(Bridged)[0].at_ns
         audio = media.audio()
