@@ -74,6 +74,7 @@ def codec(rate: int) -> Codec:
         durations=durations,
         decoder=decoder,
         sample_rate=rate,
+        linked=True,  # the header tells the last sample of the packet before
     )
 
 

@@ -11,6 +11,7 @@ import random
 import socket
 from collections.abc import Iterator
 from itertools import count
+from threading import Lock
 
 from gateway.demo.gateway_process import is_free
 
@@ -21,14 +22,15 @@ RANGES = range(20_000, 32_000)  # below those that the kernel gives out
 
 def free_port() -> int:
     """A port that is free for TCP and UDP alike."""
-    for port in _single:
-        with socket.socket() as stream:
-            try:
-                stream.bind((HOST, port))
-            except OSError:
-                continue
-        if is_free(port):
-            return port
+    with _lock:
+        for port in _single:
+            with socket.socket() as stream:
+                try:
+                    stream.bind((HOST, port))
+                except OSError:
+                    continue
+            if is_free(port):
+                return port
     raise AssertionError("the ports of a test process never end")
 
 
@@ -36,11 +38,12 @@ def free_range(ports: int) -> int:
     """The first, an even one, of so many UDP ports in a row that are free."""
     global _next
     assert ports <= len(_ranges), "more than this process's share"
-    while True:
-        first = _next if _next + ports <= _ranges.stop else _ranges.start
-        _next = first + ports + ports % 2
-        if all(map(is_free, range(first, first + ports))):
-            return first
+    with _lock:
+        while True:
+            first = _next if _next + ports <= _ranges.stop else _ranges.start
+            _next = first + ports + ports % 2
+            if all(map(is_free, range(first, first + ports))):
+                return first
 
 
 def _share(ports: range) -> range:
@@ -55,6 +58,7 @@ def _around(ports: range) -> Iterator[int]:
     return (ports[(begin + step) % len(ports)] for step in count())
 
 
+_lock = Lock()  # some tests have several threads, each of which starts a client
 _single = _around(_share(SINGLE))
 _ranges = _share(RANGES)
 _next = random.randrange(_ranges.start, _ranges.stop, 2)

@@ -10,8 +10,9 @@ import numpy as np
 from gateway.codecs.codec import Codec, Decoder, Samples
 from gateway.redaction.holdback import Rings
 from gateway.redaction.inband_exact import RATE, Wave
+from gateway.rtp.formats import AUDIO
 from gateway.rtp.packets import Ints
-from gateway.rtp.sequence import AUDIO, LegTable
+from gateway.rtp.sequence import LegTable
 
 LONGEST_GAP_NS = 500_000_000  # what comes later begins anew
 TAPS = 8  # of the low-pass filter, to either side, in samples of 8 kHz

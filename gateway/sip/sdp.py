@@ -6,7 +6,7 @@ SdpError   the text is no session description; the message is one sentence witho
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import partial
@@ -43,8 +43,10 @@ NOISE = "CN"
 OFFERED = (
     (8, "PCMA", 8000, 1, "PCMA/8000"), (0, "PCMU", 8000, 1, "PCMU/8000"), (9, "G722", 8000, 1, "G722/8000"),
     (18, "G729", 8000, 1, "G729/8000"), (3, "GSM", 8000, 1, "GSM/8000"), (97, "ILBC", 8000, 1, "iLBC/8000"),
-    (98, "OPUS", 48000, 2, "opus/48000/2"),
+    (98, "OPUS", 48000, 2, "opus/48000/2"), (99, "G726-32", 8000, 1, "G726-32/8000"), (4, "G723", 8000, 1, "G723/8000"),
 )  # fmt: skip
+# Taken where a client has nothing else: they keep less of a voice, or cost more to listen to.
+LAST = ("G726-", "AAL2-G726-", "G721", "G723", "SPEEX", "DVI4")
 OFFERED_EVENTS = (101, "telephone-event/8000", "0-15")
 
 Attributes = tuple[tuple[str, str | None], ...]
@@ -138,10 +140,10 @@ class Media:
         return sdes.choose(self._values("crypto")) if self.transport in SECURE else None
 
     def accepted(self, supported: Supported) -> tuple[Format, ...]:
-        """Audio formats that can be recorded, in the order offered; empty refuses the line."""
+        """Audio formats that can be recorded, in the order offered but for LAST; empty refuses the line."""
         if self.kind != "audio" or not self.port or not (self.transport in PLAIN or self.crypto):
             return ()
-        return tuple(
+        return _last_at_last(
             f
             for f in self.formats
             if f.name not in (EVENTS, NOISE) and supported(f.name, f.clock_rate, f.channels, f.fmtp or "")
@@ -316,6 +318,10 @@ def answer(
     return "".join(f"{line}\r\n" for line in lines).encode()
 
 
+def _last_at_last(formats: Iterable[Format]) -> tuple[Format, ...]:
+    return tuple(sorted(formats, key=lambda format: format.name.startswith(LAST)))
+
+
 def _media_answer(media: Media, supported: Supported, port: int, secret: Callable[[int], bytes]) -> list[str]:
     accepted = media.accepted(supported)
     label = [f"a=label:{media.label}"] if media.label else []
@@ -323,7 +329,7 @@ def _media_answer(media: Media, supported: Supported, port: int, secret: Callabl
         formats = " ".join(media.payload_types) or "0"
         return [f"m={media.kind} 0 {media.transport} {formats}", *label]
     taken = {format.payload_type for format in (*accepted, *media.events(), *media.noise())}
-    chosen = [format for format in media.formats if format.payload_type in taken]
+    chosen = _last_at_last(format for format in media.formats if format.payload_type in taken)
     lines = [f"m={media.kind} {port} {media.transport} {' '.join(str(f.payload_type) for f in chosen)}"]
     originals = {number: found[0].strip() for number, found in media.rtpmaps().items()}
     for format in chosen:

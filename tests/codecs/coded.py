@@ -139,9 +139,9 @@ def speex(rate: int = 8000, frames: int = 1) -> Coded:
     return Coded(by_name("SPEEX", rate), packets[: 100 // frames], rate // 50 * frames)
 
 
-def dvi4(rate: int = 8000, samples: int = 160) -> Coded:
+def dvi4(rate: int = 8000, samples: int = 160, pcm: Pcm | None = None) -> Coded:
     """The codes of one ADPCM stream, and before each packet's what a decoder has come to there."""
-    codes = b"".join(encoded("adpcm_ima_ssi", sound(2, rate), rate, 2048))
+    codes = b"".join(encoded("adpcm_ima_ssi", sound(2, rate) if pcm is None else pcm, rate, 2048))
     before = np.append(np.int16(0), adpcm(codes, rate))
     payloads, index = [], 0
     for at, octets in enumerate(cut(codes, samples // 2)):

@@ -74,7 +74,6 @@ def test_comfort_noise_at_the_end_of_a_block_is_a_frame_of_its_own() -> None:
     [
         (by_name("G723", 8000), bytes(24) + b"\2...", 480),
         (by_name("SPEEX", 16_000), b"\x06" + bytes(20), 160),
-        (by_name("DVI4", 11_025), bytes(4 + 110), 160),
     ],
 )
 def test_a_packet_that_cannot_be_cut_falls_whole_and_alone(codec: Codec, packet: bytes, units: int) -> None:
@@ -86,9 +85,12 @@ def test_a_packet_that_cannot_be_cut_falls_whole_and_alone(codec: Codec, packet:
     ]
 
 
-def test_an_opus_packet_falls_whole_and_with_it_the_next_one() -> None:
-    packet = b"\xf8" + bytes(50)  # 20 ms
-    trimmer = Trimmer(by_name("OPUS", 48000, 2), Timeline((Span(200, 210),)))
+@pytest.mark.parametrize(
+    ("codec", "packet"),
+    [(by_name("OPUS", 48000, 2), b"\xf8" + bytes(50)), (by_name("DVI4", 8000), bytes(84))],
+)
+def test_a_packet_that_tells_of_the_one_before_falls_with_it(codec: Codec, packet: bytes) -> None:
+    trimmer = Trimmer(codec, Timeline((Span(200, 210),)))  # of packets of 20 ms
     left = [time for at in range(0, 800, 160) for time, _ in trimmer.left(at, packet)]
     assert left == [0, 480, 640]
 
