@@ -13,6 +13,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from bench.beside import known
 from bench.churn import Gone
 from bench.figures import Figures
 from bench.plots import plot
@@ -195,6 +196,8 @@ def _peers(row: Measured) -> Iterator[str]:
         lost = row.figures.peer_loss(name)
         kept = f"did not keep {100 * lost:.2g} % of the packets" if lost else "kept every packet"
         yield f"{_what(row)}: {name} costs {row.figures.peer_ratio(name):.2f} times the gateway and {kept}."
+    if missing := [name for name in known(row.row.course) if name not in row.figures.peers]:
+        yield f"{_what(row)}: not installed, and so not measured: {', '.join(missing)}."
 
 
 def _what(row: Measured) -> str:

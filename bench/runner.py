@@ -19,17 +19,14 @@ from typing import Any
 
 from bench import floor as floors
 from bench import processes
+from bench.beside import Peer, peers
 from bench.callers import Callers, Standing
 from bench.figures import Course, Figures, Percentiles, Taken, Window
 from bench.floor import Floor
 from bench.gateway import Gateway, GatewayError, Metrics, check_limits
 from bench.mirror import Mirror, NoMirror, own_network
-from bench.peers import Rtpengine
-from bench.peers import installed as rtpengine_is_there
 from bench.presses import presses
 from bench.sending import Sending, Sent
-from bench.sniffers import Sniffer
-from bench.sniffers import installed as sniffers_there
 from bench.tapped import TappedCallers, attach
 
 HOLD_BACK_SECONDS, TICK_SECONDS = 5.0, 0.1  # as by default
@@ -40,10 +37,7 @@ QUIET_SECONDS = 0.3  # after the last packet was sent, for those that are delaye
 SETTLE_SECONDS = 120.0  # all calls are stored by then
 POLL_SECONDS = 0.25
 
-PEERS = {"rtpengine recording": False, "rtpengine recording and forwarding": True}  # whether it forwards
-
 Say = Callable[[str], None]
-Taker = Floor | Rtpengine | Sniffer
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,14 +179,14 @@ async def _run(course: Course, folder: Path, say: Say, mirror: Mirror | None) ->
         settings |= attach(mirror)
     with ExitStack() as stack:
 
-        def beside(taker: Taker, interface: str = "") -> Beside:
+        def beside(taker: Floor | Peer, interface: str = "") -> Beside:
             stack.enter_context(taker)
             sending = Sending(course.load, 2 * course.calls, interface)
             return Beside(taker.pid, taker.ports, stack.enter_context(sending))
 
         floor = Floor(floors.build(folder), course.calls, folder / "floor-files")
-        peers = _peers(course, folder, tapped=mirror is not None)
-        sides = {name: beside(peer, interface) for name, (peer, interface) in peers.items()}
+        others = peers(course, folder)
+        sides = {name: beside(peer, interface) for name, (peer, interface) in others.items()}
         base = beside(floor)
         gateway = stack.enter_context(Gateway(folder / "gateway", course.calls, settings))
         to_gateway = stack.enter_context(
@@ -204,25 +198,8 @@ async def _run(course: Course, folder: Path, say: Say, mirror: Mirror | None) ->
         async with chosen_callers as callers:
             found = await Run(course, gateway, to_gateway, base, callers, sides).measure(say)
     assert floor.kept is not None
-    kept = {name: peer.kept for name, (peer, _) in peers.items()}
+    kept = {name: peer.kept for name, (peer, _) in others.items()}
     return replace(found, floor_missing=found.floor_missing - floor.kept.packets, peers_kept=kept)
-
-
-def _peers(course: Course, folder: Path, tapped: bool) -> dict[str, tuple[Rtpengine | Sniffer, str]]:
-    """Those that are installed and do the same, each with the interface at which it gets its packets, if that is how."""
-    calls, load = course.calls, course.load
-    if not course.peers:
-        return {}
-    if not tapped:
-        return {
-            name: (Rtpengine(folder / name, calls, load, forwards), "")
-            for name, forwards in (PEERS if rtpengine_is_there() else {}).items()
-        }
-    mirrors = {name: Mirror(number) for number, name in enumerate(sniffers_there(), 1)}
-    return {
-        name: (Sniffer(name, folder / name, calls, load, mirror), mirror.phones)
-        for name, mirror in mirrors.items()
-    }
 
 
 def _watched(windows: Sequence[_Measured]) -> dict[str, Any]:

@@ -57,9 +57,14 @@ class TapSettings(Section):
         2.0,
         ge=0,
         le=10,
-        description="Audio of which no call is known yet is kept in memory this long, for the call that it may belong to.",
+        description="A call has its audio from so long before its media was agreed on; until its call is known, audio waits in memory.",
     )
-    early_megabytes: int = Field(16, ge=1, le=1024, description="Most memory for such audio.")
+    early_megabytes: int = Field(
+        64,
+        ge=1,
+        le=1024,
+        description="Most memory for such audio: 64 hold that of 1,000 calls that begin at once. That of calls that are not recorded fills it, too.",
+    )
     silence_minutes: int = Field(
         60,
         ge=0,

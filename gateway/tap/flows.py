@@ -35,7 +35,7 @@ NOBODY = np.zeros(0, np.int64), np.zeros(0, np.int64)
 @dataclass(frozen=True, slots=True)
 class Limits:
     early_ns: int = 2_000_000_000  # how long before its media was agreed on packets are a call's
-    early_bytes: int = 16 << 20  # most memory for packets that wait
+    early_bytes: int = 64 << 20  # most memory for packets that wait
 
 
 @dataclass(slots=True)

@@ -20,7 +20,7 @@ from bench.gateway import Gateway
 from bench.load import Load
 from bench.mirror import AGENT_PORT, SWITCH, TRUNK, TRUNK_PORT, Mirror, own_network
 from bench.peers import PeerError
-from bench.sending import Sending
+from bench.sending import ROOT, Sending
 from bench.sniffers import Sniffer
 from bench.tapped import MESSAGES, TappedCallers
 
@@ -126,6 +126,16 @@ def test_frames_are_calls_between_a_trunk_and_agents(mirror: Mirror, tmp_path: P
         ["1", SWITCH, TRUNK, "", "200", agent[0], agent[1]],
         ["1", TRUNK, SWITCH, "ACK", "", "", ""],
     ]
+
+
+def test_who_is_not_root_is_told_that_it_must_be_so() -> None:
+    code = (
+        "import os; from bench.mirror import NoMirror, own_network\n"
+        "os.setuid(65534)\n"
+        "try:\n with own_network(): pass\nexcept NoMirror as error: print(error)"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "needs root" in ended.stdout
 
 
 def test_what_a_sniffer_keeps_is_counted_without_signalling(
