@@ -38,6 +38,7 @@ class Stream:
     besides: tuple[
         Format, ...
     ] = ()  # that can be recorded, too, should they come though they were not agreed on
+    redundant: tuple[int, ...] = ()  # payload types of redundant payloads
 
     @property
     def paused(self) -> bool:

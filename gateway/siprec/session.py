@@ -304,6 +304,7 @@ class RecordingServer:
             tuple(format.payload_type for format in media.noise()),
             media.crypto.keys if media.crypto else (),
             media.recordpref,
+            redundant=tuple(format.payload_type for format in media.redundant()),
         )
 
     def _respond(

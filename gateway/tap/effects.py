@@ -61,6 +61,7 @@ class TappedStream:
     paused: bool = False  # hold: nothing, or nothing meant for the other side, is sent
     recordpref: str | None = None
     besides: tuple[Format, ...] = ()  # that were not agreed on, and that some send all the same
+    redundant: tuple[int, ...] = ()  # payload types of redundant payloads
 
 
 @dataclass(frozen=True, slots=True)
