@@ -75,7 +75,7 @@ class ReplayWorker:
                     self._know([plan])
 
     def _know(self, plans: Sequence[LegPlan]) -> None:
-        told = np.array([kind for plan in plans for kind in plan.events], np.int64)
+        told = np.array([kind for plan in plans for kind in (*plan.events, *plan.redundant)], np.int64)
         self._events = np.union1d(self._events, told)
 
     def listen(self, datagrams: Datagrams, now: int) -> None:

@@ -14,6 +14,7 @@ from gateway.sip.sdp import (
     EVENTS,
     MAX_NAMED,
     NOISE,
+    REDUNDANT,
     SECURE,
     STATIC,
     Direction,
@@ -113,6 +114,7 @@ def _stream(
         recordpref=speaker.recordpref if speaker else None,
         besides=_besides(spoken, heard, formats, supported) if formats else (),
         unknown=_unknown(listener or speaker) if not formats else (),
+        redundant=tuple(format.payload_type for format in _marks(spoken, heard, REDUNDANT)),
     )
 
 
@@ -131,7 +133,7 @@ def _formats(spoken: _Line | None, heard: _Line | None, supported: Supported) ->
     wanted = heard or spoken
     if wanted is None:
         return ()
-    audio = [f for f in wanted.formats if f.name not in (EVENTS, NOISE)]
+    audio = [f for f in wanted.formats if f.name not in (EVENTS, NOISE, REDUNDANT)]
     if spoken and heard:
         # An answer that names nothing of the offer is wrong; what the receiver wants is the better guess.
         audio = [f for f in audio if _shared(f, audio, spoken.formats)] or audio

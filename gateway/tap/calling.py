@@ -81,6 +81,7 @@ def _stream(tap: int, told: TappedStream) -> Stream:
         recordpref=told.recordpref,
         flow=flow,
         besides=told.besides,
+        redundant=told.redundant,
     )
 
 

@@ -62,6 +62,7 @@ class TappedStream:
     recordpref: str | None = None
     besides: tuple[Format, ...] = ()  # that were not agreed on, and that some send all the same
     unknown: tuple[str, ...] = ()  # what was agreed, for people, where none of it can be recorded
+    redundant: tuple[int, ...] = ()  # payload types of redundant payloads
 
 
 @dataclass(frozen=True, slots=True)
