@@ -37,6 +37,7 @@ MAX_CALLS = (
 UNLISTED = "hushtap_tap_unexplained_calls_total"
 NS = 1_000_000_000
 MEGABYTE = 1 << 20
+ALONE_NS = NS  # of a capture all signalling is there: audio without any need not go on for long to be a call
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,7 @@ async def _run(settings: Settings, store: _NotingStore, captures: Captures, cloc
         stack.push_async_callback(cutting.stop, AFTERWARDS_SECONDS)
         configure = configure_of(settings, 1)
         configure = replace(configure, engine=replace(configure.engine, tick_ns=TICK_NS))
-        limits = Limits(round(tap.early_seconds * NS), tap.early_megabytes * MEGABYTE)
+        limits = Limits(round(tap.early_seconds * NS), tap.early_megabytes * MEGABYTE, ALONE_NS)
         worker = ReplayWorker(configure, limits, clock)
         stack.callback(worker.close)
         listed = numbers_of(settings, store, metrics).code

@@ -18,7 +18,7 @@ from gateway.rtp.packets import HEADER, RTCP_FIRST, RTCP_LAST, VERSION, Bools, I
 from gateway.tap.echoes import Echoes
 from gateway.tap.frames import Datagrams
 from gateway.tap.places import Place, Places, Spot, spots, way_of, ways
-from gateway.tap.unsignalled import Unsignalled
+from gateway.tap.unsignalled import LASTS_NS, Unsignalled
 
 UDP = 17
 SLOT_BYTES = 1600  # an Ethernet frame's worth; a longer datagram is refused
@@ -34,6 +34,7 @@ NOBODY = np.zeros(0, np.int64), np.zeros(0, np.int64)
 class Limits:
     early_ns: int = 2_000_000_000  # how long packets wait for a call that they belong to
     early_bytes: int = 16 << 20  # and most memory for them
+    lasts_ns: int = LASTS_NS  # how long audio without signalling goes both ways at least, to be a call
 
 
 @dataclass(slots=True)
@@ -94,7 +95,7 @@ class Flows:
         self._echoes = Echoes()
         self._early: deque[_Early] = deque()
         self._early_bytes = 0
-        self.unsignalled = Unsignalled()
+        self.unsignalled = Unsignalled(self._limits.lasts_ns)
         self.dropped_early = 0  # packets that waited and found no room
 
     def set(self, leg: int, flow: MediaFlow) -> None:

@@ -163,6 +163,19 @@ def test_audio_both_ways_without_signalling_is_told_of_once() -> None:
     assert flows.unsignalled.ended() == []
 
 
+def test_how_long_audio_without_signalling_goes_to_be_a_call_is_a_limit() -> None:
+    def told(seconds: int, lasts_ns: int) -> list[Pair]:
+        flows = Flows(Limits(lasts_ns=lasts_ns))
+        times = [at * 20 * MS for at in range(50 * seconds + 1)]
+        for way in ((ALICE, BOB), (BOB, ALICE)):
+            flows.take(datagrams([(*way, rtp(at), now) for at, now in enumerate(times)]), 0)
+        flows.take(datagrams([]), 60 * SECOND)
+        return flows.unsignalled.ended()
+
+    assert told(3, 4 * SECOND) == []
+    assert told(4, 4 * SECOND) == [Pair(0, 4 * SECOND, (BOB, ALICE))]
+
+
 def test_a_generator_with_one_port_for_a_thousand_calls_costs_no_thousandfold() -> None:
     flows = Flows()
     for leg in range(1000):
