@@ -48,9 +48,9 @@ class Overhearing:
         self._octets = self._media = self._sip = self._unheard = 0
         self._heard: list[Passed | Unfollowed] = []
 
-    def set(self, leg: int, flow: MediaFlow) -> None:
-        """A leg takes the packets of this flow from now on."""
-        self._flows.set(leg, flow)
+    def set(self, leg: int, flow: MediaFlow, began_ns: int) -> None:
+        """A leg takes the packets of this flow from now on, and those that came since its call began."""
+        self._flows.set(leg, flow, began_ns)
 
     def ending(self, leg: int, at_ns: int) -> None:
         self._flows.ending(leg, at_ns)

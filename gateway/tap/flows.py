@@ -89,6 +89,7 @@ class Flows:
         self._ends: dict[int, int] = {}  # by leg whose call has ended: until when packets are its, ns
         self._heard = np.full(64, NEVER, np.int64)  # by leg: when a packet last came where it should go
         self._ssrc = np.zeros(64, np.int64)  # by leg: of its last packet
+        self._began = np.full(64, NEVER, np.int64)  # by leg: its call, ns
         # By leg whose way another one has as well, since it was heard on it: the SSRC that is still its own. A new SSRC
         # is the newer call's, where the end of the older one was missed.
         self._only: dict[int, int] = {}
@@ -98,8 +99,9 @@ class Flows:
         self.unsignalled = Unsignalled(self._limits.lasts_ns)
         self.dropped_early = 0  # packets that waited and found no room
 
-    def set(self, leg: int, flow: MediaFlow) -> None:
-        """A leg takes the packets of this flow from now on, and of no other."""
+    def set(self, leg: int, flow: MediaFlow, began_ns: int = NEVER) -> None:
+        """A leg takes the packets of this flow from now on, and of no other; of those that wait none from before its call began:
+        they are of whoever had the place then."""
         if self._flows.get(leg) == flow:
             return
         self.release(leg)
@@ -108,6 +110,8 @@ class Flows:
         if leg >= len(self._heard):
             self._heard = np.append(self._heard, np.full(leg + 1, NEVER, np.int64))
             self._ssrc = np.append(self._ssrc, np.zeros(leg + 1, np.int64))
+            self._began = np.append(self._began, np.full(leg + 1, NEVER, np.int64))
+        self._began[leg] = began_ns
         self._heard[leg] = NEVER
         self._echoes.begin(leg)
         for other in self._alike.setdefault(flow, []):
@@ -144,6 +148,8 @@ class Flows:
         found = []
         for early in self._early:
             rows, legs = self._legs(table, early.to, early.source, early.batch.arrivals)
+            ours = early.batch.arrivals[rows] >= self._began[legs]
+            rows, legs = rows[ours], legs[ours]
             if len(rows):
                 batch = early.batch
                 packets = PacketBatch(batch.slots[rows], batch.sizes[rows], legs, batch.arrivals[rows])

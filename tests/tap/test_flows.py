@@ -163,6 +163,18 @@ def test_audio_both_ways_without_signalling_is_told_of_once() -> None:
     assert flows.unsignalled.ended() == []
 
 
+def test_what_came_before_a_call_began_is_not_its_audio() -> None:
+    flows = Flows()
+    flows.take(datagrams([(BOB, ALICE, rtp(at), at * 20 * MS) for at in range(20)]), 0)
+    flows.set(1, flow(ALICE), 200 * MS)
+    assert [each for batch in flows.early() for each in found(batch)] == [
+        (1, rtp(at)) for at in range(10, 20)
+    ]
+    flows.release(1)
+    flows.set(1, flow(ALICE))
+    assert len([each for batch in flows.early() for each in found(batch)]) == 20
+
+
 def test_how_long_audio_without_signalling_goes_to_be_a_call_is_a_limit() -> None:
     def told(seconds: int, lasts_ns: int) -> list[Pair]:
         flows = Flows(Limits(lasts_ns=lasts_ns))
