@@ -967,6 +967,25 @@ def test_a_head_of_which_the_end_is_missing_tells_of_its_call() -> None:
     assert [type(effect) for effect in effects] == [Unheard, Seen]
 
 
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        (b"CSeq", b"User Agent\xff: x\r\nCSeq"),
+        (b"sip:202@example.org SIP/2.0", b"sip:202@example.org;name=a b SIP/2.0"),
+        (b"Content-Length: ", b"Content-Length: about "),
+        (b"To: ", b"To: <sip:202@example.org:5060>\r\nTo: "),
+    ],
+)
+def test_an_odd_line_costs_a_count_and_no_call(right: bytes, wrong: bytes) -> None:
+    trace = Trace()
+    odd = message("INVITE", sdp("A", 4000), "a", 1, "one", "", (), "101 202").replace(right, wrong, 1)
+    effects = trace.tap.heard(odd, trace.now, 3, PLACES["A"], PLACES["B"])
+    assert [type(effect) for effect in effects] == [Unheard, Seen]
+    assert effects[0] == Unheard("bad_sip", trace.now, 3)
+    trace("B>A", "200 INVITE", sdp("B", 5000), tags="a b")
+    assert trace.ways() == [("caller", "192.0.2.2", 5000), ("callee", "192.0.2.1", 4000)]
+
+
 def test_a_flood_of_invites_ends_no_call_that_rings_or_runs() -> None:
     trace = answered()
     trace("C>D", "INVITE", sdp("C", 6000), call="two")
