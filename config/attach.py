@@ -8,9 +8,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from gateway.config.endpoint import EndpointSettings
-from gateway.config.section import Section
+from gateway.config.section import Port, Section
 
-Port = Annotated[int, Field(ge=1, le=65535)]
 INTERFACE_CHARACTERS = 15  # <linux/if.h>: IFNAMSIZ less the end
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 
 from gateway.recording.assurance import Why
@@ -97,15 +97,26 @@ def _known(place: Place | None) -> Place | None:
         return None
 
 
-def why_silent(streams: Sequence[TappedStream]) -> Reason | None:
-    """Why nothing of these streams can be recorded; None where something can."""
+def why_silent(streams: Sequence[TappedStream], other: Sequence[str] = ()) -> Reason | None:
+    """Why nothing of these streams can be recorded; None where something can. `other` goes on besides audio."""
     if any(stream.acceptable for stream in streams_of(0, streams)):
         return None
     if not streams:
-        return NO_MEDIA
+        return replace(NO_MEDIA, text=f"{NO_MEDIA.text}, only of {listed(other)}") if other else NO_MEDIA
     if any(each.secret for each in streams):
         return KEYLESS
-    return NO_PLACE if any(each.formats for each in streams) else NO_CODEC
+    return NO_PLACE if any(each.formats for each in streams) else no_codec(streams)
+
+
+def no_codec(streams: Sequence[TappedStream]) -> Reason:
+    """Why those streams are not recorded whose codecs are not known."""
+    names = dict.fromkeys(name for each in streams for name in each.unknown)
+    return replace(NO_CODEC, text=f"{NO_CODEC.text}, only {listed(tuple(names))}") if names else NO_CODEC
+
+
+def listed(names: Sequence[str]) -> str:
+    """As a sentence lists them."""
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 def ending(over: Over) -> str:

@@ -127,6 +127,17 @@ def test_packets_before_their_call_wait_for_it() -> None:
     assert flows.early() == []
 
 
+def test_a_call_that_is_dealt_with_late_has_its_audio_and_nothing_from_before() -> None:
+    """Many calls at once take their time; a telephone may have had another call at the same place shortly before."""
+    flows = Flows()
+    for at in range(9):
+        flows.take(datagrams([(BOB, ALICE, rtp(at), at * SECOND)]), at * SECOND)
+    flows.set(1, flow(ALICE), agreed_ns=3 * SECOND)
+    assert [found(batch) for batch in flows.early()] == [[(1, rtp(at))] for at in range(1, 9)]
+    flows.set(2, flow(ALICE))
+    assert [found(batch) for batch in flows.early()] == [[(2, rtp(at))] for at in range(6, 9)]
+
+
 def test_what_waits_is_let_go_after_its_time_and_beyond_its_room() -> None:
     flows = Flows(Limits(early_ns=SECOND, early_bytes=4 * 172))
     flows.take(datagrams([(BOB, ALICE, rtp(0), 0)]), 0)
@@ -166,7 +177,7 @@ def test_audio_both_ways_without_signalling_is_told_of_once() -> None:
 def test_what_came_before_a_call_began_is_not_its_audio() -> None:
     flows = Flows()
     flows.take(datagrams([(BOB, ALICE, rtp(at), at * 20 * MS) for at in range(20)]), 0)
-    flows.set(1, flow(ALICE), 200 * MS)
+    flows.set(1, flow(ALICE), None, 200 * MS)
     assert [each for batch in flows.early() for each in found(batch)] == [
         (1, rtp(at)) for at in range(10, 20)
     ]
