@@ -17,6 +17,7 @@ from gateway.tap.decapsulation import TCP, UDP
 from gateway.tap.effects import Place, Unheard
 from gateway.tap.frames import Datagrams, address_text
 from gateway.tap.tcp import SYN, Piece, Segment, Stream
+from gateway.tap.websocket import WebSocketFramer, handshake
 
 SIP_PORTS = frozenset({5060, 5061})
 MAX_MESSAGE = 65_535  # octets; the largest datagram, and what SIP over TCP keeps to
@@ -54,7 +55,7 @@ class _Direction:
     source: Place
     destination: Place
     stream: Stream = field(default_factory=Stream)
-    framer: StreamFramer | None = None  # none: a start line is being looked for
+    framer: StreamFramer | WebSocketFramer | None = None  # none: a start line is being looked for
     tail: bytes = b""  # of what was looked through, an unfinished line
     secret: bool = False  # TLS
 
@@ -179,7 +180,7 @@ class Signalling:
             ports = (datagrams.source_ports[row], datagrams.destination_ports[row])
             if np.isin(ports, self._ports).any():
                 return True
-        return bool(_BEGINS.match(payload))
+        return bool(_BEGINS.match(payload)) or handshake(payload) is not None
 
     def _read(self, key: _Key, pieces: list[Piece], at_ns: int, number: int) -> list[Overheard | Unheard]:
         direction = self._directions[key]
@@ -204,6 +205,9 @@ class Signalling:
         self, direction: _Direction, octets: bytes, heard: list[Overheard | Unheard], at_ns: int, number: int
     ) -> list[bytes]:
         """The messages that these octets end; after what cannot be read the next start line is looked for."""
+        if direction.framer is None and (size := handshake(octets)):
+            direction.framer, direction.tail = WebSocketFramer(MAX_MESSAGE), b""
+            octets = octets[size:]
         if direction.framer is None:
             octets = direction.tail + octets
             found = _LINE.search(octets)
