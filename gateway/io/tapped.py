@@ -225,7 +225,7 @@ class Tapped:
 
     def _agreed(self, call: TappedCall, agreed: MediaAgreed) -> None:
         """At first the call is set up; later its lines are fitted to what is agreed."""
-        self._announced[call.tap].told(agreed.call, agreed.streams)
+        self._announced[call.tap].told(agreed.call, agreed.streams, agreed.places)
         if call.live is None:
             call.why = call.why if call.refused else why_silent(agreed.streams, agreed.other)
             if call.why is None:
