@@ -120,14 +120,18 @@ class Signalling:
         picked: Bools = text & (datagrams.sizes >= SHORTEST)
         segments = datagrams.protocols == TCP
         if segments.any():
-            picked = picked | (segments & self._followed(datagrams.source_ports, datagrams.destination_ports))
+            picked = picked | (segments & self._followed(datagrams, np.flatnonzero(picked & segments)))
         return picked
 
-    def _followed(self, sources: Ints, destinations: Ints) -> Bools:
+    def _followed(self, datagrams: Datagrams, text: Ints) -> Bools:
+        """Segments of connections that are followed, or will be from one of those on that have text."""
+        sources, destinations = datagrams.source_ports, datagrams.destination_ports
+        named: Bools = np.isin(sources, self._ports) | np.isin(destinations, self._ports)
+        pairs = sources << 16 | destinations
         known = {key[1] << 16 | key[3] for key in self._directions}
-        pairs = np.fromiter(known, np.int64, len(known))
-        named = np.isin(sources, self._ports) | np.isin(destinations, self._ports)
-        return named | np.isin(sources << 16 | destinations, pairs)
+        rows = text[~named[text]]
+        known |= {int(pairs[row]) for row in rows.tolist() if _begins(datagrams.payload(row))}
+        return named | np.isin(pairs, np.fromiter(known, np.int64, len(known)))
 
     def _overheard(self, datagrams: Datagrams, row: int, data: bytes) -> Overheard:
         source, destination = _places(datagrams, row)
@@ -180,7 +184,7 @@ class Signalling:
             ports = (datagrams.source_ports[row], datagrams.destination_ports[row])
             if np.isin(ports, self._ports).any():
                 return True
-        return bool(_BEGINS.match(payload)) or handshake(payload) is not None
+        return _begins(payload)
 
     def _read(self, key: _Key, pieces: list[Piece], at_ns: int, number: int) -> list[Overheard | Unheard]:
         direction = self._directions[key]
@@ -246,6 +250,11 @@ class Signalling:
     def _forget(self, key: _Key) -> None:
         del self._directions[key]
         self._waiting.pop(key, None)
+
+
+def _begins(payload: bytes) -> bool:
+    """Whether a connection carries SIP from here on, in plain or in WebSockets."""
+    return bool(_BEGINS.match(payload)) or handshake(payload) is not None
 
 
 def _key(datagrams: Datagrams, row: int) -> _Key:

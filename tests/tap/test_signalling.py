@@ -263,3 +263,14 @@ def test_sip_in_a_websocket_at_any_port() -> None:
     ]  # fmt: skip
     assert wire.texts(carried(1, frame(b"x", extended=0x40))) == ["bad_sip"]
     assert wire.texts(carried(0, b"GET / HTTP/1.1\r\nHost: elsewhere\r\n\r\n")) == ["bad_sip"]
+
+
+def test_a_connection_at_another_port_is_followed_within_one_batch() -> None:
+    """Segments that begin in the middle of a line, with whatever octet."""
+    data = message(body=b"0123456789" * 20)
+    first = data[: 11 * 11]
+    rest = [data[at : at + 7] for at in range(len(first), len(data), 7)]
+    frames = [over_tcp(first, 5, ACK, 40_000, 9000)]
+    frames += [over_tcp(piece, 5 + len(first) + 7 * at, ACK, 40_000, 9000) for at, piece in enumerate(rest)]
+    assert any(not piece[:1].isalpha() for piece in rest)
+    assert Wire().texts(*frames) == [data]
