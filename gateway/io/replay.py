@@ -109,7 +109,7 @@ async def _run(settings: Settings, store: _NotingStore, captures: Captures, cloc
         configure = replace(configure, engine=replace(configure.engine, tick_ns=TICK_NS))
         early_ns = max(round(tap.early_seconds * NS), EARLY_NS)
         early_bytes = max(tap.early_megabytes, EARLY_MEGABYTES) * MEGABYTE
-        limits = Limits(early_ns, early_bytes, ALONE_NS)
+        limits = Limits(early_ns, early_bytes, ALONE_NS, one_way=True)
         worker = ReplayWorker(configure, limits, clock)
         stack.callback(worker.close)
         listed = numbers_of(settings, store, metrics).code

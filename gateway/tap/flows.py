@@ -37,6 +37,7 @@ class Limits:
     early_ns: int = 2_000_000_000  # how long before its media was agreed on packets are a call's
     early_bytes: int = 16 << 20  # most memory for packets that wait
     lasts_ns: int = LASTS_NS  # how long audio without signalling goes both ways at least, to be a call
+    one_way: bool = False  # whether what goes one way alone is told of, too
 
 
 @dataclass(slots=True)
@@ -99,7 +100,7 @@ class Flows:
         self._early: deque[_Early] = deque()
         self._early_bytes = 0
         self._now = 0  # of the last batch
-        self.unsignalled = Unsignalled(self._limits.lasts_ns)
+        self.unsignalled = Unsignalled(self._limits.lasts_ns, self._limits.one_way)
         self.dropped_early = 0  # packets that waited and found no room
 
     def set(self, leg: int, flow: MediaFlow, agreed_ns: int | None = None, began_ns: int = NEVER) -> None:

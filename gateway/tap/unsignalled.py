@@ -25,6 +25,7 @@ class Pair:
     began_ns: int
     ended_ns: int
     places: tuple[Place, Place]  # between which it went
+    both_ways: bool = True
 
 
 @dataclass(slots=True)
@@ -37,13 +38,15 @@ class _Stream:
     packets: int
     back: int  # stands for the stream the other way
     to: Place
+    source: Place
 
 
 class Unsignalled:
     """Streams that nobody has asked for."""
 
-    def __init__(self, lasts_ns: int = LASTS_NS) -> None:
+    def __init__(self, lasts_ns: int = LASTS_NS, one_way: bool = False) -> None:
         self._lasts_ns = lasts_ns
+        self._one_way = one_way  # whether what runs one way alone is told of, too
         self._streams: dict[int, _Stream] = {}
         self._ended: list[Pair] = []
         self._look_ns = 0
@@ -72,7 +75,9 @@ class Unsignalled:
                 stream.latest_ns = latest_ns
                 stream.packets += count
             elif stream is not None or len(self._streams) < MAX_STREAMS:
-                self._streams[key] = _Stream(each, at_ns, latest_ns, count, reverse, to.place(row))
+                self._streams[key] = _Stream(
+                    each, at_ns, latest_ns, count, reverse, to.place(row), source.place(row)
+                )
 
     def forget(self, now: int) -> None:
         """Look who has ended, at times; of a pair that was a call `ended` tells once."""
@@ -82,14 +87,17 @@ class Unsignalled:
         quiet = [key for key, each in self._streams.items() if now - each.latest_ns > QUIET_NS]
         for key in quiet:
             stream = self._streams.pop(key, None)
-            other = self._streams.get(stream.back) if stream else None
-            if stream and other and self._lasted(stream) and self._lasted(other):
-                del self._streams[stream.back]
-                began_ns, ended_ns = (
-                    min(stream.began_ns, other.began_ns),
-                    max(stream.latest_ns, other.latest_ns),
-                )
-                self._ended.append(Pair(began_ns, ended_ns, (stream.to, other.to)))
+            if stream and self._lasted(stream):
+                self._end(stream)
+
+    def _end(self, stream: _Stream) -> None:
+        other = self._streams.get(stream.back)
+        if other and self._lasted(other):
+            del self._streams[stream.back]
+            began_ns, ended_ns = min(stream.began_ns, other.began_ns), max(stream.latest_ns, other.latest_ns)
+            self._ended.append(Pair(began_ns, ended_ns, (stream.to, other.to)))
+        elif self._one_way:
+            self._ended.append(Pair(stream.began_ns, stream.latest_ns, (stream.to, stream.source), False))
 
     def ended(self) -> list[Pair]:
         """Calls that have ended since this was last asked."""

@@ -199,6 +199,14 @@ def test_how_long_audio_without_signalling_goes_to_be_a_call_is_a_limit() -> Non
     assert told(4, 4 * SECOND) == [Pair(0, 4 * SECOND, (BOB, ALICE))]
 
 
+def test_what_goes_one_way_alone_is_told_of_where_that_is_wanted() -> None:
+    for one_way, expected in ((False, []), (True, [Pair(0, SECOND, (BOB, ALICE), both_ways=False)])):
+        flows = Flows(Limits(lasts_ns=SECOND, one_way=one_way))
+        flows.take(datagrams([(ALICE, BOB, rtp(at), at * 20 * MS) for at in range(51)]), 0)
+        flows.take(datagrams([]), 60 * SECOND)
+        assert flows.unsignalled.ended() == expected
+
+
 def test_a_generator_with_one_port_for_a_thousand_calls_costs_no_thousandfold() -> None:
     flows = Flows()
     for leg in range(1000):
