@@ -88,6 +88,13 @@ def other_media(agreed: Agreement) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))[:MAX_NAMED]
 
 
+def places(agreed: Agreement) -> tuple[Place, ...]:
+    """Where either side listens for anything."""
+    known = [description.media for description in (agreed.caller, agreed.callee) if description]
+    found = (_place(media) for lines in known for media in lines if media.port)
+    return tuple(dict.fromkeys(place for place in found if place))
+
+
 def _is_open(media: Media) -> bool:
     return media.kind == "audio" and media.port != 0 and "RTP/" in media.transport
 

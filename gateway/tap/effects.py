@@ -89,6 +89,7 @@ class MediaAgreed:
     at_ns: int
     streams: tuple[TappedStream, ...]
     other: tuple[str, ...] = ()  # what goes between them that is no audio, for people
+    places: tuple[Place, ...] = ()  # where they listen, for whatever it is
 
 
 @dataclass(frozen=True, slots=True)
