@@ -35,10 +35,10 @@ from gateway.endpoint.referring import Referring
 from gateway.io.front import Front
 from gateway.io.seats import Seat, SeatFailed
 from gateway.io.sounds import NoticeFault, make_notice, make_tones
-from gateway.io.tls import OTHERS
 from gateway.sip.access import AllowList
 from gateway.sip.headers import bracketed
 from gateway.sip.message import Request, Response
+from gateway.storage.files import PrivateFileFault, read_private
 
 if TYPE_CHECKING:
     from gateway.io.names import Names
@@ -345,15 +345,11 @@ def read_password(settings: EndpointSettings, environment: Mapping[str, str]) ->
     if path is None:
         return environment.get(VARIABLE, "")
     try:
-        with path.open("rb") as file:
-            mode = os.fstat(file.fileno()).st_mode & 0o777
-            data = file.read(MAX_PASSWORD_BYTES + 1)
+        data = read_private(path, MAX_PASSWORD_BYTES)
     except OSError as error:
         raise EndpointFault(f"{path}: {os.strerror(error.errno or 0)}") from error
-    if mode & OTHERS:
-        raise EndpointFault(f"{path}: mode {mode:04o} lets others read it, 0600 is expected")
-    if len(data) > MAX_PASSWORD_BYTES:
-        raise EndpointFault(f"{path}: more than {MAX_PASSWORD_BYTES:,} bytes")
+    except PrivateFileFault as error:
+        raise EndpointFault(str(error)) from error
     with suppress(UnicodeDecodeError):
         return data.decode("utf-8").strip("\r\n")
     raise EndpointFault(f"{path}: is not UTF-8 text")

@@ -10,7 +10,8 @@ import dns.exception
 import dns.nameserver
 import dns.resolver
 
-from tests.end_to_end.gateway import free_port, until
+from tests.end_to_end.gateway import until
+from tests.ports import free_port
 
 HOST = "127.0.0.1"
 OPTIONS = (

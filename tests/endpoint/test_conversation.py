@@ -181,6 +181,7 @@ STEPS = st.sampled_from(
         ("media", CALLER), ("media", CALLEE), ("answered", CALLER), ("answered", CALLEE), ("notice_ended",),
         ("notice_failed",), ("held", CALLER, True), ("held", CALLER, False), ("held", CALLEE, True), ("timed_out",),
         ("held", CALLEE, False), ("key", CALLER, "1", Way.RTP), ("dial_failed",), ("left", CALLEE, 486), ("end",),
+        ("transferred", "sip:202@h"),
     ]
 )  # fmt: skip
 
@@ -201,4 +202,5 @@ def test_whatever_happens_every_leg_is_ended_and_the_end_is_told_once(
     assert len(of(actions, TellOver)) == 1
     if of(actions, TellBridged):
         assert actions.index(of(actions, TellNotice)[0]) < actions.index(of(actions, TellBridged)[0])
-    assert len(of(actions, Dial)) <= 1
+    handed = sum(name == "transferred" for name, *_ in steps)
+    assert len(of(actions, Dial)) <= 1 + 2 * handed

@@ -13,10 +13,10 @@ import pytest
 from numpy.typing import NDArray
 
 from gateway.endpoint.messages import Arrived, Bridged, Cause, Described, Noticed, Over
-from tests.end_to_end.gateway import free_port
 from tests.endpoint.phone import DEADLINE, HOST, Phone, said_by
 from tests.endpoint.sounds import decode, noise, similarity
 from tests.endpoint.trunk import NEEDS_PJSUA, NOTICE, Trunk, run, trunk, write_wav
+from tests.ports import free_port
 
 pytestmark = NEEDS_PJSUA
 UAC = Path(__file__).with_name("uac.xml")

@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable, Iterator
 import pytest
 
 from gateway.io.names import Names, Place
-from tests.end_to_end.gateway import free_port
 from tests.endpoint.name_server import HOST, name_server
+from tests.ports import free_port
 
 RECORDS = (
     "--srv-host=_sip._udp.trunk.test,two.trunk.test,5082,20,0", "--srv-host=_sip._udp.trunk.test,one.trunk.test,5081,10,0",
