@@ -22,6 +22,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from gateway.endpoint.challenges import answered, understood
+from gateway.endpoint.describing import count
 from gateway.endpoint.effects import (
     Answered,
     Description,
@@ -46,7 +47,7 @@ from gateway.endpoint.rewriting import (
     with_list,
     without_own_route,
 )
-from gateway.endpoint.screening import fits, screened
+from gateway.endpoint.screening import OFFERING, fits, screened
 from gateway.endpoint.showing import caller_field
 from gateway.sip.answers import ALLOW, media_type, response
 from gateway.sip.errors import BadMessage
@@ -89,6 +90,7 @@ class Forwarder:
         self._here, self._inside, self._choose, self._secret = here, inside, choose, secret
         self._password, self._referring = password, referring
         self._numbers: OrderedDict[str, int] = OrderedDict()  # the newest CSeq of legs to the practice
+        self._lines: OrderedDict[str, int] = OrderedDict()  # of media, in the newest offer of a leg
         self._notified: set[str] = set()  # of these, legs of which a NOTIFY of ours took a number
         self._proxies = proxies or {}  # by `host:port` of a URI: where requests go that begin something
         self._dialogs: OrderedDict[str, tuple[int, str]] = (
@@ -191,6 +193,7 @@ class Forwarder:
         assert isinstance(safe, Request)
         if request.method == "INFO" and not safe.body:
             return self._answer(request, source, 200, "OK")
+        self._keep_lines(call_id, safe)
         moved = self._moved(safe, request, source, hops - 1)
         if seat is None and (seat := self._choose()) is None:
             return self._answer(request, source, 486, "Busy Here")
@@ -218,6 +221,20 @@ class Forwarder:
         contact = f"<sip:{bracketed(self._here.host)}:{self._here.port}>"
         told = notify(leave, self._numbers[call_id] + 1, contact)
         return [*accepted, *self._leave(told, call_id), Referred(call_id, target)]
+
+    def _keep_lines(self, call_id: str, safe: Request) -> None:
+        """An offer has no fewer lines than the one before (RFC 3264 section 8), or pjsip ends; nor has an UPDATE more,
+        which it does not always survive. Raises BadMessage."""
+        lines = count(safe.body) if safe.method in OFFERING else 0
+        if not lines:
+            return
+        before = self._lines.get(call_id, 0)
+        if lines < before or (safe.method == "UPDATE" and before and lines != before):
+            raise BadMessage(488, "the description has other media than the one before", "other_lines")
+        self._lines[call_id] = lines
+        self._lines.move_to_end(call_id)
+        if len(self._lines) > MAX_NUMBERS:
+            self._lines.popitem(last=False)
 
     def _moved(self, safe: Request, request: Request, source: Hop, hops: int) -> bytes:
         """Ready for a process. Raises BadMessage where it is too large for one."""
