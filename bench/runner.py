@@ -161,15 +161,13 @@ class Run:
 async def run(course: Course, folder: Path, say: Say = lambda _: None) -> Figures:
     """Measure in a new folder. Raises GatewayError, FloorError, PeerError, ClientError, NoPorts."""
     check_limits(course.calls)
-    with ExitStack() as stack:
-        if not course.tap:
-            return await _run(course, folder, say, None)
-        try:
-            stack.enter_context(own_network())
-            mirror = Mirror(0)
-        except NoMirror as error:
-            raise GatewayError(str(error)) from error
-        return await _run(course, folder, say, mirror)
+    if not course.tap:
+        return await _run(course, folder, say, None)
+    try:
+        with own_network():
+            return await _run(course, folder, say, Mirror(0))
+    except NoMirror as error:
+        raise GatewayError(str(error)) from error
 
 
 async def _run(course: Course, folder: Path, say: Say, mirror: Mirror | None) -> Figures:
