@@ -161,13 +161,15 @@ class Run:
 async def run(course: Course, folder: Path, say: Say = lambda _: None) -> Figures:
     """Measure in a new folder. Raises GatewayError, FloorError, PeerError, ClientError, NoPorts."""
     check_limits(course.calls)
-    if not course.tap:
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(own_network())  # where nobody else sends to a port that is measured
+            mirror = Mirror(0) if course.tap else None
+            return await _run(course, folder, say, mirror)
+        except NoMirror as error:
+            if course.tap:
+                raise GatewayError(str(error)) from error
         return await _run(course, folder, say, None)
-    try:
-        with own_network():
-            return await _run(course, folder, say, Mirror(0))
-    except NoMirror as error:
-        raise GatewayError(str(error)) from error
 
 
 async def _run(course: Course, folder: Path, say: Say, mirror: Mirror | None) -> Figures:
