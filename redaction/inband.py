@@ -238,7 +238,7 @@ def _tones(fitting: Basis, windows: Wave, fits: Fits, coded: Bools, least: float
     """The windows that are two tones by at least a share, and besides no third sound, as voice has; and those shares."""
     cut = (np.abs(windows) >= CUT_LEVEL * np.abs(windows).max(axis=1, keepdims=True)).mean(axis=1) >= CUT_PART
     shares = np.minimum(fits.share + CODED_SHARE * coded + CUT_SHARE * cut, 1)
-    near = np.flatnonzero((shares >= least) & (np.abs(fits.twist) <= MASK_TWIST))
+    near = np.flatnonzero((shares >= least) & (np.abs(fits.twist) <= MASK_TWIST) & ~fits.astray)
     most = OTHER_SHARE + OTHER_OF_REST * (1 - fits.share[near])
     most *= np.where(coded[near], CODED_OTHER, 1)
     most[cut[near]] = CUT_OTHER

@@ -24,7 +24,7 @@ from gateway.endpoint.pjsip import INVALID, Pjsip, PjsipFault, Player
 
 MAX_PJSUA_CALLS = 4  # of a process, as the wheel was built
 MAX_CALLS = MAX_PJSUA_CALLS // 2  # each call has two legs
-CODECS = ("PCMA/8000", "PCMU/8000", "G722/16000", "GSM/8000", "ILBC/8000")
+CODECS = ("PCMA/8000", "PCMU/8000", "G722/16000", "GSM/8000", "ILBC/8000", "SPEEX/16000", "SPEEX/8000")
 POLL_MS = 10
 HOLD_TRIES, HOLD_SECONDS = (
     8,

@@ -23,6 +23,7 @@ from gateway.tap.announced import Announced
 from gateway.tap.calling import (
     AUDIO_ALONE,
     AUDIO_OF_TLS,
+    AUDIO_ONE_WAY,
     KEYLESS,
     NO_MEDIA,
     SIDES,
@@ -116,7 +117,8 @@ class Tapped:
         if self._announced[heard.tap].known(places, heard.began_ns):
             return
         self._signalled.inc()
-        why = AUDIO_OF_TLS if heard.tap in self._secret_sip else AUDIO_ALONE
+        alone = AUDIO_ALONE if heard.both_ways else AUDIO_ONE_WAY
+        why = AUDIO_OF_TLS if heard.both_ways and heard.tap in self._secret_sip else alone
         self._spawn(self._taking_up.explain_audio(heard.began_ns, heard.ended_ns, why))
 
     def silent(self, live: Live) -> None:
@@ -225,7 +227,7 @@ class Tapped:
 
     def _agreed(self, call: TappedCall, agreed: MediaAgreed) -> None:
         """At first the call is set up; later its lines are fitted to what is agreed."""
-        self._announced[call.tap].told(agreed.call, agreed.streams)
+        self._announced[call.tap].told(agreed.call, agreed.streams, agreed.places)
         if call.live is None:
             call.why = call.why if call.refused else why_silent(agreed.streams, agreed.other)
             if call.why is None:

@@ -339,9 +339,15 @@ class Call:
         """The class of what a call that ended other than recorded lacks."""
         found = set(self._problems.values())
         stops = self.discard or unrecorded(self._redactions, self.stopped, self.opening.started_ns)
-        if not stops and not any(segment.parts for segment in self.segments):
+        if not (stops or self._paused_whole or any(segment.parts for segment in self.segments)):
             found.add(Why.NO_MEDIA)
         return chief(found)
+
+    @property
+    def _paused_whole(self) -> bool:
+        """Of a call of which nothing is stored: whether audio came, and was left out."""
+        pauses = any(each.cause != Cause.DTMF for each in self._redactions)
+        return pauses and any(leg.packets for leg in self.leg_reports())
 
     def _verdict(self) -> tuple[CallState, str]:
         stops = unrecorded(self._redactions, self.stopped, self.opening.started_ns)
@@ -351,7 +357,8 @@ class Call:
         if self.phase is not Phase.SETTLED:
             return CallState.RECORDING, "; ".join(stops) or RUNNING
         if not any(segment.parts for segment in self.segments):
-            why = stops or ["no audio came", self._cause]
+            nothing = "all of its audio was paused" if self._paused_whole else "no audio came"
+            why = stops or [nothing, self._cause]
             return CallState.NOT_RECORDED, "; ".join(dict.fromkeys([*why, *self._problems]))
         if stops or self._problems:
             return CallState.PARTIAL, "; ".join([*stops, *self._problems])

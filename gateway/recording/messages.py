@@ -57,6 +57,7 @@ class LegPlan:
     noise: tuple[int, ...] = ()  # payload types of comfort noise (RFC 3389), besides the static one
     flow: MediaFlow | None = None  # where a tap overhears it; none: it comes to a socket
     besides: tuple[PayloadFormat, ...] = ()  # not agreed on, and stored all the same where they come
+    redundant: tuple[int, ...] = ()  # payload types of redundant payloads (RFC 2198)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """SRTP of all legs of a worker: the packets of one batch are opened by libsrtp, one after the other, without Python between them.
 
 libsrtp checks and decrypts one packet a call, and the interpreter's own loop (`map`) makes the calls. It stops at a
-packet that fails, which is looked at by itself (`srtp.py`) before the next one is opened: what it tells of keys holds from there on.
+packet that is strange, which is looked at by itself (`srtp.py`) before the next one is opened: what it tells of keys holds from there on.
 """
 
 from __future__ import annotations
@@ -25,16 +25,19 @@ from gateway.rtp.packets import (
     PacketBatch,
     first_of_each,
 )
-from gateway.rtp.srtp import NOBODY, Opener, Stream
+from gateway.rtp.srtp import NOBODY, REPLAYED, Opener, Stream
 from gateway.rtp.suites import MasterKey
 
 ROWS = 1024  # packets opened in one go; what they take stays near the processor
 LONGEST = 1500  # octets of a packet: more than that the binding does not open either
 WIDTH = 1504  # of a place: packets begin where words do
+LOOKED_AT = -2
 SEARCHES = 2  # packets of a leg and a batch for which rollovers are tried
 # How long packets of a leg that has left SRTP may still come under its last keys: its sender hears of it later than we do.
 LEAVING_NS = 2_000_000_000
 
+# By what libsrtp says of a packet: whether it is looked at. It is not where it was opened, or came before.
+STRANGE = [code not in (lib.srtp_err_status_ok, *REPLAYED) for code in range(64)]
 _KNOWN, _POINTER, _MKI = attrgetter("known"), attrgetter("pointer"), attrgetter("mki")
 
 
@@ -46,9 +49,8 @@ class Openers:
         self.unreadable = np.zeros(capacity, np.int64)
         self._secured = np.zeros(capacity, np.bool_)
         self._openers: dict[int, Opener] = {}
-        self._leaving: dict[
-            int, int
-        ] = {}  # legs without SRTP from now on: until when (ns); 0 before a packet has come
+        # Legs without SRTP from now on, and until when (ns) packets may be under way; 0 before one has come.
+        self._leaving: dict[int, int] = {}
         self._desk: _Desk | None = None  # made when it is needed
 
     def secure(self, leg: int, keys: Sequence[MasterKey]) -> None:
@@ -104,7 +106,7 @@ class Openers:
         runs = _Runs([*streams], legs[starts] << 32 | ssrcs[starts], starts, len(rows))
         desk.lay(batch, rows)
         runs.cut_identifiers(desk)
-        for index in desk.failing(runs.pointers):
+        for index in desk.strange(runs.pointers):
             leg, ssrc, row = int(legs[index]), int(ssrcs[index]), int(rows[index])
             known_streams = self._openers[leg].known
             before = known_streams.get(ssrc)
@@ -116,10 +118,14 @@ class Openers:
                 desk.refuse(index)
             if (stream := known_streams.get(ssrc)) and stream is not before:
                 runs.change(index, stream)
+        if len(again := desk.replayed(len(rows))):
+            again = again[~np.isin(legs[again], [*self._leaving])]
+            faults["srtp_replay"] += len(again)
+            desk.refuse(again)
         desk.clear(batch, rows)
 
     def _look(self, leg: int, ssrc: int, packet: bytes, searches: dict[int, int]) -> bytes | str:
-        """A packet that fails: the RTP packet, or what is wrong with it."""
+        """A packet that is strange: the RTP packet, or what is wrong with it."""
         opener, leaving = self._openers[leg], leg in self._leaving
         left = searches.setdefault(leg, 0 if leaving else SEARCHES)
         answer = opener.open(packet, ssrc)
@@ -147,6 +153,9 @@ class _Desk:
     def __init__(self) -> None:
         self._octets: Octets = np.zeros((ROWS, WIDTH), np.uint8)
         self._sizes = np.zeros(ROWS, np.int32)
+        self._laid = np.zeros(
+            ROWS, np.int32
+        )  # sizes before libsrtp; LOOKED_AT of packets that were looked at
         self._width = 0  # octets of the longest packet that lies there
         octets = ffi.from_buffer("char[]", self._octets, require_writable=True)
         sizes = ffi.from_buffer("int[]", self._sizes, require_writable=True)
@@ -172,21 +181,25 @@ class _Desk:
         rows, at, behind = rows[own, None], at[own], np.arange(tail)
         self._octets[rows, at + behind] = self._octets[rows, at + length + behind]
 
-    def failing(self, sessions: Sequence[Any]) -> Iterator[int]:
-        """Open packet after packet, each with its session; gives those that fail, before the next one is opened."""
-        return compress(
-            range(len(sessions)), map(lib.srtp_unprotect, sessions, self._places, self._size_places)
-        )
+    def strange(self, sessions: Sequence[Any]) -> Iterator[int]:
+        """Open packet after packet, each with its session; gives those to look at, before the next one is opened."""
+        self._laid[: len(sessions)] = self._sizes[: len(sessions)]
+        codes = map(lib.srtp_unprotect, sessions, self._places, self._size_places)
+        return compress(range(len(sessions)), map(STRANGE.__getitem__, codes))
+
+    def replayed(self, count: int) -> Ints:
+        """Of the first packets those that had come before: libsrtp takes nothing off them."""
+        return np.flatnonzero(self._sizes[:count] == self._laid[:count])
 
     def put(self, index: int, packet: bytes) -> None:
         """What a packet is in truth; of one that is too long for the desk all else is in the batch."""
         octets = np.frombuffer(packet, np.uint8)[:LONGEST]
         self._octets[index, : len(octets)] = octets
-        self._sizes[index] = len(packet)
+        self._sizes[index], self._laid[index] = len(packet), LOOKED_AT
 
-    def refuse(self, index: int) -> None:
-        """A packet is none."""
-        self._sizes[index] = REFUSED
+    def refuse(self, which: int | Ints) -> None:
+        """Packets that are none."""
+        self._sizes[which], self._laid[which] = REFUSED, LOOKED_AT
 
     def clear(self, batch: PacketBatch, rows: Ints) -> None:
         """Give the packets back."""

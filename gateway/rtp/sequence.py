@@ -21,6 +21,7 @@ from gateway.rtp.formats import AUDIO, EVENT, UNKNOWN, Formats
 from gateway.rtp.opening import Openers
 from gateway.rtp.packets import Bools, Ints, Octets, PacketBatch, RtpColumns, by_value, first_of_each, parse
 from gateway.rtp.probation import Probation
+from gateway.rtp.redundancy import Redundancy
 from gateway.rtp.steady import Steady
 from gateway.rtp.strays import Strays, signed16, signed32
 from gateway.rtp.suites import MasterKey
@@ -63,6 +64,7 @@ class LegTable:
         self._sequence, self._timestamp, self._media = _columns(capacity, 3)  # of `highest`
         self._formats = Formats(capacity)
         self._kinds = self._formats.kinds
+        self._redundancy = Redundancy(capacity)
         self._openers = Openers(capacity)
         self.unreadable = self._openers.unreadable
         self.senseless = (
@@ -81,6 +83,8 @@ class LegTable:
         codecs: Mapping[int, Codec],
         events: frozenset[int],
         noise: frozenset[int] = frozenset(),
+        redundant: frozenset[int] = frozenset(),
+        *,
         aside: bool = False,
     ) -> int:
         """Claim a leg; `codecs` by payload type. Raises IndexError when all are taken.
@@ -95,7 +99,8 @@ class LegTable:
         self._restarts[leg] = []
         self._probation.open(leg, aside)
         self._formats.clear(leg)
-        self.formats(leg, codecs, events, noise)
+        self._redundancy.clear(leg)
+        self.formats(leg, codecs, events, noise, redundant)
         return leg
 
     def formats(
@@ -104,12 +109,14 @@ class LegTable:
         codecs: Mapping[int, Codec],
         events: frozenset[int],
         noise: frozenset[int] = frozenset(),
+        redundant: frozenset[int] = frozenset(),
     ) -> None:
         """What payload types mean from now on; codecs keep their numbers for as long as the leg is open.
 
         Types that are not named any more mean what they did: such packets may be under way (RFC 3264 section 8.3.2).
         """
         self._formats.add(leg, codecs, events, noise)
+        self._redundancy.add(leg, redundant)
 
     def codec(self, leg: int, kind: int) -> Codec:
         return self._formats.codec(leg, kind)
@@ -175,6 +182,7 @@ class LegTable:
         refused: Counter[str] = Counter()
         self._openers.open(batch, refused)
         packets, faults = parse(batch)
+        packets, repeated = self._redundancy.unpack(packets, batch.slots, faults)
         if len(packets) and packets.size.max() > WIDTHS[-1]:
             faults["length"] += int(np.count_nonzero(packets.size > WIDTHS[-1]))
             packets = packets.take(packets.size <= WIDTHS[-1])
@@ -184,12 +192,27 @@ class LegTable:
         current = packets.ssrc == self.ssrc[legs]
         current &= (step < MAX_DROPOUT) & (step > -self._homes.cells[legs])
         current &= self.highest[legs] + step >= self._base_slot[legs]
-        tones = self._put(packets.where(current), batch.slots, faults)
+        tones = self._hear_again(repeated, batch.slots) if repeated is not None else []
+        tones += self._put(packets.where(current), batch.slots, faults)
+        if repeated is not None:
+            tones.sort(
+                key=lambda tone: tone.start
+            )  # a key of which only a later packet told is the older one
         if not current.all():
             strange = packets.take(~current)
             for leg in np.unique(strange.legs).tolist():
                 tones += self._consider(leg, strange.take(strange.legs == leg), batch.slots, faults)
         return tones, +faults
+
+    def _hear_again(self, repeated: RtpColumns, slots: Octets) -> list[Tone]:
+        """The keys that later packets of their legs' streams tell of: their own may all be lost."""
+        legs = repeated.legs
+        events = self._kinds[legs, repeated.payload_type] == EVENT
+        told = repeated.take(events & (repeated.ssrc == self.ssrc[legs]))
+        legs = told.legs
+        slot = self.highest[legs] + signed16(told.sequence - self._sequence[legs])
+        media = self._media[legs] + signed32(told.timestamp - self._timestamp[legs])
+        return self._events.tones(told, slots, slot, media, np.arange(len(told)))
 
     def _consider(self, leg: int, packets: RtpColumns, slots: Octets, faults: Counter[str]) -> list[Tone]:
         """Packets that are not of the leg's stream: keep them until their stream may be the leg's."""

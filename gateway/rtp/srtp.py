@@ -11,11 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pylibsrtp import Error, Policy, Session
+from pylibsrtp import ERRORS, Error, Policy, Session
 from pylibsrtp._binding import ffi
 
 from gateway.rtp.suites import SUITES, MasterKey
 
+# What libsrtp says of a packet that came before, or so late that nobody knows: places among the binding's errors.
+REPLAYED = tuple(code for code, error in enumerate(ERRORS) if "replay" in error or "old" in error)
 WINDOW = 4096  # packets back that are told from replayed ones: more than any hold-back keeps
 # A stream whose beginning was not heard under a key (it is a new one, or this process is a replacement) has rolled
 # over an unknown number of times: so many are tried, 5.8 hours of 20 ms packets.
@@ -188,7 +190,7 @@ def _unprotect(session: Session, packet: bytes) -> bytes | str:
     try:
         return session.unprotect(packet)
     except Error as error:
-        return "srtp_replay" if "replay" in str(error) or "old" in str(error) else "srtp_auth"
+        return "srtp_replay" if ERRORS.index(str(error)) in REPLAYED else "srtp_auth"
     except ValueError:
         return "length"
 

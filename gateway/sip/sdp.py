@@ -38,6 +38,7 @@ STATIC = {
 STATIC_STEREO = 10  # the only one of several channels
 EVENTS = "TELEPHONE-EVENT"
 NOISE = "CN"
+REDUNDANT = "RED"
 
 # What is offered where an INVITE brings no offer: payload type, encoding, clock rate, channels, the whole rtpmap.
 OFFERED = (
@@ -176,6 +177,11 @@ class Media:
     def noise(self) -> tuple[Format, ...]:
         """Payload types of comfort noise (RFC 3389)."""
         return tuple(f for f in self.formats if f.name == NOISE)
+
+    def redundant(self) -> tuple[Format, ...]:
+        """Payload types of redundant payloads (RFC 2198). They are not taken, and come all the same where a client copies
+        what others send."""
+        return tuple(f for f in self.formats if f.name == REDUNDANT)
 
     def _values(self, name: str) -> list[str]:
         return [value for key, value in self.attributes if key == name and value]

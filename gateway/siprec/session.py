@@ -304,7 +304,8 @@ class RecordingServer:
             tuple(format.payload_type for format in media.noise()),
             media.crypto.keys if media.crypto else (),
             media.recordpref,
-            named=() if any(map(self._known, media.formats)) else media.named(),
+            named=() if media.kind == "audio" and any(map(self._known, media.formats)) else media.named(),
+            redundant=tuple(format.payload_type for format in media.redundant()),
         )
 
     def _known(self, format: sdp.Format) -> bool:

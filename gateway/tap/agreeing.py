@@ -14,6 +14,7 @@ from gateway.sip.sdp import (
     EVENTS,
     MAX_NAMED,
     NOISE,
+    REDUNDANT,
     SECURE,
     STATIC,
     Direction,
@@ -87,6 +88,13 @@ def other_media(agreed: Agreement) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))[:MAX_NAMED]
 
 
+def places(agreed: Agreement) -> tuple[Place, ...]:
+    """Where either side listens for anything."""
+    known = [description.media for description in (agreed.caller, agreed.callee) if description]
+    found = (_place(media) for lines in known for media in lines if media.port)
+    return tuple(dict.fromkeys(place for place in found if place))
+
+
 def _is_open(media: Media) -> bool:
     return media.kind == "audio" and media.port != 0 and "RTP/" in media.transport
 
@@ -113,6 +121,7 @@ def _stream(
         recordpref=speaker.recordpref if speaker else None,
         besides=_besides(spoken, heard, formats, supported) if formats else (),
         unknown=_unknown(listener or speaker) if not formats else (),
+        redundant=tuple(format.payload_type for format in _marks(spoken, heard, REDUNDANT)),
     )
 
 
@@ -131,7 +140,7 @@ def _formats(spoken: _Line | None, heard: _Line | None, supported: Supported) ->
     wanted = heard or spoken
     if wanted is None:
         return ()
-    audio = [f for f in wanted.formats if f.name not in (EVENTS, NOISE)]
+    audio = [f for f in wanted.formats if f.name not in (EVENTS, NOISE, REDUNDANT)]
     if spoken and heard:
         # An answer that names nothing of the offer is wrong; what the receiver wants is the better guess.
         audio = [f for f in audio if _shared(f, audio, spoken.formats)] or audio

@@ -28,6 +28,7 @@ NO_CODEC = Reason("no codec that can be recorded was agreed", Why.REFUSED)
 NO_PLACE = Reason("the signalling does not tell where the audio goes", Why.NO_MEDIA)
 NO_MEDIA = Reason("the signalling told of no audio", Why.NO_MEDIA)
 AUDIO_ALONE = Reason("audio went both ways of which no signalling was seen", Why.UNREADABLE)
+AUDIO_ONE_WAY = Reason("RTP went one way of which no signalling was seen", Why.UNREADABLE)
 AUDIO_OF_TLS = Reason(
     "audio went both ways whose signalling was not seen, or was SIP over TLS, which cannot be read",
     Why.UNREADABLE,
@@ -81,6 +82,7 @@ def _stream(tap: int, told: TappedStream) -> Stream:
         recordpref=told.recordpref,
         flow=flow,
         besides=told.besides,
+        redundant=told.redundant,
     )
 
 

@@ -18,7 +18,7 @@ from gateway.rtp.packets import HEADER, RTCP_FIRST, RTCP_LAST, VERSION, Bools, I
 from gateway.tap.echoes import Echoes
 from gateway.tap.frames import Datagrams
 from gateway.tap.places import Place, Places, Spot, spots, way_of, ways
-from gateway.tap.unsignalled import Unsignalled
+from gateway.tap.unsignalled import LASTS_NS, Unsignalled
 
 UDP = 17
 SLOT_BYTES = 1600  # an Ethernet frame's worth; a longer datagram is refused
@@ -36,6 +36,8 @@ NOBODY = np.zeros(0, np.int64), np.zeros(0, np.int64)
 class Limits:
     early_ns: int = 2_000_000_000  # how long before its media was agreed on packets are a call's
     early_bytes: int = 64 << 20  # most memory for packets that wait
+    lasts_ns: int = LASTS_NS  # how long audio without signalling goes both ways at least, to be a call
+    one_way: bool = False  # whether what goes one way alone is told of, too
 
 
 @dataclass(slots=True)
@@ -98,11 +100,14 @@ class Flows:
         self._early: deque[_Early] = deque()
         self._early_bytes = 0
         self._now = 0  # of the last batch
-        self.unsignalled = Unsignalled()
+        self.unsignalled = Unsignalled(self._limits.lasts_ns, self._limits.one_way)
         self.dropped_early = 0  # packets that waited and found no room
 
-    def set(self, leg: int, flow: MediaFlow, agreed_ns: int | None = None) -> None:
-        """A leg takes the packets of this flow from now on, and of no other; the flow was agreed on at a time, or just now."""
+    def set(self, leg: int, flow: MediaFlow, agreed_ns: int | None = None, began_ns: int = NEVER) -> None:
+        """A leg takes the packets of this flow from now on, and of no other; the flow was agreed on at a time, or just now.
+
+        Of what waits none is the leg's from before its call began: that is of whoever had the place then.
+        """
         if self._flows.get(leg) == flow:
             return
         self.release(leg)
@@ -118,7 +123,8 @@ class Flows:
                 self._only.setdefault(other, int(self._ssrc[other]))
         self._alike[flow].append(leg)
         self._flows[leg] = flow
-        self._new[leg] = flow, (self._now if agreed_ns is None else agreed_ns) - self._limits.early_ns
+        agreed_ns = self._now if agreed_ns is None else agreed_ns
+        self._new[leg] = flow, max(began_ns, agreed_ns - self._limits.early_ns)
         self._table.add(leg, flow)
 
     def ending(self, leg: int, at_ns: int) -> None:

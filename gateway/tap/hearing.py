@@ -17,6 +17,12 @@ from gateway.tap.effects import Place
 
 MAX_TEXT = 1024  # characters of a Call-ID or a tag; no equipment comes near
 
+# What a recording client is refused for, and what of a message by others is only passed over: kinds of BadMessage.
+CUT = frozenset({"truncated", "unfinished_head"})
+ODD = frozenset(
+    {"malformed_header", "malformed_start_line", "too_many_headers", "duplicate_header", "bad_content_length"}
+)
+
 _RACK = re.compile(r"\d{1,10}\s+(\d{1,10})\s+\S+", re.ASCII)
 _REFUSED = re.compile(rb"\s*SIP/2\.0\s+[3-6]\d\d")
 _HEAD_END = re.compile(rb"\r?\n\r?\n")
@@ -73,17 +79,19 @@ def hear(data: bytes, at_ns: int, number: int, source: Place, destination: Place
 
 
 def _read(data: bytes) -> tuple[Message, str | None]:
-    """The message, and a fault where its end is missing: a capture that cuts frames still tells of calls."""
+    """The message, and a fault where a part of it cannot be read: what is left may still tell of a call."""
     try:
         return parse(data), None
     except BadMessage as error:
-        if error.kind not in ("truncated", "unfinished_head"):
+        if error.kind not in (*CUT, *ODD):
             raise
+        cut = error.kind in CUT
     data = data.lstrip(b"\r\n")
-    data = data[: data.rfind(b"\n") + 1]  # half a line may tell something else
+    if cut:
+        data = data[: data.rfind(b"\n") + 1]  # half a line may tell something else
     end = _HEAD_END.search(data)
     head, body = (data[: end.start()], data[end.end() :]) if end else (data, b"")
-    return replace(parse_head(head)[0], body=body), "cut_sip"
+    return replace(parse_head(head)[0], body=body), "cut_sip" if cut else "bad_sip"
 
 
 def _tag(address: str) -> str:

@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import replace
 
 from gateway.sip.sdp import Supported
-from gateway.tap.agreeing import Agreement, other_media, streams
+from gateway.tap.agreeing import Agreement, other_media, places, streams
 from gateway.tap.effects import (
     Answered,
     End,
@@ -39,6 +39,7 @@ class TappedCall:
         self.agreements = 0  # told of, since the invitation is this one
         self.streams: tuple[TappedStream, ...] = ()
         self._other: tuple[str, ...] = ()
+        self._places: tuple[Place, ...] = ()  # of everything
         self._agreement = Agreement()
         self._told: tuple[Party, Party] = (Party(), Party())
         self._caller = Side.CALLER
@@ -140,12 +141,13 @@ class TappedCall:
         if agreement == self._agreement:
             return []
         self._agreement = agreement
-        found, other = self._turned(streams(agreement, supported)), other_media(agreement)
-        if (found, other) == (self.streams, self._other) and self.agreements:
+        before = self.streams, self._other, self._places
+        self.streams = self._turned(streams(agreement, supported))
+        self._other, self._places = other_media(agreement), places(agreement)
+        if (self.streams, self._other, self._places) == before and self.agreements:
             return []
-        self.streams, self._other = found, other
         self.agreements += 1
-        return [MediaAgreed(self.id, at_ns, found, other)]
+        return [MediaAgreed(self.id, at_ns, self.streams, self._other, self._places)]
 
     def _turned(self, found: tuple[TappedStream, ...]) -> tuple[TappedStream, ...]:
         return tuple(replace(stream, side=self.side(stream.side)) for stream in found)

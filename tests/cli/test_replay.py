@@ -189,6 +189,21 @@ def test_audio_before_its_answer_is_there(hushtap: Hushtap) -> None:
     assert audio(hushtap, row) == [bytes(call.sent[0]), bytes(call.sent[1])]
 
 
+def test_audio_before_an_answer_that_was_not_announced_is_the_calls_own(hushtap: Hushtap) -> None:
+    """The answer tells where it went; what went there before the call is not its audio."""
+    before, call = Telephones(name="before"), Telephones(now=START + 3 * SECOND)
+    before.talk(2.5, sides=(1,))
+    call.invite()
+    call.answer("180 Ringing")
+    call.talk(4.0, sides=(1,))
+    call.answer()
+    call.say(0, "ACK")
+    call.talk(1.0)
+    call.hang_up()
+    (row,) = replayed(hushtap, write("ringing.pcap", [before, call]))
+    assert audio(hushtap, row) == [bytes(call.sent[0]), bytes(call.sent[1])]
+
+
 def test_a_pause_asked_for_in_the_signalling_is_kept(hushtap: Hushtap) -> None:
     Path("other.toml").write_text('[optout]\noff_headers = ["X-Record: no"]\n', encoding="utf-8")
     call = Telephones()

@@ -127,6 +127,10 @@ def chord(*hertz: float, seconds: float = 1.0, level: float = -10.0) -> Wave:
             (770, 941),
             (980, 1180),
             (1004,),
+            # Harmonics of a high voice next to keys' tones.
+            (751, 1502),
+            (680, 1360),
+            (966, 1449),
         ),
     ],
     ids=str,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.tap.effects import End, Over, Seen, Side
+from gateway.tap.effects import End, MediaAgreed, Over, Seen, Side
 from tests.tap.traces import BOTH, PLACES, TALK, Trace, answered, line, sdp
 
 A, B, C = (PLACES[name][0] for name in "ABC")
@@ -190,3 +190,12 @@ def test_a_change_without_an_offer_asks_the_other_side_for_one() -> None:
     assert trace.ways() == TALK
     trace("B>A", "ACK", sdp("B", 5002), tags="b a", cseq=2, via="another")
     assert trace.ways() == [("caller", B, 5002), ("callee", A, 4002)]
+
+
+def test_where_all_media_goes_is_told() -> None:
+    trace = Trace()
+    trace("A>B", "INVITE", sdp("A", 4000) + "\r\n".join([*line("A", 4010, "96", kind="video"), ""]))
+    trace(
+        "B>A", "200 INVITE", sdp("B", 5000) + "\r\n".join([*line("B", 0, "96", kind="video"), ""]), tags="a b"
+    )
+    assert trace.of(MediaAgreed)[-1].places == ((A, 4000), (A, 4010), (B, 5000))

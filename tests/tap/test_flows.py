@@ -174,6 +174,39 @@ def test_audio_both_ways_without_signalling_is_told_of_once() -> None:
     assert flows.unsignalled.ended() == []
 
 
+def test_what_came_before_a_call_began_is_not_its_audio() -> None:
+    flows = Flows()
+    flows.take(datagrams([(BOB, ALICE, rtp(at), at * 20 * MS) for at in range(20)]), 0)
+    flows.set(1, flow(ALICE), None, 200 * MS)
+    assert [each for batch in flows.early() for each in found(batch)] == [
+        (1, rtp(at)) for at in range(10, 20)
+    ]
+    flows.release(1)
+    flows.set(1, flow(ALICE))
+    assert len([each for batch in flows.early() for each in found(batch)]) == 20
+
+
+def test_how_long_audio_without_signalling_goes_to_be_a_call_is_a_limit() -> None:
+    def told(seconds: int, lasts_ns: int) -> list[Pair]:
+        flows = Flows(Limits(lasts_ns=lasts_ns))
+        times = [at * 20 * MS for at in range(50 * seconds + 1)]
+        for way in ((ALICE, BOB), (BOB, ALICE)):
+            flows.take(datagrams([(*way, rtp(at), now) for at, now in enumerate(times)]), 0)
+        flows.take(datagrams([]), 60 * SECOND)
+        return flows.unsignalled.ended()
+
+    assert told(3, 4 * SECOND) == []
+    assert told(4, 4 * SECOND) == [Pair(0, 4 * SECOND, (BOB, ALICE))]
+
+
+def test_what_goes_one_way_alone_is_told_of_where_that_is_wanted() -> None:
+    for one_way, expected in ((False, []), (True, [Pair(0, SECOND, (BOB, ALICE), both_ways=False)])):
+        flows = Flows(Limits(lasts_ns=SECOND, one_way=one_way))
+        flows.take(datagrams([(ALICE, BOB, rtp(at), at * 20 * MS) for at in range(51)]), 0)
+        flows.take(datagrams([]), 60 * SECOND)
+        assert flows.unsignalled.ended() == expected
+
+
 def test_a_generator_with_one_port_for_a_thousand_calls_costs_no_thousandfold() -> None:
     flows = Flows()
     for leg in range(1000):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.tap.effects import End, Over
-from tests.tap.traces import PLACES, TALK, Trace, sdp
+from gateway.tap.effects import End, Over, Seen, Unheard
+from tests.tap.traces import PLACES, TALK, Trace, message, sdp
 
 A, B = (PLACES[name][0] for name in "AB")
 
@@ -86,3 +86,43 @@ def test_private_addresses_are_what_counts() -> None:
     trace("B>A", "200 INVITE", sdp("192.168.1.9", 5000), tags="a b")
     assert trace.ways() == [("caller", "192.168.1.9", 5000), ("callee", "10.0.0.7", 4000)]
     assert [stream.source for stream in trace.streams()] == [("10.0.0.7", 4000), ("192.168.1.9", 5000)]
+
+
+@pytest.mark.parametrize("there", [len(sdp("A", 4000)), len(sdp("A", 4000)) - 2])
+def test_a_description_of_which_the_end_is_missing_is_taken_as_far_as_it_goes(there: int) -> None:
+    """A Content-Length that counts too much, or a capture that cuts; half a line tells nothing."""
+    trace = Trace()
+    whole = message("INVITE", sdp("A", 4000), "a", 1, "one", "", (), "101 202")
+    head, _, body = whole.partition(b"\r\n\r\n")
+    head = head.replace(b"Content-Length: ", b"Content-Length: 1")
+    trace.tap.heard(head + b"\r\n\r\n" + body[:there], trace.now, 3, PLACES["A"], PLACES["B"])
+    trace("B>A", "200 INVITE", sdp("B", 5000), tags="a b")
+    assert trace.ways() == [("caller", "192.0.2.2", 5000), ("callee", "192.0.2.1", 4000)]
+
+
+def test_a_head_of_which_the_end_is_missing_tells_of_its_call() -> None:
+    trace = Trace()
+    whole = message("INVITE", sdp("A", 4000), "a", 1, "one", "", (), "101 202")
+    cut = whole[: whole.index(b"CSeq") + 14]
+    assert trace.tap.heard(cut, trace.now, 3, PLACES["A"], PLACES["B"]) == [Unheard("bad_sip", trace.now, 3)]
+    effects = trace.tap.heard(cut + b"\r\nContent-Le", trace.now, 4, PLACES["A"], PLACES["B"])
+    assert [type(effect) for effect in effects] == [Unheard, Seen]
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        (b"CSeq", b"User Agent\xff: x\r\nCSeq"),
+        (b"sip:202@example.org SIP/2.0", b"sip:202@example.org;name=a b SIP/2.0"),
+        (b"Content-Length: ", b"Content-Length: about "),
+        (b"To: ", b"To: <sip:202@example.org:5060>\r\nTo: "),
+    ],
+)
+def test_an_odd_line_costs_a_count_and_no_call(right: bytes, wrong: bytes) -> None:
+    trace = Trace()
+    odd = message("INVITE", sdp("A", 4000), "a", 1, "one", "", (), "101 202").replace(right, wrong, 1)
+    effects = trace.tap.heard(odd, trace.now, 3, PLACES["A"], PLACES["B"])
+    assert [type(effect) for effect in effects] == [Unheard, Seen]
+    assert effects[0] == Unheard("bad_sip", trace.now, 3)
+    trace("B>A", "200 INVITE", sdp("B", 5000), tags="a b")
+    assert trace.ways() == [("caller", "192.0.2.2", 5000), ("callee", "192.0.2.1", 4000)]
