@@ -19,14 +19,15 @@ from typing import Any
 
 from bench import floor as floors
 from bench import processes
+from bench.beside import Peer, peers
 from bench.callers import Callers, Standing
 from bench.figures import Course, Figures, Percentiles, Taken, Window
 from bench.floor import Floor
 from bench.gateway import Gateway, GatewayError, Metrics, check_limits
-from bench.peers import Rtpengine, installed
+from bench.mirror import Mirror, NoMirror, own_network
 from bench.presses import presses
 from bench.sending import Sending, Sent
-from bench.tapped import ATTACH, TappedCallers
+from bench.tapped import TappedCallers, attach
 
 HOLD_BACK_SECONDS, TICK_SECONDS = 5.0, 0.1  # as by default
 FILL_SECONDS = HOLD_BACK_SECONDS + 1.5  # until what is committed in a second is what came in a second
@@ -35,8 +36,6 @@ IDLE_SECONDS = 1.0
 QUIET_SECONDS = 0.3  # after the last packet was sent, for those that are delayed
 SETTLE_SECONDS = 120.0  # all calls are stored by then
 POLL_SECONDS = 0.25
-
-PEERS = {"rtpengine recording": False, "rtpengine recording and forwarding": True}  # whether it forwards
 
 Say = Callable[[str], None]
 
@@ -94,22 +93,23 @@ class Run:
         load_average = os.getloadavg()[0]
         say("tearing down and reading back")
         taken = await self._tear_down()
-        sent = self._floor.sending.report()
         return Figures(
             course=course,
             gateway=[each.window for each in mine],
             floor=[each.window for each in floor],
             taken=taken,
-            floor_missing=sum(sent.made) - sum(sent.lost) - sent.failed,
+            floor_missing=_delivered(self._floor.sending.report()),
             rss_base=base,
             rss=rss,
-            setup_ms=Percentiles.of([call.setup_ms for call in self._standing]),
+            setup_ms=Percentiles.of([call.setup_ms for call in self._standing if call.dialog]),
             ack_ms=Percentiles.of(self._ack_ms),
             **_watched(mine),
             sender_late_ms={name: max(each.late_ms[name] for each in mine) for name in mine[0].late_ms},
             sender_cost=1000 * sum(m.sender_cpu for m in mine) / sum(m.window.seconds for m in mine) / course.calls,
             load_average=load_average,
             peers=dict(peers),
+            tap_dropped=int(gateway.metrics()["tap_dropped_packets_total"]) if course.tap else None,
+            peers_sent={name: _delivered(side.sending.report()) for name, side in self._peers.items()},
         )  # fmt: skip
 
     async def _grow(self, count: int) -> int:
@@ -161,32 +161,45 @@ class Run:
 async def run(course: Course, folder: Path, say: Say = lambda _: None) -> Figures:
     """Measure in a new folder. Raises GatewayError, FloorError, PeerError, ClientError, NoPorts."""
     check_limits(course.calls)
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(own_network())  # where nobody else sends to a port that is measured
+            mirror = Mirror(0) if course.tap else None
+            return await _run(course, folder, say, mirror)
+        except NoMirror as error:
+            if course.tap:
+                raise GatewayError(str(error)) from error
+        return await _run(course, folder, say, None)
+
+
+async def _run(course: Course, folder: Path, say: Say, mirror: Mirror | None) -> Figures:
+    """`mirror` shows the calls to a tap; without, they are recorded by recording sessions."""
     settings: dict[str, dict[str, object]] = {"redaction": {"inband": course.inband}}
-    if course.tap:
-        settings |= ATTACH
+    if mirror:
+        settings |= attach(mirror)
     with ExitStack() as stack:
 
-        def beside(taker: Floor | Rtpengine) -> Beside:
+        def beside(taker: Floor | Peer, interface: str = "") -> Beside:
             stack.enter_context(taker)
-            return Beside(taker.pid, taker.ports, stack.enter_context(Sending(course.load, 2 * course.calls)))
+            sending = Sending(course.load, 2 * course.calls, interface)
+            return Beside(taker.pid, taker.ports, stack.enter_context(sending))
 
         floor = Floor(floors.build(folder), course.calls, folder / "floor-files")
-        chosen = PEERS if course.peers and installed() else {}
-        peers = {
-            name: Rtpengine(folder / name, course.calls, course.load, forwards)
-            for name, forwards in chosen.items()
-        }
-        sides = {name: beside(peer) for name, peer in peers.items()}
+        others = peers(course, folder)
+        sides = {name: beside(peer, interface) for name, (peer, interface) in others.items()}
         base = beside(floor)
         gateway = stack.enter_context(Gateway(folder / "gateway", course.calls, settings))
-        to_gateway = stack.enter_context(Sending(course.load, 2 * course.calls))
+        to_gateway = stack.enter_context(
+            Sending(course.load, 2 * course.calls, mirror.phones if mirror else "")
+        )
         chosen_callers = (
-            TappedCallers(course.load, course.calls) if course.tap else Callers(gateway.server, course.load)
+            TappedCallers(course.load, mirror) if mirror else Callers(gateway.server, course.load)
         )
         async with chosen_callers as callers:
             found = await Run(course, gateway, to_gateway, base, callers, sides).measure(say)
     assert floor.kept is not None
-    return replace(found, floor_missing=found.floor_missing - floor.kept.packets)
+    kept = {name: peer.kept for name, (peer, _) in others.items()}
+    return replace(found, floor_missing=found.floor_missing - floor.kept.packets, peers_kept=kept)
 
 
 def _watched(windows: Sequence[_Measured]) -> dict[str, Any]:
@@ -205,6 +218,10 @@ def _watched(windows: Sequence[_Measured]) -> dict[str, Any]:
         "flushes_per_second": grown("sync_seconds_count") / seconds,
         "flush_ms": 1000 * grown("sync_seconds_sum") / max(1.0, grown("sync_seconds_count")),
     }
+
+
+def _delivered(sent: Sent) -> int:
+    return sum(sent.made) - sum(sent.lost) - sent.failed
 
 
 async def at_rate(rate: float, steps: Iterable[Awaitable[None]]) -> None:
@@ -228,7 +245,7 @@ async def read_back(gateway: Gateway, sent: Sent) -> Taken:
     verdicts = gateway.listed("verify", "--all")
     legs = [leg for call in calls for leg in call["legs"]]
     return Taken(
-        delivered=sum(sent.made) - sum(sent.lost) - sent.failed,
+        delivered=_delivered(sent),
         packets=sum(leg["packets"] for leg in legs),
         lost=sum(leg["lost"] for leg in legs),
         late=sum(leg["late"] for leg in legs),

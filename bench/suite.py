@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from bench.figures import Course, Figures
 from bench.gateway import GatewayError
 from bench.load import Load
+from bench.peers import PeerError
 from bench.ports import NoPorts
 from gateway.demo.client import ClientError
 
@@ -16,7 +17,7 @@ LOADED = 200  # calls of the other loads
 SRTP = "AES_CM_128_HMAC_SHA1_80"
 GROWTH = "G.711, 20 ms"
 MISSING: tuple[str, ...] = ()
-TAPPED = (200, 1000)  # calls that a tap overhears
+TAPPED = (200, 1000)  # calls that are overheard
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ def rows(course: Course) -> Iterator[Row]:
     for calls in SIZES:
         yield Row(GROWTH, replace(course, calls=calls, load=Load()))
     for calls in TAPPED:
-        yield Row("mirrored ring", replace(course, calls=calls, load=Load(), tap=True))
+        yield Row("mirrored port", replace(course, calls=calls, load=Load(), tap=True, peers=True))
     yield Row("beside others", replace(course, calls=LOADED, load=Load(), peers=True))
     loads = {
         "tones looked for in the audio": (Load(keys="inband"), "always"),
@@ -70,7 +71,7 @@ def measure(
         say(f"{row.name}, {row.course.calls} calls")
         try:
             figures = one(row.course)
-        except (GatewayError, NoPorts, ClientError) as error:
+        except (GatewayError, NoPorts, PeerError, ClientError) as error:
             if not found:
                 raise
             say(f"{row.name}, {row.course.calls} calls: {error}")

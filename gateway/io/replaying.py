@@ -118,7 +118,7 @@ class ReplayWorker:
         """Calls of which only audio was seen, that have ended by now."""
         self._flows.unsignalled.forget(now)
         return [
-            AudioAlone(TAP, each.began_ns, each.ended_ns, *each.places[0], *each.places[1])
+            AudioAlone(TAP, each.began_ns, each.ended_ns, *each.places[0], *each.places[1], each.both_ways)
             for each in self._flows.unsignalled.ended()
         ]
 

@@ -93,6 +93,7 @@ class Open:
     swapped: bool = False  # each leg is the other party's than its role says
     ended: tuple[Redaction, ...] = ()  # pauses that had ended before: what came in their time may still wait
     reached: int = 0  # call units: up to where another worker may have committed
+    agreed_ns: int | None = None  # monotonic: when its media was agreed on, of a call that is overheard
 
 
 @dataclass(frozen=True, slots=True)
