@@ -188,6 +188,8 @@ class Forwarder:
             return self._answer(request, source, 200, "OK")
         if seat is None and not begins:
             return self._unknown(request, source)
+        if request.method == "INVITE" and not within and call_id in self._standing:
+            return [Dropped("repeated")]  # late, of a call that was answered: for pjsip it were another one
         if (hops := forwards(request)) <= 0:
             return self._answer(request, source, 483, "Too Many Hops")
         safe = screened(request)

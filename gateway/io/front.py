@@ -39,7 +39,7 @@ MAX_WAITING = 64  # messages that wait for a name to be resolved or a connection
 CONNECT_SECONDS = 5.0
 FIND_SECONDS = 20.0  # for a name and its places, of which the first may not answer
 ANSWER_SECONDS = (
-    4.0  # a process says 100 at once to an INVITE that it can read; beyond what a busy machine takes
+    10.0  # a process says 100 at once to an INVITE that it can read; beyond what a busy machine takes
 )
 KEEPALIVE_SECONDS = (
     25.0  # RFC 5626 section 3.5.1: holds the connection open where there is address translation

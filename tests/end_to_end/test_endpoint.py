@@ -201,6 +201,7 @@ def test_both_sides_are_let_go_when_the_gateway_is_killed(tmp_path: Path) -> Non
     async def work(gateway: EndpointGateway) -> None:
         phone, caller = await Phone(port=port).open(), await Phone(number=NUMBER).open()
         caller.call(gateway.trunk)
+        assert (await caller.response("INVITE")).status == 200
         await phone.requested("ACK")
         os.kill(gateway.pid, signal.SIGKILL)  # and its processes live on
         for each in (phone, caller):

@@ -188,7 +188,7 @@ def test_odd_keys_by_info_end_nothing(tmp_path: Path, kind: str, body: str, stat
 def test_an_invite_that_pjsip_drops_is_refused_and_takes_no_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.io.front.ANSWER_SECONDS", 1.0)
+    monkeypatch.setattr("gateway.io.front.ANSWER_SECONDS", 4.0)
 
     async def work() -> None:
         async with trunk(tmp_path, changes={"calls": 1}) as line:

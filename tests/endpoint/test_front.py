@@ -302,6 +302,14 @@ def test_who_picks_up_while_the_process_is_lost_is_let_go() -> None:
     assert (ack.method, ack.via, cancel.via) == ("ACK", ringing.via, ringing.via)
 
 
+def test_an_invite_that_comes_once_more_when_its_call_is_answered_is_no_other_call() -> None:
+    front = forwarder([0])
+    _, invite = invited(front)
+    front.from_inside(answer(invite, 200), 0)
+    assert front.from_outside(request("INVITE"), TRUNK) == [Dropped("repeated")]
+    assert isinstance(only(front.from_outside(request("INVITE", "a", "2"), TRUNK)), ToSeat)
+
+
 def test_a_later_offer_with_fewer_lines_is_refused() -> None:
     """RFC 3264 section 8; pjsip ends at one."""
 
