@@ -34,7 +34,7 @@ MASK_TWIST, PRESS_TWIST = 13.0, 11.0  # dB: 8 are asked for, and noise and codec
 OTHER_SHARE, OTHER_OF_REST = 0.013, 0.06
 PRESS_SHARE = 0.88
 # A speech codec that does not keep the wave leaves of a tone less, and adds sounds: that much is made up for.
-CODED_SHARE, CODED_OTHER, CODED_LEVEL = 0.06, 1.8, 2.0
+CODED_SHARE, CODED_OTHER, CODED_LEVEL = 0.08, 2.6, 2.0
 # So does a gain that cuts the peaks off: what is as loud as can be for so much of a window is cut. Speech is never two tones then.
 CUT_LEVEL, CUT_PART = 0.9, 0.3
 CUT_SHARE, CUT_OTHER = 0.14, 0.08

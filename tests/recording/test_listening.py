@@ -189,11 +189,9 @@ def test_a_key_after_a_loss_is_found_though_the_decoder_is_out_of_step() -> None
         wave[2 * place : 2 * (place + 400)] = pair(key, 800, -12.0, 16_000)
     # The first packet of a key, or its second.
     lost = {place // 160 + number % 2 for number, place in enumerate(places())}
-    pcm = wave.astype(np.int16).tobytes()
-    payloads = cut(ffmpeg(pcm, "-f", "s16le", "-ar", "16000", "-i", "-", "-f", "g722"), 160)
     datagrams = [
         Datagram(number * 20 * MS, 0, rtp(number, number * 160, payload, payload_type=9))
-        for number, payload in enumerate(payloads)
+        for number, payload in enumerate(FORMATS[1].packed(wave.astype(np.int16)))
         if number not in lost
     ]
     form = PayloadFormat(9, "G722", RATE)
