@@ -19,9 +19,22 @@ import re
 from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
+from gateway.endpoint.challenges import answered, understood
+from gateway.endpoint.effects import (
+    Answered,
+    Description,
+    Dropped,
+    Effect,
+    Given,
+    Hop,
+    Referred,
+    ToOutside,
+    ToSeat,
+)
 from gateway.endpoint.farewells import LEAVING, Farewells
+from gateway.endpoint.referring import Referring, notify
 from gateway.endpoint.rewriting import (
     FORWARDED,
     forwards,
@@ -34,6 +47,7 @@ from gateway.endpoint.rewriting import (
     without_own_route,
 )
 from gateway.endpoint.screening import fits, screened
+from gateway.endpoint.showing import caller_field
 from gateway.sip.answers import ALLOW, media_type, response
 from gateway.sip.errors import BadMessage
 from gateway.sip.headers import MAGIC_COOKIE, NameAddr, SipUri, Via, bracketed
@@ -42,62 +56,11 @@ from gateway.sip.message import Headers, Message, Request, Response, parse, seri
 MAX_DIALOGS = (
     65_536  # Call-IDs remembered, the longest silent forgotten first; of a process four at most are in use
 )
+MAX_NUMBERS = 1_024  # legs of which the newest CSeq is known, the longest silent forgotten first
 OURS = "ht"  # behind the cookie of a branch: ours
 _BRANCH = re.compile(rf"{MAGIC_COOKIE}{OURS}(\d{{1,4}})-(\d{{1,5}})-(.+)", re.ASCII)
 
 Place = tuple[str, int]
-
-
-@dataclass(frozen=True, slots=True)
-class Hop:
-    """A place outside, and how it is reached."""
-
-    transport: str  # udp, tcp
-    host: str
-    port: int | None = None  # none: what DNS or the default says
-
-
-@dataclass(frozen=True, slots=True)
-class ToSeat:
-    """Send to a process, numbered from 0."""
-
-    seat: int
-    data: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class ToOutside:
-    """Send to the trunk or a phone; `back`: an answer, over the connection by which the request came."""
-
-    hop: Hop
-    data: bytes
-    back: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Dropped:
-    """Something could not be forwarded: few fixed kinds, a metric label."""
-
-    kind: str
-
-
-@dataclass(frozen=True, slots=True)
-class Description:
-    """A session description of a process's went by: what it takes on that leg, as it was agreed."""
-
-    call_id: str
-    sdp: str = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Given:
-    """A call was given to a process, which is soon to answer: else say `unanswered`."""
-
-    call_id: str
-    invite: Request = field(repr=False)  # as it came
-
-
-Effect = ToSeat | ToOutside | Dropped | Description | Given
 
 
 @dataclass(slots=True)
@@ -120,8 +83,13 @@ class Forwarder:
         choose: Callable[[], int | None],
         secret: str,
         proxies: dict[str, Hop] | None = None,
+        password: str = "",
+        referring: Referring | None = None,
     ) -> None:
         self._here, self._inside, self._choose, self._secret = here, inside, choose, secret
+        self._password, self._referring = password, referring
+        self._numbers: OrderedDict[str, int] = OrderedDict()  # the newest CSeq of legs to the practice
+        self._notified: set[str] = set()  # of these, legs of which a NOTIFY of ours took a number
         self._proxies = proxies or {}  # by `host:port` of a URI: where requests go that begin something
         self._dialogs: OrderedDict[str, tuple[int, str]] = (
             OrderedDict()
@@ -205,7 +173,9 @@ class Forwarder:
             return [Dropped(error.kind)]
 
     def _request_in(self, request: Request, source: Hop) -> list[Effect]:
-        if request.method not in FORWARDED:  # REFER among them: nobody is to be called but the practice
+        if request.method == "REFER" and self._referring:
+            return self._refer(request, source, self._referring)
+        if request.method not in FORWARDED:
             return self._answer(request, source, 405, "Method Not Allowed")
         call_id = request.headers.get("Call-ID") or ""
         within = NameAddr.parse(request.headers.get("To") or "").tag is not None
@@ -232,6 +202,23 @@ class Forwarder:
         self._openings[call_id] = _Opening(request, source, seat)
         return [Given(call_id, request), ToSeat(seat, moved)]
 
+    def _refer(self, request: Request, source: Hop, referring: Referring) -> list[Effect]:
+        """The practice may hand on its calls; nobody else may have anybody called."""
+        call_id = request.headers.get("Call-ID") or ""
+        leave = self._farewells.leaving(call_id)
+        if call_id in self._calls:
+            return self._answer(request, source, 405, "Method Not Allowed")
+        if leave is None or leave.method != "BYE" or call_id not in self._numbers:
+            return self._unknown(request, source)
+        target = referring.target(request)
+        accepted = self._answer(request, source, 202, "Accepted")
+        if call_id in self._notified:  # it was sent again
+            return accepted
+        self._notified.add(call_id)
+        contact = f"<sip:{bracketed(self._here.host)}:{self._here.port}>"
+        told = notify(leave, self._numbers[call_id] + 1, contact)
+        return [*accepted, *self._leave(told, call_id), Referred(call_id, target)]
+
     def _moved(self, safe: Request, request: Request, source: Hop, hops: int) -> bytes:
         """Ready for a process. Raises BadMessage where it is too large for one."""
         stamped = request.via.stamped((source.host, source.port or 0))
@@ -240,7 +227,7 @@ class Forwarder:
         place = f"{self._inside[0]}:{self._inside[1]}"
         fields = [("Via", f"SIP/2.0/UDP {place};branch={self._branch(request)};back={back};vias={vias}")]
         if request.method == "INVITE":
-            fields.append(("Record-Route", self._record_route))
+            fields += [("Record-Route", self._record_route), *caller_field(request)]
         headers = without_own_route(safe.headers, self._here.host, self._here.port)
         data = serialise(replace(safe, headers=with_forwards(Headers((*fields, *headers.fields)), hops)))
         fits(data)
@@ -263,15 +250,20 @@ class Forwarder:
         if not found:
             return [Dropped("not_our_response")]
         seat, port, branch = found.groups()
-        safe = screened(answer)
+        safe = screened(understood(answer))
         via = f"SIP/2.0/UDP {self._inside[0]}:{port};rport;branch={branch}"
         headers = with_list(safe.headers, "Via", (via,))
+        if (answer.headers.get("Call-ID") or "") in self._notified:
+            headers = with_list(headers, "CSeq", (f"{answer.cseq.number - 1} {answer.cseq.method}",))
         if answer.cseq.method == "INVITE":
             routes = (*headers.all("Record-Route"), self._record_route)
             headers = with_list(headers, "Record-Route", routes)
         data = serialise(replace(safe, headers=headers))
         fits(data)
-        return [ToSeat(int(seat), data)]
+        taken: list[Effect] = (
+            [Answered(answer)] if answer.cseq.method == "INVITE" and answer.status < 300 else []
+        )
+        return [*taken, ToSeat(int(seat), data)]
 
     def _request_out(self, request: Request, seat: int) -> list[Effect]:
         call_id = request.headers.get("Call-ID") or ""
@@ -282,17 +274,33 @@ class Forwarder:
         hop = self._next_hop(NameAddr.parse(routes[0]).uri if routes else request.uri, call_id, begins)
         if request.method == "INVITE":
             self._remember(call_id, seat, hop.transport)
+        request = self._counted(request, call_id)
         host = bracketed(self._here.host)
         # The process's own Via would tell the trunk of ports of loopback; it is put back together from the branch.
         branch = f"{MAGIC_COOKIE}{OURS}{seat}-{request.via.port}-{request.via.branch}"
         via = f"SIP/2.0/{hop.transport.upper()} {host}:{self._here.port};rport;branch={branch}"
-        headers = with_list(honest(request.headers), "Route", routes)
+        headers = with_list(honest(request.headers, bool(self._referring)), "Route", routes)
         headers = with_list(headers, "Via", (via, *request.headers.all("Via")[1:]))
         if request.method == "REGISTER":
             headers = with_list(headers, "Contact", tuple(map(plain, headers.all("Contact"))))
         sent = replace(request, headers=with_forwards(headers, forwards(request) - 1))
+        sent = answered(sent, self._password)
         self._farewells.heard(sent, outward=True)
         return [ToOutside(hop, serialise(sent))]
+
+    def _counted(self, request: Request, call_id: str) -> Request:
+        """With the number after a NOTIFY of ours, where there was one."""
+        if request.method == "REGISTER":
+            return request
+        number = request.cseq.number
+        self._numbers[call_id] = max(number, self._numbers.pop(call_id, 0))
+        if len(self._numbers) > MAX_NUMBERS:
+            self._notified.discard(self._numbers.popitem(last=False)[0])
+        if call_id not in self._notified:
+            return request
+        return replace(
+            request, headers=with_list(request.headers, "CSeq", (f"{number + 1} {request.method}",))
+        )
 
     def _response_out(self, answer: Response) -> list[Effect]:
         params = dict(answer.via.params)

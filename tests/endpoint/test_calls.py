@@ -272,7 +272,7 @@ def test_a_busy_practice_is_heard_as_busy_and_the_caller_is_let_go(tmp_path: Pat
             await one.requested("BYE")
             over = await line.message(Over, call)
             assert (over.cause, over.status) == (Cause.REFUSED, 486)
-            tone = one.audio()[-3000:]
+            tone = one.audio()[-8000:]  # a second: the tone and its pause
             spectrum = np.abs(np.fft.rfft(tone))
             assert abs(np.argmax(spectrum) * 8000 / len(tone) - 425) < 5
             await one.close()
@@ -351,6 +351,27 @@ def test_nobody_answers(tmp_path: Path) -> None:
             await line.phone.requested("CANCEL")
             await one.requested("BYE")
             assert (await line.message(Over, call)).cause is Cause.NO_ANSWER
+            await one.close()
+
+    run(work())
+
+
+def test_a_process_that_hangs_is_ended_and_its_calls_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.io.seats.SILENT_SECONDS", 5.0)
+
+    async def work() -> None:
+        async with trunk(tmp_path) as line:
+            one = await caller()
+            call = await bridged(line, one)
+            pid = line.endpoint.pids[0]
+            assert pid
+            os.kill(pid, signal.SIGSTOP)
+            await one.requested("BYE")
+            await line.phone.requested("BYE")
+            assert (await line.message(Over, call)).cause is Cause.FAILED
+            await line.until(lambda: line.endpoint.takes(0), "the process is not replaced")
             await one.close()
 
     run(work())

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.endpoint.front import Dropped, Effect, Forwarder, Given, Hop, ToOutside, ToSeat
+from gateway.endpoint.effects import Answered, Dropped, Effect, Given, Hop, ToOutside, ToSeat
+from gateway.endpoint.front import Forwarder
 from gateway.sip.message import Message, Request, Response, parse
 
 HERE, INSIDE = Hop("udp", "192.0.2.1", 5070), ("127.0.0.1", 40_000)
@@ -47,7 +48,7 @@ def answer(to: Message, status: int, *extra: str) -> bytes:
 
 
 def only(effects: list[Effect]) -> ToSeat | ToOutside:
-    (effect,) = (each for each in effects if not isinstance(each, Given))
+    (effect,) = (each for each in effects if not isinstance(each, Given | Answered))
     assert isinstance(effect, ToSeat | ToOutside)
     return effect
 
@@ -228,7 +229,7 @@ def test_no_endless_way() -> None:
 def test_octets_of_strangers_are_counted_or_forwarded_never_raised(data: bytes) -> None:
     front = forwarder([0] * 3)
     for effects in (front.from_outside(data, TRUNK), front.from_inside(data, 0)):
-        assert all(isinstance(effect, ToSeat | ToOutside | Dropped | Given) for effect in effects)
+        assert all(isinstance(effect, ToSeat | ToOutside | Dropped | Given | Answered) for effect in effects)
 
 
 def statuses(effects: list[Effect]) -> list[int]:
