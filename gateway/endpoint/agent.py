@@ -208,6 +208,7 @@ class Agent:
 
     def left(self, talk: Talk, leg: Leg, status: int) -> None:
         self._dead.append(leg)
+        self._listen()  # a telephone that hands its call on may hang up at once
         if talk.legs.get(leg.side) is leg:  # and not one before it
             self._do(talk, talk.conversation.left(leg.side, status))
 

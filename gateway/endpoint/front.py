@@ -22,6 +22,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from gateway.endpoint.challenges import answered, understood
+from gateway.endpoint.describing import count
 from gateway.endpoint.effects import (
     Answered,
     Description,
@@ -46,7 +47,7 @@ from gateway.endpoint.rewriting import (
     with_list,
     without_own_route,
 )
-from gateway.endpoint.screening import fits, screened
+from gateway.endpoint.screening import OFFERING, fits, screened
 from gateway.endpoint.showing import caller_field
 from gateway.sip.answers import ALLOW, media_type, response
 from gateway.sip.errors import BadMessage
@@ -56,7 +57,7 @@ from gateway.sip.message import Headers, Message, Request, Response, parse, seri
 MAX_DIALOGS = (
     65_536  # Call-IDs remembered, the longest silent forgotten first; of a process four at most are in use
 )
-MAX_NUMBERS = 1_024  # legs of which the newest CSeq is known, the longest silent forgotten first
+MAX_LEGS = 1_024  # legs of which more is known, the oldest forgotten first
 OURS = "ht"  # behind the cookie of a branch: ours
 _BRANCH = re.compile(rf"{MAGIC_COOKIE}{OURS}(\d{{1,4}})-(\d{{1,5}})-(.+)", re.ASCII)
 
@@ -88,8 +89,10 @@ class Forwarder:
     ) -> None:
         self._here, self._inside, self._choose, self._secret = here, inside, choose, secret
         self._password, self._referring = password, referring
-        self._numbers: OrderedDict[str, int] = OrderedDict()  # the newest CSeq of legs to the practice
-        self._notified: set[str] = set()  # of these, legs of which a NOTIFY of ours took a number
+        self._referred: OrderedDict[str, None] = (
+            OrderedDict()
+        )  # legs to the practice that handed their calls on
+        self._lines: OrderedDict[str, int] = OrderedDict()  # of media, in the newest offer of a leg
         self._proxies = proxies or {}  # by `host:port` of a URI: where requests go that begin something
         self._dialogs: OrderedDict[str, tuple[int, str]] = (
             OrderedDict()
@@ -191,6 +194,7 @@ class Forwarder:
         assert isinstance(safe, Request)
         if request.method == "INFO" and not safe.body:
             return self._answer(request, source, 200, "OK")
+        self._keep_lines(call_id, safe)
         moved = self._moved(safe, request, source, hops - 1)
         if seat is None and (seat := self._choose()) is None:
             return self._answer(request, source, 486, "Busy Here")
@@ -208,16 +212,30 @@ class Forwarder:
         leave = self._farewells.leaving(call_id)
         if call_id in self._calls:
             return self._answer(request, source, 405, "Method Not Allowed")
-        if leave is None or leave.method != "BYE" or call_id not in self._numbers:
+        if leave is None or leave.method != "BYE":
             return self._unknown(request, source)
         target = referring.target(request)
         accepted = self._answer(request, source, 202, "Accepted")
-        if call_id in self._notified:  # it was sent again
+        if call_id in self._referred:  # it was sent again
             return accepted
-        self._notified.add(call_id)
-        contact = f"<sip:{bracketed(self._here.host)}:{self._here.port}>"
-        told = notify(leave, self._numbers[call_id] + 1, contact)
-        return [*accepted, *self._leave(told, call_id), Referred(call_id, target)]
+        self._referred[call_id] = None
+        if len(self._referred) > MAX_LEGS:
+            self._referred.popitem(last=False)
+        return [Referred(call_id, target), *accepted]
+
+    def _keep_lines(self, call_id: str, safe: Request) -> None:
+        """An offer has no fewer lines than the one before (RFC 3264 section 8), or pjsip ends; nor has an UPDATE more,
+        which it does not always survive. Raises BadMessage."""
+        lines = count(safe.body) if safe.method in OFFERING else 0
+        if not lines:
+            return
+        before = self._lines.get(call_id, 0)
+        if lines < before or (safe.method == "UPDATE" and before and lines != before):
+            raise BadMessage(488, "the description has other media than the one before", "other_lines")
+        self._lines[call_id] = lines
+        self._lines.move_to_end(call_id)
+        if len(self._lines) > MAX_LEGS:
+            self._lines.popitem(last=False)
 
     def _moved(self, safe: Request, request: Request, source: Hop, hops: int) -> bytes:
         """Ready for a process. Raises BadMessage where it is too large for one."""
@@ -253,7 +271,7 @@ class Forwarder:
         safe = screened(understood(answer))
         via = f"SIP/2.0/UDP {self._inside[0]}:{port};rport;branch={branch}"
         headers = with_list(safe.headers, "Via", (via,))
-        if (answer.headers.get("Call-ID") or "") in self._notified:
+        if answer.cseq.method == "BYE" and (answer.headers.get("Call-ID") or "") in self._referred:
             headers = with_list(headers, "CSeq", (f"{answer.cseq.number - 1} {answer.cseq.method}",))
         if answer.cseq.method == "INVITE":
             routes = (*headers.all("Record-Route"), self._record_route)
@@ -274,7 +292,7 @@ class Forwarder:
         hop = self._next_hop(NameAddr.parse(routes[0]).uri if routes else request.uri, call_id, begins)
         if request.method == "INVITE":
             self._remember(call_id, seat, hop.transport)
-        request = self._counted(request, call_id)
+        told, request = self._released(request, call_id)
         host = bracketed(self._here.host)
         # The process's own Via would tell the trunk of ports of loopback; it is put back together from the branch.
         branch = f"{MAGIC_COOKIE}{OURS}{seat}-{request.via.port}-{request.via.branch}"
@@ -286,21 +304,17 @@ class Forwarder:
         sent = replace(request, headers=with_forwards(headers, forwards(request) - 1))
         sent = answered(sent, self._password)
         self._farewells.heard(sent, outward=True)
-        return [ToOutside(hop, serialise(sent))]
+        return [*told, ToOutside(hop, serialise(sent))]
 
-    def _counted(self, request: Request, call_id: str) -> Request:
-        """With the number after a NOTIFY of ours, where there was one."""
-        if request.method == "REGISTER":
-            return request
+    def _released(self, request: Request, call_id: str) -> tuple[list[Effect], Request]:
+        """Who handed a call on is told that it is done before it gets its BYE, which has the number after that NOTIFY's."""
+        if request.method != "BYE" or call_id not in self._referred:
+            return [], request
         number = request.cseq.number
-        self._numbers[call_id] = max(number, self._numbers.pop(call_id, 0))
-        if len(self._numbers) > MAX_NUMBERS:
-            self._notified.discard(self._numbers.popitem(last=False)[0])
-        if call_id not in self._notified:
-            return request
-        return replace(
-            request, headers=with_list(request.headers, "CSeq", (f"{number + 1} {request.method}",))
-        )
+        contact = f"<sip:{bracketed(self._here.host)}:{self._here.port}>"
+        leave = self._farewells.leaving(call_id)  # none: the BYE is sent again
+        told = self._leave(notify(leave, number, contact), call_id) if leave else []
+        return told, replace(request, headers=with_list(request.headers, "CSeq", (f"{number + 1} BYE",)))
 
     def _response_out(self, answer: Response) -> list[Effect]:
         params = dict(answer.via.params)

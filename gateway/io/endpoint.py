@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import logging
 import os
 import secrets
@@ -75,6 +76,10 @@ class Endpoint:
         self._settings = settings
         self._hear, self._drop, self._registered, self._pool = hear, drop, registered, pool
         self._folder = tempfile.TemporaryDirectory(prefix="hushtap-endpoint-")
+        self._lock = os.open(self._folder.name, os.O_RDONLY | os.O_DIRECTORY)
+        fcntl.flock(
+            self._lock, fcntl.LOCK_SH
+        )  # what clears old files away, as systemd-tmpfiles does, passes it over
         self._seats: list[Seat] = []
         self._takes: set[int] = set()  # numbers of processes that take calls now
         self.calls: dict[str, int] = {}  # that are not over, and the process of each
@@ -175,6 +180,7 @@ class Endpoint:
         await asyncio.gather(*(seat.stop() for seat in self._seats))
         if self._front:
             self._front.close()
+        os.close(self._lock)
         self._folder.cleanup()
 
     def _check_installed(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import signal
 from pathlib import Path
@@ -373,6 +374,19 @@ def test_a_process_that_hangs_is_ended_and_its_calls_with_it(
             assert (await line.message(Over, call)).cause is Cause.FAILED
             await line.until(lambda: line.endpoint.takes(0), "the process is not replaced")
             await one.close()
+
+    run(work())
+
+
+def test_the_notice_is_kept_from_what_clears_old_files_away(tmp_path: Path) -> None:
+    """tmpfiles.d(5): a folder that is locked is passed over."""
+
+    async def work() -> None:
+        async with trunk(tmp_path) as line:
+            folder = os.open(line.endpoint._folder.name, os.O_RDONLY)
+            with pytest.raises(BlockingIOError):
+                fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.close(folder)
 
     run(work())
 

@@ -302,6 +302,26 @@ def test_who_picks_up_while_the_process_is_lost_is_let_go() -> None:
     assert (ack.method, ack.via, cancel.via) == ("ACK", ringing.via, ringing.via)
 
 
+def test_a_later_offer_with_fewer_lines_is_refused() -> None:
+    """RFC 3264 section 8; pjsip ends at one."""
+
+    def offer(method: str, tag: str, lines: int) -> list[Effect]:
+        sdp = "v=0\r\nc=IN IP4 198.51.100.1\r\n" + "m=audio 4000 RTP/AVP 8\r\n" * lines
+        data = request(method, "a", tag, TRUNK_VIA, "Content-Type: application/sdp")
+        return front.from_outside(
+            data.replace(b"Length: 0\r\n\r\n", f"Length: {len(sdp)}\r\n\r\n{sdp}".encode()), TRUNK
+        )
+
+    front = forwarder([0])
+    assert isinstance(offer("INVITE", "", 2)[-1], ToSeat)
+    assert statuses(offer("INVITE", "2", 1)) == [488]
+    assert statuses(offer("UPDATE", "2", 1)) == [488]
+    assert statuses(offer("UPDATE", "2", 3)) == [488]
+    assert isinstance(only(offer("UPDATE", "2", 2)), ToSeat)
+    assert isinstance(only(offer("INVITE", "2", 3)), ToSeat)
+    assert statuses(offer("INVITE", "2", 2)) == [488]
+
+
 def test_a_question_within_a_call_is_answered_while_there_is_one() -> None:
     front = forwarder([0])
     _, invite = invited(front)
