@@ -12,6 +12,7 @@ import time
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -125,6 +126,7 @@ class Gateway:
                     buckets.setdefault(family.name, {})[float(sample.labels["le"])] = sample.value
         return Metrics(samples, buckets)
 
+    @cached_property
     def token(self) -> str:
         """What lets its holder press every key of every call."""
         return self._run("agents", "add", "bench", "--extension", "*").strip()

@@ -24,7 +24,7 @@ def presses(gateway: Gateway) -> list[float]:
 
 
 def _presses(gateway: Gateway, connection: HTTPConnection) -> Iterator[float]:
-    headers = {"Authorization": f"Bearer {gateway.token()}", "Content-Type": "application/json"}
+    headers = {"Authorization": f"Bearer {gateway.token}", "Content-Type": "application/json"}
 
     def ask(method: str, path: str) -> tuple[int, float, Any]:
         began = time.monotonic()

@@ -237,7 +237,8 @@ class LegTable:
                 strays = strays.take(~chosen)
         excess = max(0, len(strays.packets) - MAX_STRAYS)
         faults["stray"] += excess
-        about.strays = strays.take(np.arange(excess, len(strays.packets)))
+        kept = np.arange(excess, len(strays.packets))
+        about.strays = strays.take(kept) if len(kept) else None  # nearly always, and a dozen empty columns are kilobytes
         return tones
 
     def _hear_aside(self, leg: int, events: Strays) -> list[Tone]:
