@@ -19,7 +19,7 @@ Ints = npt.NDArray[np.int64]
 WIDTHS = (80, 160, 240, 320, 480, 992, 1504)
 STEP_CELLS = 32  # sizes of rings are multiples, so that few shapes serve all
 OCTETS_BESIDE = 3 * 8 + 2 + 1  # of a cell, besides the payload
-MARGIN_CELLS = 64  # packets a ring takes beyond its span, for bursts and restarted streams
+MARGIN_CELLS = 48  # packets a ring takes beyond its span, for bursts and restarted streams
 
 
 @dataclass(frozen=True, slots=True)

@@ -238,7 +238,9 @@ class LegTable:
         excess = max(0, len(strays.packets) - MAX_STRAYS)
         faults["stray"] += excess
         kept = np.arange(excess, len(strays.packets))
-        about.strays = strays.take(kept) if len(kept) else None  # nearly always, and a dozen empty columns are kilobytes
+        about.strays = (
+            strays.take(kept) if len(kept) else None
+        )  # nearly always, and a dozen empty columns are kilobytes
         return tones
 
     def _hear_aside(self, leg: int, events: Strays) -> list[Tone]:
@@ -401,6 +403,8 @@ class LegTable:
         for leg in np.unique(legs[over]).tolist():
             of_leg = legs == leg
             lowest, highest = int(slot[of_leg].min()), int(slot[of_leg].max())
+            if highest >= self.committed[leg] + self._homes.cells[leg]:
+                self._pass_unused(leg, lowest)
             if self.committed[leg] > self.highest[leg]:  # nothing waits: what was missed is known to be lost
                 passed = max(0, lowest - RESTART_SLOTS - int(self.committed[leg]))
                 self.committed[leg] += passed
@@ -414,6 +418,14 @@ class LegTable:
             grown = Shape(cells, max(shape.width, wide))
             if grown != shape:
                 self._homes.grow(leg, grown)
+
+    def _pass_unused(self, leg: int, slot: int) -> None:
+        """Of a stream of which nothing is committed yet, keep no place before its first packet, which is in this slot or waits:
+        what would come there is later than a ring's span.
+        """
+        if self.committed[leg] == self._base_slot[leg]:
+            first = min([slot, *self.waiting(leg)[0][:1].tolist()])
+            self.committed[leg] = self.first[leg] = first
 
     def _advance(self, packets: RtpColumns, slot: Ints, media: Ints) -> None:
         """Remember each leg's highest packet, from which the next ones are counted."""
