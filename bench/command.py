@@ -86,6 +86,7 @@ def _course(arguments: argparse.Namespace) -> Course:
         arguments.pairs,
         arguments.rate,
         arguments.inband,
+        peers=arguments.peers,
         tap=arguments.tap,
     )
 

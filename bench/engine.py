@@ -16,16 +16,20 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import numpy as np
+from pylibsrtp import Policy, Session
 
+from bench.suite import SRTP
+from bench.traffic import SUITES
 from gateway.io.heap import keep_heap
 from gateway.recording import engine as engine_module
 from gateway.recording import together
 from gateway.recording.engine import Engine, EngineSettings
 from gateway.recording.live import LiveCall
-from gateway.recording.messages import LegPlan, Open, Pause, PayloadFormat
+from gateway.recording.messages import LegPlan, Open, Pause, PayloadFormat, SrtpKey
 from gateway.recording.model import Cause, Role
 from gateway.redaction.rules import Rules
 from gateway.rtp import sequence
+from gateway.rtp.opening import Openers
 from gateway.rtp.packets import Ints, Octets, PacketBatch
 from gateway.storage.sealing import Sealer
 
@@ -36,8 +40,10 @@ WARM_TICKS = 65  # the hold-back and a slice or two
 STARTED = 100 * SECOND
 SLOT_BYTES = 1600
 PCMA = PayloadFormat(8, "PCMA", 8000)
+SECRET = bytes(range(30))  # of SRTP, for every leg: each has an SSRC of its own
 # What of the engine's time is told apart; the time of a step is without that of the steps in it.
 STEPS: tuple[tuple[str, object, str], ...] = (
+    ("open SRTP", Openers, "open"),
     ("parse", sequence, "parse"),
     ("put away", sequence.LegTable, "receive"),
     ("find what is due", together, "stretches"),
@@ -85,7 +91,9 @@ class Watch:
 class Traffic:
     """What all legs send, tick by tick."""
 
-    def __init__(self, legs: Ints, ptime: int, loss: float) -> None:
+    def __init__(self, legs: Ints, ptime: int, loss: float, secured: bool) -> None:
+        policy = Policy(SECRET, Policy.SSRC_ANY_OUTBOUND, srtp_profile=SUITES[SRTP])
+        self._sessions = [Session(policy) for _ in legs] if secured else []
         self._legs, self._loss, self._random = legs, loss, np.random.default_rng(1)
         self._units, self._packet_ns = ptime * 8, ptime * SECOND // 1000
         self._sent = 0
@@ -106,12 +114,22 @@ class Traffic:
         slots[:, 4:8] = (index * self._units).astype(">u4").view(np.uint8).reshape(-1, 4)
         slots[:, 8:12] = (legs + 1).astype(">u4").view(np.uint8).reshape(-1, 4)
         arrivals = STARTED + (index + 1) * self._packet_ns
-        return PacketBatch(slots, np.full(len(legs), 12 + self._units), legs, arrivals)
+        sizes = np.full(len(legs), 12 + self._units)
+        self._seal(slots, sizes, legs)
+        return PacketBatch(slots, sizes, legs, arrivals)
+
+    def _seal(self, slots: Octets, sizes: Ints, legs: Ints) -> None:
+        session_of = dict(zip(self._legs.tolist(), self._sessions, strict=False))
+        for row, leg in enumerate(legs.tolist() if session_of else ()):
+            sealed = session_of[leg].protect(slots[row, : sizes[row]].tobytes())
+            sizes[row] = len(sealed)
+            slots[row, : len(sealed)] = np.frombuffer(sealed, np.uint8)
 
 
-def plan(number: int) -> Open:
+def plan(number: int, secured: bool) -> Open:
     name = f"01900000-0000-7000-8000-{number:012x}"
-    legs = tuple(LegPlan(role, (PCMA,), (101,)) for role in (Role.EXTERNAL, Role.AGENT))
+    keys = (SrtpKey(SRTP, SECRET.hex()),) if secured else ()
+    legs = tuple(LegPlan(role, (PCMA,), (101,), keys=keys) for role in (Role.EXTERNAL, Role.AGENT))
     return Open(name, name, name, bytes(32).hex(), "", STARTED, STARTED, legs)
 
 
@@ -121,11 +139,11 @@ def measure(options: argparse.Namespace) -> dict[str, object]:
     engine = Engine(
         EngineSettings(2 * calls, HOLD_BACK, 60 * SECOND, TICK, Rules(inband=options.inband)), os.urandom
     )
-    plans = [plan(number) for number in range(calls)]
+    plans = [plan(number, options.srtp) for number in range(calls)]
     muted = plans[: int(calls * options.muted)]
     engine.tick(STARTED, None, [*plans, *(Pause(p.call_id, (), STARTED, Cause.CARD) for p in muted)])
     legs = np.array([leg for each in plans for leg in engine.legs(each.call_id)])
-    traffic, watch = Traffic(legs, options.ptime, options.loss), Watch()
+    traffic, watch = Traffic(legs, options.ptime, options.loss, options.srtp), Watch()
 
     def run(first: int, last: int) -> Ints:
         """Processor time (ns) of each tick, a row a second."""
@@ -163,6 +181,7 @@ def main() -> None:
     parser.add_argument(
         "--inband", default="never", help="as redaction.inband: where keys in audio are sought"
     )
+    parser.add_argument("--srtp", action="store_true", help="every leg carries SRTP")
     parser.add_argument("--muted", type=float, default=0.0, help="share of calls that are paused throughout")
     options = parser.parse_args()
     keep_heap()

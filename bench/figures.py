@@ -26,7 +26,7 @@ class Course:
     inband: str = "never"  # on which legs the gateway looks for tones: its setting
     halfway: bool = True  # whether memory is measured with half of the calls, too
     peers: bool = False  # whether others that are installed are measured, too
-    tap: bool = False  # whether the calls are overheard by a tap on the loopback interface
+    tap: bool = False  # whether the calls are overheard at a mirrored port
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +94,9 @@ class Figures:
     sender_cost: float  # CPU milliseconds per call-second
     load_average: float
     peers: dict[str, Sequence[Window]] = field(default_factory=dict)
+    peers_sent: dict[str, int] = field(default_factory=dict)  # packets, by name
+    peers_kept: dict[str, int] = field(default_factory=dict)  # that are in their files
+    tap_dropped: int | None = None  # frames that the kernel dropped before a tap; None: there was none
 
     @property
     def cost(self) -> float:
@@ -125,6 +128,10 @@ class Figures:
         calls = self.course.calls
         pairs = zip(self.gateway, self.peers[name], strict=True)
         return median(theirs.cost(calls) / mine.cost(calls) for mine, theirs in pairs)
+
+    def peer_loss(self, name: str) -> float:
+        """Share of the packets that a peer got and did not keep."""
+        return max(0.0, 1 - self.peers_kept[name] / max(1, self.peers_sent[name]))
 
     def by_process(self) -> dict[str, float]:
         """CPU milliseconds per call-second of each process of the gateway, all windows together."""

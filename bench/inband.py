@@ -1,6 +1,6 @@
 """How keys are found in the audio, beside spandsp and multimon-ng: `python -m bench.inband [--speech FILE ...]`.
 
-Every point is 200 tones through A-law. Of each finder the share of the tones that it names is told; of ours also how
+Every point is 200 tones through A-law; with --codecs, each of a few points through other codecs, as ffmpeg codes them. Of each finder the share of the tones that it names is told; of ours also how
 many are masked, and how many keys the other two still find in what is left. Speech is 8 kHz, 16-bit, mono, raw.
 """
 
@@ -69,9 +69,12 @@ def tones(point: Point, seed: int = 1) -> tuple[Wave, npt.NDArray[np.int64]]:
     return a_law(rows), starts
 
 
-def listen(rows: Wave, piece: int = PIECE) -> list[Found]:
+def listen(rows: Wave, piece: int = PIECE, coded: bool = False) -> list[Found]:
+    """`coded`: they were through a codec that models speech."""
     listener, found = Listener(len(rows)), {}
     numbers = np.arange(len(rows))
+    for number in numbers.tolist():
+        listener.reset(number, coded)
     pressed = set()
     for at in range(0, rows.shape[1], piece):
         part = np.ascontiguousarray(rows[:, at : at + piece])
@@ -141,10 +144,59 @@ def in_order(expected: str, told: str) -> int:
     return int(best[-1])
 
 
-def measure(point: Point, judges: bool = True) -> dict[str, float]:
+@dataclass(frozen=True)
+class Coding:
+    """How ffmpeg codes a codec."""
+
+    options: tuple[str, ...]
+    rate: int = RATE
+    speech: bool = True  # as the registry has it
+    form: str = "matroska"
+
+
+CODINGS = {
+    "G.722": Coding(("-c:a", "g722"), 16_000, False),
+    "Opus, 24 kbit/s": Coding(("-c:a", "libopus", "-b:a", "24k", "-application", "voip"), 48_000, False),
+    "GSM": Coding(("-c:a", "libgsm"), form="gsm"),
+    "G.726, 40 kbit/s": Coding(("-c:a", "g726", "-b:a", "40k"), speech=False),
+    "G.726, 32 kbit/s": Coding(("-c:a", "g726", "-b:a", "32k"), speech=False),
+    "G.726, 24 kbit/s": Coding(("-c:a", "g726", "-b:a", "24k"), speech=False),
+    "G.726, 16 kbit/s": Coding(("-c:a", "g726", "-b:a", "16k"), speech=False),
+    "DVI4": Coding(("-c:a", "adpcm_ima_wav"), speech=False, form="wav"),
+    "Speex, 8 kHz, 15 kbit/s": Coding(("-c:a", "libspeex", "-b:a", "15k"), form="ogg"),
+    "Speex, 8 kHz, 8 kbit/s": Coding(("-c:a", "libspeex", "-b:a", "8k"), form="ogg"),
+    "Speex, 16 kHz, 28 kbit/s": Coding(("-c:a", "libspeex", "-b:a", "28k"), 16_000, form="ogg"),
+    "G.723.1, 6.3 kbit/s": Coding(("-c:a", "g723_1", "-b:a", "6300")),
+}
+
+
+def through(coding: Coding, rows: Wave) -> Wave:
+    """The rows as they come out of a codec, in their places."""
+    raw = ("-f", "s16le", "-ar", str(RATE), "-i", "-")
+    sound = np.clip(np.rint(rows.ravel()), -32_768, 32_767).astype("<i2").tobytes()
+    coded = _ffmpeg(sound, *raw, "-ar", str(coding.rate), *coding.options, "-f", coding.form)
+    heard = np.frombuffer(_ffmpeg(coded, "-i", "-", "-ar", str(RATE), "-f", "s16le"), "<i2").astype(
+        np.float32
+    )
+    before = np.fft.rfft(rows.ravel(), 2 * rows.size).conj()
+    late = int(np.fft.irfft(np.fft.rfft(heard, 2 * rows.size) * before)[: RATE // 10].argmax())
+    placed = np.zeros(rows.size, np.float32)
+    part = heard[late : late + rows.size]
+    placed[: len(part)] = part
+    return placed.reshape(rows.shape)
+
+
+def _ffmpeg(data: bytes, *options: str) -> bytes:
+    command = ["ffmpeg", "-v", "error", *options, "-"]
+    return subprocess.run(command, input=data, capture_output=True, check=True).stdout
+
+
+def measure(point: Point, judges: bool = True, coding: Coding | None = None) -> dict[str, float]:
     """Counts of 200: keys pressed by ours, tones masked, keys named by the others, keys left for them."""
     rows, starts = tones(point)
-    found = listen(rows)
+    if coding:
+        rows = through(coding, rows)
+    found = listen(rows, coded=coding is not None and coding.speech)
     stops = starts + round(point.length * RATE / 1000)
     right = [tone for tone in found if tone.digit is DIGITS[tone.row % 16]]
     pressed = {tone.row for tone in right if tone.press}
@@ -176,6 +228,15 @@ TABLE = (
 )
 
 
+CODED = (
+    Point(-20, length=50),
+    Point(-20, length=40),
+    Point(-20, 6, length=40),
+    Point(-20, length=25),
+    Point(-30),
+)
+
+
 def describe(point: Point) -> str:
     noise = "-" if point.noise is None else f"{point.noise:g}"
     off = f"{point.low:+g}" if point.low == point.high else f"{point.low:+g}/{point.high:+g}"
@@ -200,15 +261,20 @@ def speech(path: Path) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--speech", type=Path, nargs="*", default=[])
+    parser.add_argument("--codecs", action="store_true")
     options = parser.parse_args()
+    names = ("pressed", "masked", "wrong", "spandsp", "multimon", "left")
+    points: list[tuple[Point, str, Coding | None]] = [(point, "A-law", None) for point in TABLE]
+    if options.codecs:
+        points = [(point, name, coding) for name, coding in CODINGS.items() for point in CODED]
     print(
-        "| ms | dBm0 | twist dB | off % | SNR dB | pressed | masked | wrong | spandsp | multimon-ng | left |"
+        "| codec | ms | dBm0 | twist dB | off % | SNR dB | pressed | masked | wrong | spandsp | multimon-ng | left |"
     )
-    print("|---|---|---|---|---|---|---|---|---|---|---|")
-    for point in TABLE:
-        got = measure(point)
-        names = ("pressed", "masked", "wrong", "spandsp", "multimon", "left")
-        print(describe(point) + "".join(f"| {got[name]} " for name in names) + "|", flush=True)
+    print("|---|---|---|---|---|---|---|---|---|---|---|---|")
+    for point, name, coding in points:
+        got = measure(point, coding=coding)
+        columns = "".join(f"| {got[name]} " for name in names)
+        print(f"| {name} {describe(point)}{columns}|", flush=True)
     if options.speech:
         print(
             "\n| speech | hours | false masks | longest ms | presses | spandsp | multimon-ng | us a leg-second |"

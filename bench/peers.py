@@ -1,13 +1,13 @@
 """What others cost on the same load: rtpengine (Debian: rtpengine-daemon), driven over its ng control protocol.
 
 It writes what it records as pcap files, in the clear. Its kernel module is not used: the gateway has none either.
-What it sends on goes to a socket that is full, so its forwarding is told too cheap rather than too dear.
 What it sends on goes to a socket that is full, so the cost of its forwarding is told too low rather than too high.
 """
 
 from __future__ import annotations
 
 import itertools
+import mmap
 import re
 import shutil
 import socket
@@ -173,9 +173,13 @@ def bencode(value: Value) -> bytes:
 
 
 def packets(path: Path) -> int:
-    """How many a pcap file holds."""
-    data, at, count = path.read_bytes(), FILE_HEADER, 0
-    while at + RECORD_HEADER <= len(data):
-        at += RECORD_HEADER + int.from_bytes(data[at + 8 : at + 12], "little")
-        count += 1
+    """How many a pcap file holds, one that is cut in its last record included."""
+    size, count = path.stat().st_size, 0
+    if size <= FILE_HEADER:
+        return 0
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        at = FILE_HEADER
+        while at + RECORD_HEADER <= size:
+            at += RECORD_HEADER + int.from_bytes(data[at + 8 : at + 12], "little")
+            count += 1
     return count

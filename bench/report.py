@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +13,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from bench.beside import known
 from bench.churn import Gone
 from bench.figures import Figures
 from bench.plots import plot
@@ -105,6 +106,11 @@ def _json(rows: Sequence[Measured], gone: Gone | None) -> str:
                 "cpu_ms_per_call_second": row.figures.sender_cost,
             },
             "packets": asdict(row.figures.taken),
+            "tap_dropped": row.figures.tap_dropped,
+            "peers": {
+                name: {"sent": row.figures.peers_sent[name], "kept": row.figures.peers_kept[name]}
+                for name in row.figures.peers
+            },
             "windows": {
                 "gateway": [asdict(window) for window in row.figures.gateway],
                 "floor": [asdict(window) for window in row.figures.floor],
@@ -176,12 +182,26 @@ def _plots(rows: Sequence[Measured]) -> dict[str, str]:
 
 
 def _beside(rows: Sequence[Measured]) -> list[str]:
-    """What peers cost in the same run."""
-    return [
-        f"{row.row.name}, {row.row.course.calls} calls: {name} costs {row.figures.peer_ratio(name):.2f} times the gateway."
-        for row in rows
-        for name in row.figures.peers
-    ]
+    """What a tap was not given, and what peers cost in the same run."""
+    return [line for row in rows for line in (*_dropped(row), *_peers(row))]
+
+
+def _dropped(row: Measured) -> Iterator[str]:
+    if (count := row.figures.tap_dropped) is not None:
+        yield f"{_what(row)}: the kernel dropped {count or 'no'} frames."
+
+
+def _peers(row: Measured) -> Iterator[str]:
+    for name in row.figures.peers:
+        lost = row.figures.peer_loss(name)
+        kept = f"did not keep {100 * lost:.2g} % of the packets" if lost else "kept every packet"
+        yield f"{_what(row)}: {name} costs {row.figures.peer_ratio(name):.2f} times the gateway and {kept}."
+    if missing := [name for name in known(row.row.course) if name not in row.figures.peers]:
+        yield f"{_what(row)}: not installed, and so not measured: {', '.join(missing)}."
+
+
+def _what(row: Measured) -> str:
+    return f"{row.row.name}, {row.row.course.calls} calls"
 
 
 def _come_and_go(gone: Gone) -> str:

@@ -23,14 +23,15 @@ from typing import Any
 
 from bench import floor as floors
 from bench import processes
+from bench.beside import Peer, peers
 from bench.callers import Callers, Standing
 from bench.figures import Course, Figures, Percentiles, Taken, Window
 from bench.floor import Floor
 from bench.gateway import Gateway, GatewayError, Metrics, check_limits
-from bench.peers import Rtpengine, installed
+from bench.mirror import Mirror, NoMirror, own_network
 from bench.presses import presses
 from bench.sending import Sending, Sent
-from bench.tapped import ATTACH, TappedCallers
+from bench.tapped import TappedCallers, attach
 from gateway.config.settings import MediaSettings
 from gateway.io.workers import count_workers
 
@@ -42,8 +43,6 @@ QUIET_SECONDS = 0.3  # after the last packet was sent, for those that are delaye
 SETTLE_SECONDS = 120.0  # all calls are stored by then
 POLL_SECONDS = 0.25
 FIRST_CALLS = 2  # at least, that stand before memory is measured; one on each worker
-
-PEERS = {"rtpengine recording": False, "rtpengine recording and forwarding": True}  # whether it forwards
 
 Say = Callable[[str], None]
 
@@ -104,22 +103,23 @@ class Run:
         load_average = os.getloadavg()[0]
         say("tearing down and reading back")
         taken = await self._tear_down()
-        sent = self._floor.sending.report()
         return Figures(
             course=course,
             gateway=[each.window for each in mine],
             floor=[each.window for each in floor],
             taken=taken,
-            floor_missing=sum(sent.made) - sum(sent.lost) - sent.failed,
+            floor_missing=_delivered(self._floor.sending.report()),
             rss_base=base,
             rss=rss,
-            setup_ms=Percentiles.of([call.setup_ms for call in self._standing]),
+            setup_ms=Percentiles.of([call.setup_ms for call in self._standing if call.dialog]),
             ack_ms=Percentiles.of(self._ack_ms),
             **_watched(mine),
             sender_late_ms={name: max(each.late_ms[name] for each in mine) for name in mine[0].late_ms},
             sender_cost=1000 * sum(m.sender_cpu for m in mine) / sum(m.window.seconds for m in mine) / course.calls,
             load_average=load_average,
             peers=dict(peers),
+            tap_dropped=int(gateway.metrics()["tap_dropped_packets_total"]) if course.tap else None,
+            peers_sent={name: _delivered(side.sending.report()) for name, side in self._peers.items()},
         )  # fmt: skip
 
     async def _begin(self) -> int:
@@ -181,34 +181,45 @@ class Run:
 
 async def run(course: Course, folder: Path, say: Say = lambda _: None) -> Figures:
     """Measure in a new folder. Raises GatewayError, FloorError, PeerError, ClientError, NoPorts."""
+    check_limits(course.calls + first_calls())
+    with ExitStack() as stack:
+        if not course.tap:
+            return await _run(course, folder, say, None)
+        try:
+            stack.enter_context(own_network())
+            mirror = Mirror(0)
+        except NoMirror as error:
+            raise GatewayError(str(error)) from error
+        return await _run(course, folder, say, mirror)
+
+
+async def _run(course: Course, folder: Path, say: Say, mirror: Mirror | None) -> Figures:
+    """`mirror` shows the calls to a tap; without, they are recorded by recording sessions."""
     calls = course.calls + first_calls()
-    check_limits(calls)
     settings: dict[str, dict[str, object]] = {"redaction": {"inband": course.inband}}
-    if course.tap:
-        settings |= ATTACH
+    if mirror:
+        settings |= attach(mirror)
     with ExitStack() as stack:
 
-        def beside(taker: Floor | Rtpengine) -> Beside:
+        def beside(taker: Floor | Peer, interface: str = "") -> Beside:
             stack.enter_context(taker)
-            return Beside(taker.pid, taker.ports, stack.enter_context(Sending(course.load, 2 * course.calls)))
+            sending = Sending(course.load, 2 * course.calls, interface)
+            return Beside(taker.pid, taker.ports, stack.enter_context(sending))
 
         floor = Floor(floors.build(folder), course.calls, folder / "floor-files")
-        chosen = PEERS if course.peers and installed() else {}
-        peers = {
-            name: Rtpengine(folder / name, course.calls, course.load, forwards)
-            for name, forwards in chosen.items()
-        }
-        sides = {name: beside(peer) for name, peer in peers.items()}
+        others = peers(course, folder)
+        sides = {name: beside(peer, interface) for name, (peer, interface) in others.items()}
         base = beside(floor)
         gateway = stack.enter_context(Gateway(folder / "gateway", calls, settings))
-        to_gateway = stack.enter_context(Sending(course.load, 2 * calls))
+        to_gateway = stack.enter_context(Sending(course.load, 2 * calls, mirror.phones if mirror else ""))
         chosen_callers = (
-            TappedCallers(course.load, calls) if course.tap else Callers(gateway.server, course.load)
+            TappedCallers(course.load, mirror) if mirror else Callers(gateway.server, course.load)
         )
         async with chosen_callers as callers:
             found = await Run(course, gateway, to_gateway, base, callers, sides).measure(say)
     assert floor.kept is not None
-    return replace(found, floor_missing=found.floor_missing - floor.kept.packets)
+    kept = {name: peer.kept for name, (peer, _) in others.items()}
+    return replace(found, floor_missing=found.floor_missing - floor.kept.packets, peers_kept=kept)
 
 
 def first_calls() -> int:
@@ -234,6 +245,10 @@ def _watched(windows: Sequence[_Measured]) -> dict[str, Any]:
     }
 
 
+def _delivered(sent: Sent) -> int:
+    return sum(sent.made) - sum(sent.lost) - sent.failed
+
+
 async def at_rate(rate: float, steps: Iterable[Awaitable[None]]) -> None:
     """Begin so many a second; return when all have ended."""
     loop = asyncio.get_running_loop()
@@ -255,7 +270,7 @@ async def read_back(gateway: Gateway, sent: Sent) -> Taken:
     verdicts = gateway.listed("verify", "--all")
     legs = [leg for call in calls for leg in call["legs"]]
     return Taken(
-        delivered=sum(sent.made) - sum(sent.lost) - sent.failed,
+        delivered=_delivered(sent),
         packets=sum(leg["packets"] for leg in legs),
         lost=sum(leg["lost"] for leg in legs),
         late=sum(leg["late"] for leg in legs),

@@ -29,15 +29,16 @@ class Sent:
 
 
 class Sending:
-    """A sender process from entry to exit."""
+    """A sender process from entry to exit; on an interface, where one is named, else to ports of this machine."""
 
-    def __init__(self, load: Load, capacity: int) -> None:
+    def __init__(self, load: Load, capacity: int, interface: str = "") -> None:
         self._command = [
             sys.executable,
             "-m",
             "bench.sender",
             json.dumps(load.as_json()),
             str(max(2, capacity)),
+            *([interface] if interface else []),
         ]
 
     def __enter__(self) -> Self:

@@ -16,7 +16,7 @@ LOADED = 200  # calls of the other loads
 SRTP = "AES_CM_128_HMAC_SHA1_80"
 GROWTH = "G.711, 20 ms"
 MISSING: tuple[str, ...] = ()
-TAPPED = (200, 1000)  # calls that a tap overhears
+TAPPED = (200, 1000)  # calls that are overheard
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ def rows(course: Course) -> Iterator[Row]:
     for calls in SIZES:
         yield Row(GROWTH, replace(course, calls=calls, load=Load()))
     for calls in TAPPED:
-        yield Row("mirrored ring", replace(course, calls=calls, load=Load(), tap=True))
+        yield Row("mirrored port", replace(course, calls=calls, load=Load(), tap=True, peers=True))
     yield Row("beside others", replace(course, calls=LOADED, load=Load(), peers=True))
     loads = {
         "tones looked for in the audio": (Load(keys="inband"), "always"),

@@ -59,6 +59,7 @@ def _codec(mode: Mode, aligned: bool) -> Codec:
         durations=durations,
         decoder=decoder,
         sample_rate=mode.rate,
+        speech=True,
         heads=HEADS,
         parameters=parameters,
     )

@@ -50,7 +50,10 @@ class Codec:
     # Octets of a frame and the RTP clock ticks it lasts: a payload may be cut between two. Where there is one kind,
     # payloads of whole frames may stand one after the other; of several a payload holds the last that divides its size.
     frames: tuple[tuple[int, int], ...] = ()
-    linked: bool = False  # a payload may say again what the one before it said: it falls with that one
+    speech: bool = False  # models a voice, and keeps less of tones than of speech
+    linked: bool = (
+        False  # a payload may tell something of what the one before it said: it falls with that one
+    )
     heads: int = 0  # first octets of a payload that tell how long it lasts
     parameters: str = ""  # of the fmtp, those that change the payload
 

@@ -27,7 +27,7 @@ def _g722() -> Codec:
     def decoder() -> Decoder:
         from gateway.codecs.lavc import Lavc, Whole
 
-        return Whole(Lavc("g722", 16_000), samples_a_byte=2)
+        return Whole(Lavc("g722", 16_000), bits=4)
 
     return Codec(
         name="G722",
@@ -56,6 +56,7 @@ def _gsm() -> Codec:
         durations=lambda sizes, heads: sizes // GSM_BYTES * GSM_SAMPLES,
         decoder=decoder,
         frames=((GSM_BYTES, GSM_SAMPLES),),
+        speech=True,
     )
 
 
@@ -68,6 +69,7 @@ def _g729() -> Codec:
         durations=_g729_durations,
         decoder=_G729Decoder,
         frames=((G729_BYTES, G729_SAMPLES),),
+        speech=True,
     )
 
 
@@ -105,6 +107,7 @@ def _ilbc() -> Codec:
         durations=_ilbc_durations,
         decoder=_IlbcDecoder,
         frames=(ILBC_20, ILBC_30),
+        speech=True,
     )
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import av
 import numpy as np
+import numpy.typing as npt
 from av.audio.codeccontext import AudioCodecContext
 from av.error import FFmpegError
 
@@ -14,10 +17,10 @@ NOTHING.flags.writeable = False
 
 
 class Lavc:
-    """One decoder context. Stereo is mixed down to mono."""
+    """One decoder context. Stereo is mixed down to mono. `bits` are of one coded sample."""
 
     def __init__(
-        self, name: str, rate: int, channels: int = 1, bit_rate: int = 0, header: bytes = b""
+        self, name: str, rate: int, channels: int = 1, bit_rate: int = 0, header: bytes = b"", bits: int = 0
     ) -> None:
         context = av.CodecContext.create(name, "r")
         assert isinstance(context, AudioCodecContext)
@@ -27,6 +30,8 @@ class Lavc:
             context.bit_rate = bit_rate
         if header:
             context.extradata = header
+        if bits:
+            context.options = {"bits_per_coded_sample": str(bits)}
         self._context = context
         self._channels = channels
 
@@ -36,19 +41,19 @@ class Lavc:
             frames = self._context.decode(av.Packet(packet))
         except FFmpegError:
             return NOTHING
-        samples = joined([frame.to_ndarray().reshape(-1).astype(np.int16, copy=False) for frame in frames])
+        samples = joined([_whole(frame.to_ndarray().reshape(-1)) for frame in frames])
         return samples if self._channels == 1 else mono(samples.reshape(-1, self._channels))
 
 
 class Whole:
-    """Payloads of any length, each given to the decoder as it is."""
+    """Payloads of any length, each given to the decoder as it is. `bits` are of one coded sample."""
 
-    def __init__(self, lavc: Lavc, samples_a_byte: int) -> None:
-        self._lavc, self._samples = lavc, samples_a_byte
+    def __init__(self, lavc: Lavc, bits: int) -> None:
+        self._lavc, self._bits = lavc, bits
 
     def decode(self, payload: bytes) -> Samples:
         samples = self._lavc.decode(payload)
-        return samples if samples.size else silence(len(payload) * self._samples)
+        return samples if samples.size else silence(len(payload) * 8 // self._bits)
 
     def conceal(self, count: int) -> Samples:
         return NOTHING
@@ -80,8 +85,25 @@ def joined(pieces: list[Samples]) -> Samples:
     return np.concatenate(pieces) if pieces else NOTHING
 
 
+def fitted(samples: Samples, count: int) -> Samples:
+    """So many samples, whatever a decoder made of a payload that is damaged."""
+    return (
+        np.concatenate((samples[:count], silence(count - samples.size)))
+        if samples.size < count
+        else samples[:count]
+    )
+
+
 def silence(count: int) -> Samples:
     return np.zeros(count, np.int16)
+
+
+def _whole(samples: npt.NDArray[Any]) -> Samples:
+    """As 16-bit samples, what some decoders give as fractions of 1."""
+    if samples.dtype.kind == "f":
+        samples = np.clip(np.rint(samples * 32_768), -32_768, 32_767)
+    whole: Samples = samples.astype(np.int16, copy=False)
+    return whole
 
 
 def mono(samples: Samples) -> Samples:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from gateway.codecs import amr, framed, g711, l16, opus
+from gateway.codecs import amr, dvi4, framed, g711, g726, g7231, l16, opus, speex
 from gateway.codecs.codec import Codec
 
 __all__ = ["CODECS", "Codec", "CodecError", "by_name", "by_track", "supported"]
 
-CODECS = (*g711.CODECS, *framed.CODECS, *opus.CODECS, *l16.CODECS, *amr.CODECS)
+CODECS = (
+    *g711.CODECS, *framed.CODECS, *opus.CODECS, *l16.CODECS, *amr.CODECS,
+    *g726.CODECS, *g7231.CODECS, *speex.CODECS, *dvi4.CODECS,
+)  # fmt: skip
 
-# Names in use for G.729 with the annexes that its payload does not tell of.
-_ALIASES = {"G729A": "G729", "G729B": "G729", "G729AB": "G729", "G.729": "G729"}
+# Names in use besides: G.729 with the annexes that its payload does not tell of; G.726 at 32 kbit/s as it once was called.
+_ALIASES = {
+    "G729A": "G729", "G729B": "G729", "G729AB": "G729", "G.729": "G729",
+    "G721": "G726-32", "G723.1": "G723", "G7231": "G723",
+}  # fmt: skip
 # RFC 4867 section 8: parameters that give AMR a payload that is not read here.
 _AMR_NOT_READ = ("crc", "robust-sorting", "interleaving")
 

@@ -8,9 +8,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from gateway.config.endpoint import EndpointSettings
-from gateway.config.section import Section
+from gateway.config.section import Port, Section
 
-Port = Annotated[int, Field(ge=1, le=65535)]
 INTERFACE_CHARACTERS = 15  # <linux/if.h>: IFNAMSIZ less the end
 
 
@@ -58,9 +57,14 @@ class TapSettings(Section):
         2.0,
         ge=0,
         le=10,
-        description="Audio of which no call is known yet is kept in memory this long, for the call that it may belong to.",
+        description="A call has its audio from so long before its media was agreed on; until its call is known, audio waits in memory.",
     )
-    early_megabytes: int = Field(16, ge=1, le=1024, description="Most memory for such audio.")
+    early_megabytes: int = Field(
+        64,
+        ge=1,
+        le=1024,
+        description="Most memory for such audio: 64 hold that of 1,000 calls that begin at once. That of calls that are not recorded fills it, too.",
+    )
     silence_minutes: int = Field(
         60,
         ge=0,

@@ -2,25 +2,11 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_network
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
-from gateway.config.section import Patterns, Section
-
-
-def _networks(networks: tuple[str, ...]) -> tuple[str, ...]:
-    """Raises ValueError where one is not a network."""
-    for network in networks:
-        try:
-            ip_network(network)
-        except ValueError as error:
-            raise ValueError(f"{network!r} is not a network or an address: {error}") from error
-    return networks
-
-
-Networks = Annotated[tuple[str, ...], AfterValidator(_networks)]
+from gateway.config.section import Networks, Patterns, Section
 
 
 class ScopeSettings(Section):

@@ -23,7 +23,8 @@ from gateway.capacity import (
     bounds,
     call_bytes,
 )
-from gateway.config.settings import Settings, is_loopback
+from gateway.config.settings import Settings
+from gateway.config.sip import is_loopback
 from gateway.io.machine import Machine, PortState
 from gateway.recording.spread import calls_each, worker_count
 

@@ -3,7 +3,7 @@
 A sieve runs over everything: blocks of 10 ms, of which the strongest low and the strongest high frequency
 must hold much of the energy. In speech it leaves a block every few seconds. Those
 are looked at closely (`inband_exact`), in windows of 20 ms, one every 2 ms. One window that is nearly all
-two tones is masked; a key is pressed where windows agree for longer than speech ever does.
+two tones is masked; a key is pressed where windows agree for longer than speech ever does (`inband_runs`).
 
 Positions are samples of a row's own stream at 8 kHz, from 0. What is found does not depend on the lengths of
 the pieces in which a stream comes.
@@ -11,17 +11,18 @@ the pieces in which a stream comes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from math import log10
 
 import numpy as np
 
 from gateway.redaction.digit import Digit
 from gateway.redaction.inband_exact import HIGH, LOW, QUIET, RATE, Basis, Bools, Fits, Ints, Wave, basis
+from gateway.redaction.inband_runs import FINE, LEVELS, Gap, Hit, Run
 
 BLOCK = 80  # of the sieve: a tone of 23 ms holds a whole one, wherever it begins
-WINDOW, FINE = 160, 16
+WINDOW = 160
 STARTS = np.arange(-BLOCK + FINE, 1, FINE)  # of the windows that hold a block, from its own start
 LONGEST_HOLE = 60 * RATE // 1000  # a longer loss is not looked across
 CONTEXT = 9 * BLOCK  # kept before the next block: the longest hole, and what lies before it
@@ -29,8 +30,6 @@ TAIL = CONTEXT + WINDOW + BLOCK
 SIEVE_SHARE = 0.65
 SIEVE_TWIST = 10 ** (-14 / 10)
 MASK_TWIST, PRESS_TWIST = 13.0, 11.0  # dB: 8 are asked for, and noise and codecs add to them
-# So many windows in a row must be tones by at least this share. Noise of 15 dB leaves one of 94 %.
-LEVELS = ((1, 0.88), (3, 0.80), (6, 0.72), (12, 0.64))
 # What one more sinusoid explains: of white noise little, of a voice's harmonics much.
 OTHER_SHARE, OTHER_OF_REST = 0.013, 0.06
 PRESS_SHARE = 0.88
@@ -39,23 +38,9 @@ CODED_SHARE, CODED_OTHER, CODED_LEVEL = 0.06, 1.8, 2.0
 # So does a gain that cuts the peaks off: what is as loud as can be for so much of a window is cut. Speech is never two tones then.
 CUT_LEVEL, CUT_PART = 0.9, 0.3
 CUT_SHARE, CUT_OTHER = 0.14, 0.08
-PRESS_SAMPLES = 36 * RATE // 1000  # tones of 40 ms are keys, and windows fall short of the edges
-PRESS_WINDOWS = 8  # of the nine in so long a time
-# How far windows of one key may be apart: low and high frequency in steps of the grid, and level in dB. A voice glides.
-PRESS_SPREAD = (3.0, 3.0, 2.0)
 PRESS_POWER = 2 * (32768 * 10 ** ((-50 - 3.14) / 20)) ** 2 / 2  # two tones of -50 dBm0 each
-BREAK = 12 * RATE // 1000  # a shorter one is within a tone (Q.24: 10 ms)
 EDGE, BRIDGE = 128, 80  # about a gap: samples looked at on one side, and on each side where both are
 EDGE_SHARE = 0.92
-
-
-@dataclass(frozen=True, slots=True)
-class Gap:
-    """Samples of a row that were lost, and are zeros."""
-
-    row: int
-    start: int
-    stop: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,23 +57,6 @@ class Found:
     )
 
 
-Measures = tuple[float, float, float]  # as PRESS_SPREAD has them
-
-
-@dataclass(frozen=True, slots=True)
-class _Hit:
-    """A window that is two tones."""
-
-    start: int
-    stop: int
-    digit: Digit
-    share: float
-    firm: bool  # good enough for a key
-    measures: Measures
-    turn: int  # the block with which it is told, so that it comes in the same order in pieces of any length
-    gapped: bool = False  # stands at a gap, off the grid of windows
-
-
 @dataclass(frozen=True, slots=True)
 class _Piece:
     """What is looked at near a gap; about the gap itself it has only what was not lost."""
@@ -97,34 +65,6 @@ class _Piece:
     start: int
     stop: int
     wave: Wave
-
-
-@dataclass(frozen=True, slots=True)
-class _Stretch:
-    """Windows without a break that are good enough for a key."""
-
-    start: int
-    stop: int
-    last: int  # start of the last window
-    windows: int
-    least: Measures
-    most: Measures
-
-
-@dataclass(slots=True)
-class _Run:
-    """Windows that agree on a digit, with no break between them."""
-
-    digit: Digit
-    last: int  # start of the last window on the grid
-    reached: int  # where the last one ends
-    streaks: list[tuple[int, int]] = field(default_factory=lambda: [(0, 0)] * len(LEVELS))  # start, count
-    start: int | None = None  # of the tone, once it is one
-    stop: int = 0
-    level: int = 0  # of LEVELS, by which it became one
-    told: int = 0
-    firm: _Stretch | None = None
-    pressed: bool = False
 
 
 class Listener:
@@ -136,7 +76,7 @@ class Listener:
         self._base = np.full(rows, -CONTEXT, np.int64)  # position of the first, a multiple of BLOCK
         self._coded = np.zeros(rows, np.bool_)
         self._room = np.empty(0, np.float32)  # used again: fresh memory costs more than what is done with it
-        self._runs: dict[int, dict[Digit, _Run]] = {}
+        self._runs: dict[int, dict[Digit, Run]] = {}
         self._gaps: dict[int, list[Gap]] = {}
 
     def reset(self, row: int, coded: bool = False) -> None:
@@ -157,11 +97,15 @@ class Listener:
             _add_gap(self._gaps.setdefault(gap.row, []), gap)
         wave, fill = self._joined(pcm, rows, lengths)
         ready = (fill - WINDOW) // BLOCK + 1  # blocks whose windows are all there
-        hits: dict[int, list[_Hit]] = {}
+        hits: dict[int, list[Hit]] = {}
         self._look(wave, rows, _sieved(wave, ready), hits)
         if self._gaps:
             self._look_at_gaps(wave, rows, ready, hits)
-        found = [tone for row in sorted(hits) for tone in self._follow(row, sorted(hits[row], key=_order))]
+        found = [
+            tone
+            for row in sorted(hits)
+            for tone in self._follow(row, sorted(hits[row], key=lambda hit: hit.order))
+        ]
         self._keep(wave, rows, fill, ready)
         return found
 
@@ -181,7 +125,7 @@ class Listener:
             wave[mine, end:] = 0
         return wave, fill
 
-    def _look(self, wave: Wave, rows: Ints, blocks: tuple[Ints, Ints], hits: dict[int, list[_Hit]]) -> None:
+    def _look(self, wave: Wave, rows: Ints, blocks: tuple[Ints, Ints], hits: dict[int, list[Hit]]) -> None:
         """Fit the windows about some blocks (row of the wave, number)."""
         which = np.repeat(blocks[0], len(STARTS))
         starts = (blocks[1][:, None] * BLOCK + STARTS).ravel()
@@ -195,7 +139,7 @@ class Listener:
             hit = _hit(fits, index, share, start, start + WINDOW, bool(self._coded[row]))
             hits.setdefault(row, []).append(hit)
 
-    def _look_at_gaps(self, wave: Wave, rows: Ints, ready: Ints, hits: dict[int, list[_Hit]]) -> None:
+    def _look_at_gaps(self, wave: Wave, rows: Ints, ready: Ints, hits: dict[int, list[Hit]]) -> None:
         """Fit what lies on either side of losses, where a tone of which part was lost is too short for a window."""
         pieces: dict[Basis, list[_Piece]] = {}
         for index, row in enumerate(rows.tolist()):
@@ -215,19 +159,19 @@ class Listener:
                 hit = _hit(fits, index, share, piece.start, piece.stop, bool(coded[index]), turn)
                 hits.setdefault(piece.gap.row, []).append(hit)
 
-    def _follow(self, row: int, hits: list[_Hit]) -> Iterator[Found]:
+    def _follow(self, row: int, hits: list[Hit]) -> Iterator[Found]:
         """Take the hits of a row, in order, into its runs."""
         runs = self._runs.setdefault(row, {})
         gaps = self._gaps.get(row, [])
         told: dict[tuple[Digit, int], Found] = {}
         for hit in hits:
             run = runs.get(hit.digit)
-            if run is None or hit.start - run.reached - _lost(run.reached, hit.start, gaps) > BREAK:
-                run = runs[hit.digit] = _Run(hit.digit, hit.start, hit.start)
-            _take(run, hit, gaps)
+            if run is None or not run.goes_on(hit, gaps):
+                run = runs[hit.digit] = Run(hit.digit, hit.start, hit.start)
+            run.take(hit, gaps)
             if run.start is None or run.stop <= run.told:
                 continue
-            press = not run.pressed and _is_key(run)
+            press = not run.pressed and run.is_key
             run.pressed |= press
             run.told = run.stop
             name = run.digit, run.start
@@ -294,7 +238,7 @@ def _tones(fitting: Basis, windows: Wave, fits: Fits, coded: Bools, least: float
     """The windows that are two tones by at least a share, and besides no third sound, as voice has; and those shares."""
     cut = (np.abs(windows) >= CUT_LEVEL * np.abs(windows).max(axis=1, keepdims=True)).mean(axis=1) >= CUT_PART
     shares = np.minimum(fits.share + CODED_SHARE * coded + CUT_SHARE * cut, 1)
-    near = np.flatnonzero((shares >= least) & (np.abs(fits.twist) <= MASK_TWIST))
+    near = np.flatnonzero((shares >= least) & (np.abs(fits.twist) <= MASK_TWIST) & ~fits.astray)
     most = OTHER_SHARE + OTHER_OF_REST * (1 - fits.share[near])
     most *= np.where(coded[near], CODED_OTHER, 1)
     most[cut[near]] = CUT_OTHER
@@ -304,9 +248,9 @@ def _tones(fitting: Basis, windows: Wave, fits: Fits, coded: Bools, least: float
 
 def _hit(
     fits: Fits, index: int, share: float, start: int, stop: int, coded: bool, turn: int | None = None
-) -> _Hit:
+) -> Hit:
     twist, power = float(fits.twist[index]), float(fits.power[index])
-    return _Hit(
+    return Hit(
         start=start,
         stop=stop,
         digit=fits.key(index),
@@ -323,10 +267,6 @@ def _turn(position: int) -> int:
     return -(-position // BLOCK) * BLOCK
 
 
-def _order(hit: _Hit) -> tuple[int, int, int]:
-    return hit.turn, hit.start, hit.stop
-
-
 def _about(wave: Wave, gap: Gap, base: int) -> Iterator[tuple[Basis, _Piece]]:
     """What ends at a gap, what lies on both sides of it, and what begins after it."""
     start, stop = gap.start - base, gap.stop - base
@@ -341,65 +281,3 @@ def _add_gap(gaps: list[Gap], gap: Gap) -> None:
     if gaps and gaps[-1].stop == gap.start:
         gap = Gap(gap.row, gaps.pop().start, gap.stop)
     gaps.append(gap)
-
-
-def _lost(start: int, stop: int, gaps: Sequence[Gap]) -> int:
-    """Samples between two positions that were lost."""
-    return sum(max(0, min(gap.stop, stop) - max(gap.start, start)) for gap in gaps)
-
-
-def _take(run: _Run, hit: _Hit, gaps: Sequence[Gap]) -> None:
-    """Count a hit, and see whether with it the run is a tone, or lasts longer."""
-    good = run.start is not None and hit.share >= LEVELS[run.level][1]
-    for level, (need, share) in enumerate(LEVELS):
-        begin, count = run.streaks[level]
-        if hit.share < share or (good and level > run.level):
-            begin, count = 0, 0
-        elif count and (hit.gapped or hit.start - run.last <= FINE):
-            count += 1
-        else:
-            begin, count = hit.start, 1
-        run.streaks[level] = begin, count
-        if count >= need:
-            good = True
-            if run.start is None:
-                run.start, run.level = begin, level
-    if good and run.start is not None:
-        run.start = _widened(min(run.start, hit.start), gaps)
-        run.stop = max(run.stop, hit.stop)
-    run.reached = max(run.reached, hit.stop)
-    run.last = run.last if hit.gapped else hit.start
-    _firm_up(run, hit, gaps)
-
-
-def _widened(start: int, gaps: Sequence[Gap]) -> int:
-    """A tone that begins right after a gap may have begun in it."""
-    return next((gap.start for gap in gaps if gap.stop - FINE <= start <= gap.stop + 2 * FINE), start)
-
-
-def _firm_up(run: _Run, hit: _Hit, gaps: Sequence[Gap]) -> None:
-    """Lengthen the stretch that may be a key; a window that is not as good, or of other frequencies, breaks it."""
-    if run.pressed or not hit.firm:
-        return
-    known = run.firm
-    if known is not None:
-        lost = _lost(known.stop, hit.start, gaps)
-        near = hit.start - known.last <= 2 * FINE or (lost and hit.start - known.stop - lost <= 2 * FINE)
-        least = _each(min, known.least, hit.measures)
-        most = _each(max, known.most, hit.measures)
-        if near and all(b - a <= limit for a, b, limit in zip(least, most, PRESS_SPREAD, strict=True)):
-            worth = 1 + (PRESS_WINDOWS if lost else 0)  # where part was lost, fewer can be asked for
-            run.firm = _Stretch(
-                known.start, max(known.stop, hit.stop), hit.start, known.windows + worth, least, most
-            )
-            return
-    run.firm = _Stretch(hit.start, hit.stop, hit.start, 1, hit.measures, hit.measures)
-
-
-def _each(choose: Callable[[float, float], float], one: Measures, other: Measures) -> Measures:
-    return choose(one[0], other[0]), choose(one[1], other[1]), choose(one[2], other[2])
-
-
-def _is_key(run: _Run) -> bool:
-    firm = run.firm
-    return firm is not None and firm.stop - firm.start >= PRESS_SAMPLES and firm.windows >= PRESS_WINDOWS

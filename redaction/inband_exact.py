@@ -26,7 +26,8 @@ KEYS = (
 )
 PLACES = {key: (low, high) for low, row in enumerate(KEYS) for high, key in enumerate(row)}
 STEP = 0.005  # of the frequency grid: the worst fit leaves 2 % of the energy over
-REACH = 4  # steps to either side: 2 %
+REACH = 6  # steps to either side: 3 %
+KNOWN = 4  # of which a key's tones may be off: 2 %
 OFFSETS = 2 * REACH + 1
 LOWS = len(LOW) * OFFSETS
 OTHERS = np.arange(75.0, 3750.0, 25.0)  # Hz, where voice may sound besides
@@ -55,6 +56,12 @@ class Fits:
         squares = np.maximum(self.amplitudes**2, TINY)
         ratio: Reals = 10 * np.log10((squares[:, 0] + squares[:, 2]) / (squares[:, 1] + squares[:, 3]))
         return ratio
+
+    @property
+    def astray(self) -> Bools:
+        """Which are further off than the tones of any key: harmonics of high voices mostly."""
+        low, high = self.low % OFFSETS - REACH, (self.high - LOWS) % OFFSETS - REACH
+        return np.maximum(np.abs(low), np.abs(high)) > KNOWN
 
     def key(self, index: int) -> Digit:
         return KEYS[int(self.low[index]) // OFFSETS][int(self.high[index] - LOWS) // OFFSETS]

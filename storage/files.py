@@ -10,7 +10,12 @@ from pathlib import Path
 
 FOLDER_MODE = 0o700
 FILE_MODE = 0o600
+OTHERS = 0o077  # mode bits that let group or others at a file
 TEMPORARY = ".new"  # ends the name of a file being written; a crash may leave one behind
+
+
+class PrivateFileFault(Exception):
+    """A file that is to be private is not, or is too long; the text is one sentence that names it."""
 
 
 def make_folder(path: Path, *, sync: bool = True) -> None:
@@ -59,6 +64,18 @@ def replace(path: Path, data: bytes, *, sync: bool = True) -> None:
         raise
     if sync:
         sync_folder(path.parent)
+
+
+def read_private(path: Path, max_bytes: int) -> bytes:
+    """All of a file that nobody but its owner may read. Raises OSError and PrivateFileFault."""
+    with path.open("rb") as file:
+        mode = os.fstat(file.fileno()).st_mode & 0o777
+        data = file.read(max_bytes + 1)
+    if mode & OTHERS:
+        raise PrivateFileFault(f"{path}: mode {mode:04o} lets others read it, 0600 is expected")
+    if len(data) > max_bytes:
+        raise PrivateFileFault(f"{path}: more than {max_bytes:,} bytes")
+    return data
 
 
 def is_temporary(path: Path) -> bool:

@@ -32,7 +32,6 @@ from gateway.storage import files
 # RFC 9180: DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, AES-256-GCM.
 SUITE = hpke.Suite(hpke.KEM.X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.AES_256_GCM)
 LOOKUP_KEY_BYTES = 32
-OTHERS = 0o077  # mode bits that let group or others at a file
 
 
 class KeysError(Exception):
@@ -287,6 +286,6 @@ def _read(path: Path) -> bytes:
 def _read_private(path: Path) -> bytes:
     data = _read(path)
     mode = path.stat().st_mode & 0o777
-    if mode & OTHERS:
+    if mode & files.OTHERS:
         raise KeyExposed(f"{path}: has mode {mode:04o}, so others can reach the key; it must be 0600")
     return data

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from gateway.storage import canonical, files
-from gateway.storage.keys import OTHERS, PrivateKeyProvider, Sealed, VaultPublicKey
+from gateway.storage.keys import PrivateKeyProvider, Sealed, VaultPublicKey
 from gateway.storage.lookup import listed_hashes, number_hashes
 from gateway.storage.records import sealed_json, sealed_of
 
@@ -48,17 +48,13 @@ def read(directory: Path) -> tuple[Entry, ...]:
     """The list; empty where there is none. Raises NeverRecordFault."""
     path = directory / FILE
     try:
-        with path.open("rb") as file:
-            mode = os.fstat(file.fileno()).st_mode & 0o777
-            data = file.read(MAX_BYTES + 1)
+        data = files.read_private(path, MAX_BYTES)
     except FileNotFoundError:
         return ()
     except OSError as error:
         raise NeverRecordFault(f"{path}: cannot be read: {error.strerror}") from error
-    if mode & OTHERS:
-        raise NeverRecordFault(f"{path}: mode {mode:04o} lets others read it, 0600 is expected")
-    if len(data) > MAX_BYTES:
-        raise NeverRecordFault(f"{path}: more than {MAX_BYTES:,} bytes")
+    except files.PrivateFileFault as error:
+        raise NeverRecordFault(str(error)) from error
     try:
         return tuple(_entry(row) for row in canonical.parse(data)["entries"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:

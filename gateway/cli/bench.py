@@ -55,7 +55,12 @@ def add_options(bench: argparse.ArgumentParser, positive: Callable[[str], int]) 
     bench.add_argument(
         "--tap",
         action="store_true",
-        help="calls that a tap on the loopback interface overhears, as root; best in a network namespace of its own",
+        help="calls that a tap overhears at a mirrored port, made of virtual interfaces; needs root",
+    )
+    bench.add_argument(
+        "--peers",
+        action="store_true",
+        help="others that are installed, on the same load: rtpengine, or with --tap tcpdump and sngrep",
     )
     bench.add_argument(
         "--inband",

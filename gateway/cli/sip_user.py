@@ -10,7 +10,7 @@ from pathlib import Path
 
 from gateway.cli.configuration import settings_of
 from gateway.cli.errors import CannotRun
-from gateway.config.settings import AccessSettings
+from gateway.config.sip import AccessSettings
 from gateway.io.credentials import CredentialsFault, read, write
 from gateway.sip.digest import Algorithm, Credential
 

@@ -18,7 +18,7 @@ SECONDS = 5.0  # it fits in one packet
 async def ask_of(request: Request) -> Ask:
     """What a request says; without a body, nothing. Raises Problem."""
     body = await _read(request)
-    if not body.strip():
+    if not body:
         return Ask()
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 
 import h11
+from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
@@ -54,6 +55,11 @@ class Socket(WebSocketsSansIOProtocol):
 
     place: str | None = None
     doors: Doors
+
+    async def send(self, message: ASGISendEvent) -> None:
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body":
+            self.handshake_complete = True  # a refusal, too, completes it: else uvicorn logs it as an error
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.doors.leave(self.place)

@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp
 
 from gateway.config.api import ApiSettings
-from gateway.config.settings import TlsSettings
+from gateway.config.sip import TlsSettings
 from gateway.console.app import make_app
 from gateway.console.connections import Doorman, Doors, Http, Socket
 from gateway.console.faults import place_of

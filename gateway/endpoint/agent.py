@@ -18,14 +18,19 @@ import pjsua2
 
 from gateway.endpoint import conversation as acts
 from gateway.endpoint import messages
-from gateway.endpoint.conversation import Action, Conversation, Manner, Sound, Way
+from gateway.endpoint.conversation import Action, Conversation, Manner, Phase, Sound, Way
 from gateway.endpoint.messages import Configure, Described, Over, Side
 from gateway.endpoint.pjsip import INVALID, Pjsip, PjsipFault, Player
 
 MAX_PJSUA_CALLS = 4  # of a process, as the wheel was built
 MAX_CALLS = MAX_PJSUA_CALLS // 2  # each call has two legs
-CODECS = ("PCMA/8000", "PCMU/8000", "G722/16000", "GSM/8000", "ILBC/8000")
+CODECS = ("PCMA/8000", "PCMU/8000", "G722/16000", "GSM/8000", "ILBC/8000", "SPEEX/16000", "SPEEX/8000")
 POLL_MS = 10
+HOLD_TRIES, HOLD_SECONDS = (
+    8,
+    0.7,
+)  # until a leg holds as it should: its peer may have another INVITE on its way
+MAX_KEY_MS = 60_000  # pjsip has a huge number where a peer says nothing
 LAST_SAMPLE_SECONDS = 0.06  # from the bridge to the wire
 LEAVE_SECONDS = 2.0  # for BYE and the end of the registration when the process is stopped
 BUSY_HERE = 486
@@ -41,6 +46,19 @@ class Leg(pjsua2.Call):
         self._agent = agent
         self.talk: Talk | None = None
         self.side = Side.CALLER
+        self.asked_to_hold = False
+
+    @property
+    def audio_status(self) -> int:
+        """Of its audio, as pjsua2.CallMediaStatus has it."""
+        found = [int(media.status) for media in self.info.media if media.type == pjsua2.MediaType.AUDIO]
+        none = int(pjsua2.CallMediaStatus.NONE)
+        return next((status for status in found if status != none), none)
+
+    @property
+    def on_hold(self) -> bool:
+        """Whether we hold it."""
+        return self.audio_status == int(pjsua2.CallMediaStatus.LOCAL_HOLD)
 
     def onCallState(self, prm: pjsua2.OnCallStateParam) -> None:
         if self.talk is None:
@@ -75,6 +93,13 @@ class Line(pjsua2.Account):
         self._agent.tell(messages.Registered(int(prm.code), prm.expiration))
 
 
+class Holding:
+    """Whether a leg should be on hold, and what is still done for it."""
+
+    def __init__(self, on: bool) -> None:
+        self.on, self.tries, self.next = on, HOLD_TRIES, 0.0
+
+
 class Talk:
     """A call: its conversation, its legs, and what is played."""
 
@@ -85,6 +110,7 @@ class Talk:
         self.player: Player | None = None
         self.spoken: float | None = None  # when the last sample of the notice is on its way
         self.due: float | None = None
+        self.holds: dict[Side, Holding] = {}  # that are not yet as they should be
 
 
 class Agent:
@@ -187,6 +213,22 @@ class Agent:
             elif talk.due is not None and now >= talk.due:
                 talk.due = None
                 self._do(talk, talk.conversation.timed_out())
+            for side, holding in list(talk.holds.items()):
+                if now >= holding.next and not self._holds(talk, side, holding, now):
+                    talk.holds.pop(side, None)
+
+    def _holds(self, talk: Talk, side: Side, holding: Holding, now: float) -> bool:
+        """See to it that a leg holds as it should; whether to look again. INVITEs may cross (RFC 3261 section 14.1)."""
+        leg = talk.legs[side]
+        settled = leg.asked_to_hold is holding.on is leg.on_hold
+        if talk.conversation.phase is Phase.OVER or settled or not holding.tries:
+            return False
+        holding.next = now + HOLD_SECONDS
+        with suppress(PjsipFault):  # an INVITE is on its way
+            self._pjsip.hold(leg.id, holding.on)
+            leg.asked_to_hold = holding.on
+            holding.tries -= 1
+        return True
 
     def _leave(self) -> None:
         """Take leave of everybody, for a moment."""
@@ -213,8 +255,8 @@ class Agent:
         talk = Talk(info.callIdString, self._manner, leg)
         leg.talk = talk
         self._talks[talk.name] = talk
-        self.tell(messages.Arrived(talk.name, time.monotonic_ns(), info.remoteUri, info.localUri))
-        self._do(talk, talk.conversation.arrived())
+        self.tell(messages.Arrived(talk.name, time.monotonic_ns()))
+        self._do(talk, talk.conversation.arrived(info.remOfferer))
 
     def connected(self, talk: Talk, leg: Leg) -> None:
         self.tell(messages.Connected(talk.name, time.monotonic_ns(), leg.side))
@@ -230,17 +272,18 @@ class Agent:
         """A leg's streams are other ones now."""
         if self._pjsip.port_of_call(leg.id) == INVALID:
             return
-        status = leg.info.media[0].status
-        held = status == pjsua2.CallMediaStatus.REMOTE_HOLD
+        status = leg.audio_status
+        held = status == int(pjsua2.CallMediaStatus.REMOTE_HOLD)
         self.tell(Described(talk.name, time.monotonic_ns(), leg.side, leg.info.callIdString, held))
-        if status != pjsua2.CallMediaStatus.LOCAL_HOLD:
+        if status != int(pjsua2.CallMediaStatus.LOCAL_HOLD):
             self._do(talk, talk.conversation.held(leg.side, held))
         self._do(talk, talk.conversation.media(leg.side))
 
     def key(self, talk: Talk, leg: Leg, key: str, way: Way, lasts_ms: int) -> None:
         if way is Way.INFO:
             now = time.monotonic_ns()
-            self.tell(messages.KeyPressed(talk.name, now, leg.side, key, max(lasts_ms, 0)))
+            lasts_ms = lasts_ms if 0 < lasts_ms < MAX_KEY_MS else 0
+            self.tell(messages.KeyPressed(talk.name, now, leg.side, key, lasts_ms))
         self._do(talk, talk.conversation.key(leg.side, key, way))
 
     def _do(self, talk: Talk, actions: list[Action]) -> None:
@@ -276,7 +319,7 @@ class Agent:
             case acts.Bridge(one_way):
                 self._bridge(talk, one_way)
             case acts.Hold(side, on):
-                self._pjsip.hold(talk.legs[side].id, on)
+                talk.holds[side] = Holding(on)
             case acts.Relay(side, key, way):
                 self._relay(talk, side, key, way)
             case acts.HangUp(side, status):

@@ -21,10 +21,8 @@ from gateway.endpoint.messages import (
     Noticed,
     Over,
 )
-from gateway.recording.model import Announcement, AnnouncementState, Marker, Personal
+from gateway.recording.model import Announcement, AnnouncementState, Marker
 from gateway.redaction.digit import Digit
-from gateway.sip.errors import BadMessage
-from gateway.sip.headers import NameAddr, SipUri
 from gateway.sip.sdp import Media, SdpError, Supported, parse
 from gateway.tap.effects import (
     Answered,
@@ -41,6 +39,7 @@ from gateway.tap.effects import (
     TappedStream,
 )
 from gateway.tap.effects import Over as TapOver
+from gateway.tap.parties import callee_of, caller_of, notes_of
 
 NOTICE, UNANNOUNCED = "notice", "unannounced"  # markers of a call; the first is where the notice ended
 ENDPOINTS_NOTICE = "endpoint"  # the name of the notice that the endpoint plays
@@ -111,15 +110,17 @@ class Telling:
 
     def _seen(self, arrived: Arrived) -> Seen:
         self._numbers += 1
+        invite = arrived.invite
         call = self._calls[arrived.call] = _Call(TappedId(self._numbers))
         name = hashlib.sha256(arrived.call.encode("utf-8", "surrogateescape")).hexdigest()[:16]
         return Seen(
             call.number,
             arrived.at_ns,
             name,
-            party(arrived.caller),
-            party(arrived.callee),
+            caller_of(invite) if invite else Party(),
+            callee_of(invite) if invite else Party(),
             (self._here, self._here),
+            notes=notes_of(invite) if invite else (),
         )
 
     def _described(self, call: _Call, told: Described) -> list[TapEffect]:
@@ -176,20 +177,3 @@ def stream_of(side: Side, sdp: str, held: bool, supported: Supported) -> TappedS
         noise=tuple(each.payload_type for each in media.noise()),
         paused=held,
     )
-
-
-def party(header: str) -> Party:
-    """Whom a From or To names."""
-    try:
-        named = NameAddr.parse(header)
-    except BadMessage:
-        return Party()
-    name = Personal(named.display) if named.display else None
-    if named.uri.lower().startswith("tel:"):
-        return Party(Personal(named.uri[4:].partition(";")[0]), Personal(named.uri), name)
-    try:
-        uri = SipUri.parse(named.uri)
-    except BadMessage:
-        return Party(name=name)
-    user = Personal(uri.user.partition(";")[0]) if uri.user else None
-    return Party(user, Personal(f"sip:{uri.user}@{uri.host}") if uri.user else None, name)

@@ -153,9 +153,9 @@ class Conversation:
         self._told = False
         self._dialled = False
 
-    def arrived(self) -> Actions:
-        """The INVITE came."""
-        return [Answer(EARLY if self._manner.answer_late else OK)]
+    def arrived(self, offers: bool = True) -> Actions:
+        """The INVITE came. Without an offer nothing can be played before the answer, so that there is none that is late."""
+        return [Answer(EARLY if self._manner.answer_late and offers else OK)]
 
     def media(self, side: Side) -> Actions:
         """A leg can carry audio: for the first time, or again after a new description."""

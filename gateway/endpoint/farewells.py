@@ -24,6 +24,7 @@ class Farewells:
         self._via = via
         self._targets: OrderedDict[str, str] = OrderedDict()  # Contact of who calls us, by Call-ID
         self._leaves: OrderedDict[str, Request] = OrderedDict()
+        self._cancelled: OrderedDict[str, Request] = OrderedDict()  # what rang when it was left
 
     def heard(self, message: Message, outward: bool) -> None:
         """Something was forwarded. What cannot be read is passed over."""
@@ -36,6 +37,10 @@ class Farewells:
             while len(kept) > MAX_KEPT:
                 kept.popitem(last=False)
 
+    def stands(self, call_id: str) -> bool:
+        """Whether there is a dialog, or is to be one."""
+        return call_id in self._leaves
+
     def forget(self, call_id: str) -> None:
         self._targets.pop(call_id, None)
         self._leaves.pop(call_id, None)
@@ -44,11 +49,35 @@ class Farewells:
         """What ends a dialog, once; without Via transport, which who sends it knows."""
         found = self._leaves.get(call_id)
         self.forget(call_id)
+        if found and found.method == "CANCEL":
+            self._cancelled[call_id] = found
+            if len(self._cancelled) > MAX_KEPT:
+                self._cancelled.popitem(last=False)
         return found
 
+    def crossed(self, answer: Response) -> list[Request]:
+        """What a final response asks for that comes for a call left while it rang: ACK, and BYE where somebody picked up."""
+        call_id = answer.headers.get("Call-ID") or ""
+        cancel = self._cancelled.get(call_id)
+        if cancel is None or answer.cseq.method != "INVITE" or answer.status < 200:
+            return []
+        acked = ("CSeq", f"{answer.cseq.number} ACK")
+        if answer.status >= 300:  # of the same transaction, RFC 3261 section 17.1.1.3
+            kept = tuple(field for field in cancel.headers.fields if field[0] not in ("To", "CSeq"))
+            return [
+                replace(
+                    cancel,
+                    method="ACK",
+                    headers=Headers((*kept, ("To", answer.headers.get("To") or ""), acked)),
+                )
+            ]
+        bye = self._bye(answer, call_id, outward=False)
+        kept = tuple(field for field in bye.headers.fields if field[0] != "CSeq")
+        return [Request("ACK", bye.uri, Headers((*kept, acked))), bye]
+
     def sent_by(self, transport: str, request: Request) -> Request:
-        """Ready to be sent; a CANCEL has the Via of its INVITE already."""
-        if request.method == "CANCEL":
+        """Ready to be sent; what belongs to the transaction of an INVITE has its Via already."""
+        if request.headers.get("Via"):
             return request
         via = f"SIP/2.0/{transport.upper()} {self._via};rport;branch={LEAVING}{abs(hash(request.headers)) % 10**12}"
         return replace(request, headers=Headers((("Via", via), *request.headers.fields)))

@@ -7,6 +7,8 @@ So this stands between them, as a stateless proxy does (RFC 3261 section 16.11):
 chooses a process for a new call, and afterwards goes by the Call-ID. Contacts name this place, so that the trunk needs
 no Record-Route of ours; the processes see one, so that what they send in a dialog comes through here.
 
+Of what comes from outside only what was screened reaches a process, with one Via: the others wait, packed, in a parameter of ours.
+
 Pure: every message gives back what to send, in order. What cannot be forwarded costs a count.
 """
 
@@ -16,10 +18,23 @@ import hashlib
 import re
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from gateway.endpoint.farewells import LEAVING, Farewells
-from gateway.sip.answers import ALLOW, METHODS, media_type, response
+from gateway.endpoint.rewriting import (
+    FORWARDED,
+    forwards,
+    honest,
+    packed,
+    plain,
+    unpacked,
+    with_forwards,
+    with_list,
+    without_own_route,
+)
+from gateway.endpoint.screening import fits, screened
+from gateway.sip.answers import ALLOW, media_type, response
 from gateway.sip.errors import BadMessage
 from gateway.sip.headers import MAGIC_COOKIE, NameAddr, SipUri, Via, bracketed
 from gateway.sip.message import Headers, Message, Request, Response, parse, serialise
@@ -27,14 +42,8 @@ from gateway.sip.message import Headers, Message, Request, Response, parse, seri
 MAX_DIALOGS = (
     65_536  # Call-IDs remembered, the longest silent forgotten first; of a process four at most are in use
 )
-FORWARDED = frozenset({*METHODS, "PRACK"})
-MAX_FORWARDS = 70  # of a request that says nothing, RFC 3261 section 16.6
-WITHHELD = frozenset({"replaces", "norefersub", "outbound", "path", "gruu"})  # option tags
 OURS = "ht"  # behind the cookie of a branch: ours
 _BRANCH = re.compile(rf"{MAGIC_COOKIE}{OURS}(\d{{1,4}})-(\d{{1,5}})-(.+)", re.ASCII)
-_FLOW = re.compile(
-    r';(?:reg-id=\d+|\+sip\.instance="[^"]*")'
-)  # RFC 5626: we are no flow of the process's own
 
 Place = tuple[str, int]
 
@@ -80,7 +89,25 @@ class Description:
     sdp: str = field(repr=False)
 
 
-Effect = ToSeat | ToOutside | Dropped | Description
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A call was given to a process, which is soon to answer: else say `unanswered`."""
+
+    call_id: str
+    invite: Request = field(repr=False)  # as it came
+
+
+Effect = ToSeat | ToOutside | Dropped | Description | Given
+
+
+@dataclass(slots=True)
+class _Opening:
+    """An INVITE from outside that has no final response yet."""
+
+    invite: Request
+    source: Hop
+    seat: int
+    heard: bool = False  # the process has answered something
 
 
 class Forwarder:
@@ -101,6 +128,7 @@ class Forwarder:
         )  # by Call-ID: process, and transport outside
         self._calls: dict[str, int] = {}  # of these, calls that came from outside and are not over
         self._standing: set[str] = set()  # of these, answered
+        self._openings: dict[str, _Opening] = {}  # of these, not answered
         self._farewells = Farewells(f"{bracketed(here.host)}:{here.port}")
         self._record_route = f"<sip:{inside[0]}:{inside[1]};lr>"
 
@@ -112,10 +140,25 @@ class Forwarder:
         """A call has ended; what still comes of its dialog is forwarded."""
         self._calls.pop(call_id, None)
         self._standing.discard(call_id)
+        self._openings.pop(call_id, None)
+
+    def unanswered(self, call_id: str) -> list[Effect]:
+        """So long after a call was given to a process: where it said nothing, it could not read the INVITE."""
+        opening = self._openings.get(call_id)
+        if opening is None or opening.heard:
+            return []
+        return [Dropped("unread"), *self._fail(call_id, opening)]
+
+    def _fail(self, call_id: str, opening: _Opening) -> list[Effect]:
+        self.over(call_id)
+        self._dialogs.pop(call_id, None)
+        return self._answer(opening.invite, opening.source, 500, "Server Internal Error")
 
     def seat_lost(self, seat: int) -> list[Effect]:
         """A process is gone, and its dialogs with it: their peers are told."""
         left: list[Effect] = []
+        for call_id, opening in [each for each in self._openings.items() if each[1].seat == seat]:
+            left += self._fail(call_id, opening)
         for call_id in [name for name, (taken, _) in self._dialogs.items() if taken == seat]:
             if leave := self._farewells.take(call_id):
                 left += self._leave(leave, call_id)
@@ -127,22 +170,28 @@ class Forwarder:
         routes = request.headers.all("Route")
         uri = NameAddr.parse(routes[0]).uri if routes else request.uri
         try:
-            hop = self._next_hop(uri, call_id, request.method == "CANCEL" and not routes)
+            placed = request.headers.get("Via") is not None  # it belongs to an INVITE that began something
+            hop = self._next_hop(uri, call_id, placed and not routes)
+            hop = replace(hop, transport=request.via.transport.lower()) if placed else hop
         except BadMessage as error:
             return [Dropped(error.kind)]
         return [ToOutside(hop, serialise(self._farewells.sent_by(hop.transport, request)))]
 
     def from_outside(self, data: bytes, source: Hop) -> list[Effect]:
         """What the trunk or a phone sent."""
+        request: Request | None = None
         try:
             message = parse(data)
-            return (
-                self._response_in(message)
-                if isinstance(message, Response)
-                else self._request_in(message, source)
-            )
+            if isinstance(message, Response):
+                return self._response_in(message)
+            request = message
+            return self._request_in(message, source)
         except BadMessage as error:
-            return [Dropped(error.kind)]
+            request = request or error.request
+            refused: list[Effect] = [Dropped(error.kind)]
+            with suppress(BadMessage):  # it may be its Via that cannot be read
+                refused += self._answer(request, source, error.status, error.reason) if request else []
+            return refused
 
     def from_inside(self, data: bytes, seat: int) -> list[Effect]:
         """What a process sent."""
@@ -161,50 +210,68 @@ class Forwarder:
         call_id = request.headers.get("Call-ID") or ""
         within = NameAddr.parse(request.headers.get("To") or "").tag is not None
         seat, _ = self._dialogs.get(call_id, (None, ""))
-        if seat is None and request.method == "INVITE" and not within:
-            seat = self._choose()
-            if seat is None:
-                return self._answer(request, source, 486, "Busy Here")
-            self._calls[call_id] = seat
-        if seat is None:
-            return self._unknown(request, source, within)
-        if (hops := _forwards(request)) <= 0:
+        begins = seat is None and request.method == "INVITE" and not within
+        if request.method == "OPTIONS" and (not within or self._farewells.stands(call_id)):
+            return self._answer(request, source, 200, "OK")
+        if seat is None and not begins:
+            return self._unknown(request, source)
+        if (hops := forwards(request)) <= 0:
             return self._answer(request, source, 483, "Too Many Hops")
+        safe = screened(request)
+        assert isinstance(safe, Request)
+        if request.method == "INFO" and not safe.body:
+            return self._answer(request, source, 200, "OK")
+        moved = self._moved(safe, request, source, hops - 1)
+        if seat is None and (seat := self._choose()) is None:
+            return self._answer(request, source, 486, "Busy Here")
         self._remember(call_id, seat, source.transport)
         self._farewells.heard(request, outward=False)
-        headers = request.headers.with_first("Via", str(request.via.stamped((source.host, source.port or 0))))
+        if not begins:
+            return [ToSeat(seat, moved)]
+        self._calls[call_id] = seat
+        self._openings[call_id] = _Opening(request, source, seat)
+        return [Given(call_id, request), ToSeat(seat, moved)]
+
+    def _moved(self, safe: Request, request: Request, source: Hop, hops: int) -> bytes:
+        """Ready for a process. Raises BadMessage where it is too large for one."""
+        stamped = request.via.stamped((source.host, source.port or 0))
         back = f"{source.transport}_{source.host.replace(':', '-')}_{source.port}"
-        via = f"SIP/2.0/UDP {self._inside[0]}:{self._inside[1]};branch={self._branch(request)};back={back}"
-        fields = [("Via", via)]
+        vias = packed((str(stamped), *request.headers.all("Via")[1:]))
+        place = f"{self._inside[0]}:{self._inside[1]}"
+        fields = [("Via", f"SIP/2.0/UDP {place};branch={self._branch(request)};back={back};vias={vias}")]
         if request.method == "INVITE":
             fields.append(("Record-Route", self._record_route))
-        headers = _with_list(_without_own_route(headers, self._here), "Replaces", ())
-        moved = replace(request, headers=_with_forwards(Headers((*fields, *headers.fields)), hops - 1))
-        return [ToSeat(seat, serialise(moved))]
+        headers = without_own_route(safe.headers, self._here.host, self._here.port)
+        data = serialise(replace(safe, headers=with_forwards(Headers((*fields, *headers.fields)), hops)))
+        fits(data)
+        return data
 
-    def _unknown(self, request: Request, source: Hop, within: bool) -> list[Effect]:
+    def _unknown(self, request: Request, source: Hop) -> list[Effect]:
         """Of a call that no process has."""
         if request.method == "ACK":
             return [Dropped("unknown_dialog")]
-        if request.method == "OPTIONS" and not within:
-            return self._answer(request, source, 200, "OK")
         return self._answer(request, source, 481, "Call/Transaction Does Not Exist")
 
     def _response_in(self, answer: Response) -> list[Effect]:
         vias = answer.headers.all("Via")
         if Via.parse(vias[0]).branch.startswith(LEAVING):
             return []
+        if crossed := self._farewells.crossed(answer):
+            return [each for request in crossed for each in self._leave(request, "")]
         self._farewells.heard(answer, outward=False)
         found = _BRANCH.fullmatch(Via.parse(vias[0]).branch)
         if not found:
             return [Dropped("not_our_response")]
         seat, port, branch = found.groups()
+        safe = screened(answer)
         via = f"SIP/2.0/UDP {self._inside[0]}:{port};rport;branch={branch}"
-        headers = _with_list(answer.headers, "Via", (via, *vias[1:]))
+        headers = with_list(safe.headers, "Via", (via,))
         if answer.cseq.method == "INVITE":
             routes = (*headers.all("Record-Route"), self._record_route)
-            headers = _with_list(headers, "Record-Route", routes)
-        return [ToSeat(int(seat), serialise(replace(answer, headers=headers)))]
+            headers = with_list(headers, "Record-Route", routes)
+        data = serialise(replace(safe, headers=headers))
+        fits(data)
+        return [ToSeat(int(seat), data)]
 
     def _request_out(self, request: Request, seat: int) -> list[Effect]:
         call_id = request.headers.get("Call-ID") or ""
@@ -219,37 +286,43 @@ class Forwarder:
         # The process's own Via would tell the trunk of ports of loopback; it is put back together from the branch.
         branch = f"{MAGIC_COOKIE}{OURS}{seat}-{request.via.port}-{request.via.branch}"
         via = f"SIP/2.0/{hop.transport.upper()} {host}:{self._here.port};rport;branch={branch}"
-        headers = _with_list(_honest(request.headers), "Route", routes)
-        headers = _with_list(headers, "Via", (via, *request.headers.all("Via")[1:]))
+        headers = with_list(honest(request.headers), "Route", routes)
+        headers = with_list(headers, "Via", (via, *request.headers.all("Via")[1:]))
         if request.method == "REGISTER":
-            headers = _with_list(headers, "Contact", tuple(map(_plain, headers.all("Contact"))))
-        sent = replace(request, headers=_with_forwards(headers, _forwards(request) - 1))
+            headers = with_list(headers, "Contact", tuple(map(plain, headers.all("Contact"))))
+        sent = replace(request, headers=with_forwards(headers, forwards(request) - 1))
         self._farewells.heard(sent, outward=True)
         return [ToOutside(hop, serialise(sent))]
 
     def _response_out(self, answer: Response) -> list[Effect]:
-        vias = answer.headers.all("Via")
-        back = (dict(Via.parse(vias[0]).params).get("back") or "").split("_")
-        if len(vias) < 2 or len(back) != 3 or not back[2].isdecimal():
+        params = dict(answer.via.params)
+        vias = unpacked(params.get("vias") or "")
+        back = (params.get("back") or "").split("_")
+        if not vias or len(back) != 3 or not back[2].isdecimal():
             return [Dropped("not_our_response")]
         peer = (back[1].replace("-", ":") if back[1].count("-") > 1 else back[1], int(back[2]))
         counted: list[Effect] = []
         if answer.cseq.method == "INVITE":
             self._follow(answer.headers.get("Call-ID") or "", answer.status)
             counted = [Dropped("failed")] if answer.status == 500 else []
-        headers = _with_list(_honest(answer.headers), "Via", vias[1:])
+        headers = with_list(honest(answer.headers), "Via", vias)
         routes = tuple(route for route in headers.all("Record-Route") if not self._is_inside(route))
-        headers = _with_list(headers, "Record-Route", routes)
-        place = Via.parse(vias[1]).reply_to(peer) if back[0] == "udp" else peer
+        headers = with_list(headers, "Record-Route", routes)
+        place = Via.parse(vias[0]).reply_to(peer) if back[0] == "udp" else peer
         self._farewells.heard(replace(answer, headers=headers), outward=True)
         sent = serialise(replace(answer, headers=headers))
         return [*counted, ToOutside(Hop(back[0], *place), sent, back=True)]
 
     def _follow(self, call_id: str, status: int) -> None:
         """A call that a process refuses was never one of its calls."""
-        if 200 <= status < 300:
+        if status < 200:
+            if opening := self._openings.get(call_id):
+                opening.heard = True
+            return
+        self._openings.pop(call_id, None)
+        if status < 300:
             self._standing.add(call_id)
-        elif status >= 300 and call_id not in self._standing:
+        elif call_id not in self._standing:
             self.over(call_id)
 
     def _next_hop(self, uri: str, call_id: str, begins: bool) -> Hop:
@@ -302,41 +375,3 @@ def _description(message: Message) -> list[Effect]:
     return [
         Description(message.headers.get("Call-ID") or "", message.body.decode("utf-8", "surrogateescape"))
     ]
-
-
-def _forwards(message: Message) -> int:
-    text = message.headers.get("Max-Forwards") or ""
-    return int(text) if text.isdecimal() and len(text) <= 3 else MAX_FORWARDS
-
-
-def _with_forwards(headers: Headers, left: int) -> Headers:
-    kept = tuple(each for each in headers.fields if each[0].lower() != "max-forwards")
-    return Headers((*kept, ("Max-Forwards", str(left))))
-
-
-def _with_list(headers: Headers, name: str, values: tuple[str, ...]) -> Headers:
-    """All values of a list exchanged; they come first, in their order."""
-    kept = tuple(each for each in headers.fields if each[0].lower() != name.lower())
-    return Headers((*((name, value) for value in values), *kept))
-
-
-def _honest(headers: Headers) -> Headers:
-    """pjsip says that it can be transferred and replaced, which would take a call out of our hands."""
-    if headers.get("Allow"):
-        headers = _with_list(headers, "Allow", (", ".join(sorted(FORWARDED)),))
-    options = tuple(each for each in headers.all("Supported") if each.lower() not in WITHHELD)
-    return _with_list(headers, "Supported", options)
-
-
-def _plain(contact: str) -> str:
-    return _FLOW.sub("", contact)
-
-
-def _without_own_route(headers: Headers, here: Hop) -> Headers:
-    """A peer that was told of us as a route (RFC 3608, or by its own setting) names us first."""
-    routes = headers.all("Route")
-    if not routes:
-        return headers
-    uri = SipUri.parse(NameAddr.parse(routes[0]).uri)
-    ours = uri.host.strip("[]") == here.host and (uri.port or 5060) == here.port
-    return _with_list(headers, "Route", routes[1:]) if ours else headers

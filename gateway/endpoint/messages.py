@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 
+from gateway.sip.message import Request
+
 MAX_LINE = 1 << 20  # octets; a description has 32,768 at most
 
 
@@ -89,8 +91,8 @@ class Registered:
 class Arrived:
     call: str
     at_ns: int
-    caller: str = field(repr=False)  # From, as it was written
-    callee: str = field(repr=False)  # To
+    # As it came from outside; the control process, which sees it go by, fills it in.
+    invite: Request | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from gateway.config.settings import SipSettings
+from gateway.config.sip import SipSettings
 from gateway.io import credentials
 from gateway.io.credentials import CredentialsFault
 from gateway.io.tls import TlsError, TlsFiles, stamp

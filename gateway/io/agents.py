@@ -13,8 +13,9 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gateway.console.agents import Agent, Right
-from gateway.io.tls import OTHERS, stamp
+from gateway.io.tls import stamp
 from gateway.recording.model import Personal
+from gateway.storage.files import PrivateFileFault, read_private
 
 log = logging.getLogger(__name__)
 
@@ -92,17 +93,13 @@ class AgentsFile:
 def read(path: Path) -> dict[str, Agent]:
     """The tokens of a file that nobody else may read, by id; of none, none. Raises AgentsFault."""
     try:
-        with path.open("rb") as file:
-            mode = os.fstat(file.fileno()).st_mode & 0o777
-            data = file.read(MAX_BYTES + 1)
+        data = read_private(path, MAX_BYTES)
     except FileNotFoundError:
         return {}
     except OSError as error:
         raise AgentsFault(f"{path}: {os.strerror(error.errno or 0)}") from error
-    if mode & OTHERS:
-        raise AgentsFault(f"{path}: mode {mode:04o} lets others read it, 0600 is expected")
-    if len(data) > MAX_BYTES:
-        raise AgentsFault(f"{path}: more than {MAX_BYTES:,} bytes")
+    except PrivateFileFault as error:
+        raise AgentsFault(str(error)) from error
     try:
         stored = _Stored.model_validate_json(data)
     except ValidationError as error:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import os
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ from contextlib import suppress
 from dataclasses import asdict, replace
 
 from gateway.endpoint.calling import announcement_of
+from gateway.io.child import environment
 from gateway.io.jobs import Job, Measured, Notices, SealedPart
 from gateway.io.metrics import Metrics
 from gateway.io.store import Store
@@ -174,7 +174,7 @@ class Analysis:
             *(sys.executable, "-m", "gateway.io.analyst"),
             stdin=PIPE,
             stdout=PIPE,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            env=environment(),
         )
 
     async def _lost(self) -> None:

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
-import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -22,10 +20,9 @@ import webrtcvad
 
 from gateway.codecs.rendering import Block, render
 from gateway.codecs.stored import lasts, stored_blocks
+from gateway.io.background import begin_in_background
 from gateway.io.jobs import Job, Measured, Notices, SealedPart
-from gateway.io.log import begin_childs_log
 from gateway.io.process_metrics import resident_bytes
-from gateway.io.secrecy import lock_memory, refuse_dumps
 from gateway.recording.announcement import Coverage, Demand, NoticeMeter, announcement, hidden_spans
 from gateway.recording.model import UNITS_PER_SECOND, Announcement
 from gateway.recording.notice import Reference
@@ -33,7 +30,6 @@ from gateway.recording.speech import SpeechMeter
 from gateway.storage import canonical, container
 from gateway.storage.sealing import open_sealed
 
-LEAST_PRIORITY = 19
 AGGRESSIVENESS = 2  # of 0 to 3: telephone noise is rarely taken for speech, quiet speakers are still heard
 RATE = UNITS_PER_SECOND
 
@@ -99,12 +95,7 @@ def _answer(analyst: Analyst, line: bytes) -> Measured:
 
 def main() -> None:
     """Hear what notices there are, then work until the control process closes standard input."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal signals all; the control process decides
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    begin_childs_log()
-    os.nice(LEAST_PRIORITY)
-    refuse_dumps()
-    lock_memory()
+    begin_in_background()
     analyst = Analyst(canonical.build(Notices, json.loads(sys.stdin.buffer.readline())))
     told_ns = 0
     for line in sys.stdin.buffer:

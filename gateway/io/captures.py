@@ -6,18 +6,25 @@ import asyncio
 import gzip
 import io
 import os
+import stat
 import threading
 import zlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import suppress
+from itertools import islice
 
 import numpy as np
 
 from gateway.tap.capture import CaptureReader
 from gateway.tap.frames import FrameBatch, merged
-from gateway.tap.ordering import Ordering
+from gateway.tap.ordering import Ordering, in_order
 
 CHUNK_BYTES = 1 << 20
+# What of a file is looked through before anything is taken from it: whether its frames lie in the order of their times.
+# Of what is longer, and of what is written while it is read, no more is put in order than lies close together.
+MAX_SORTED_BYTES = 256 << 20
+SORTED_FRAMES = 1 << 16  # are given at once, then
 AHEAD = 2  # batches that are read before they are asked for
 STANDARD_INPUT = "-"
 _GZIP = b"\x1f\x8b"  # RFC 1952 section 2.3.1
@@ -34,10 +41,12 @@ class CaptureFile:
         self._file: io.BufferedReader | gzip.GzipFile = self._raw
         if self._raw.peek(2)[:2] == _GZIP:
             self._file = gzip.GzipFile(fileobj=self._raw)
+        # In a pipe more may come at any time, and what has come is heard at once.
+        self._rests = stat.S_ISREG(os.fstat(self._raw.fileno()).st_mode)
         self._reader = CaptureReader()
-        self._ordering = Ordering()
-        self._over = False
+        self._batches = self._ordered()
         self._frames: FrameBatch | None = None  # read, and not yet taken
+        self._found = self._given = 0  # octets: read, and of those the ones whose frames were given
 
     @property
     def fault(self) -> str | None:
@@ -46,8 +55,10 @@ class CaptureFile:
 
     @property
     def position(self) -> int:
-        """Octets of the file that were read."""
-        return self._raw.tell() if self.path != STANDARD_INPUT else 0
+        """Octets of the file whose frames were given."""
+        if self.path == STANDARD_INPUT:
+            return 0
+        return self._raw.tell() * self._given // self._found if self._found else self._raw.tell()
 
     @property
     def size(self) -> int:
@@ -56,14 +67,8 @@ class CaptureFile:
 
     def head(self) -> FrameBatch | None:
         """The frames that come next, at least one; None at the end."""
-        while self._frames is None and not self._over:
-            chunk = self._chunk()
-            frames = self._ordering.feed(self._reader.feed(chunk))
-            if len(frames):
-                self._frames = frames
-            if not chunk:
-                self._reader.finish()
-            self._over = not chunk or self._reader.fault is not None
+        if self._frames is None:
+            self._frames = next(self._batches, None)
         return self._frames
 
     def take(self, until_ns: int) -> FrameBatch:
@@ -77,6 +82,41 @@ class CaptureFile:
     def close(self) -> None:
         if self.path != STANDARD_INPUT:
             self._raw.close()
+
+    def _ordered(self) -> Iterator[FrameBatch]:
+        """All frames, batch after batch, with times that go on."""
+        unread, first = self._read(), deque[FrameBatch]()
+        if self._rests:
+            for frames in unread:
+                first.append(frames)
+                if self._found > MAX_SORTED_BYTES:
+                    break
+            else:
+                if first and (whole := in_order(list(first))) is not None:
+                    first.clear()
+                    yield from self._in_pieces(whole)
+        ordering = Ordering()
+        while first or (first := deque(islice(unread, 1))):
+            frames = ordering.feed(first.popleft())
+            self._given += frames.octets.size
+            yield frames
+
+    def _in_pieces(self, whole: FrameBatch) -> Iterator[FrameBatch]:
+        for start in range(0, len(whole), SORTED_FRAMES):
+            piece = whole.take(slice(start, start + SORTED_FRAMES))
+            self._given = self._found * (start + len(piece)) // len(whole)
+            yield piece
+
+    def _read(self) -> Iterator[FrameBatch]:
+        """All frames as they stand there, up to the end or a fault."""
+        while chunk := self._chunk():
+            frames = self._reader.feed(chunk)
+            if len(frames):
+                self._found += frames.octets.size
+                yield frames
+            if self._reader.fault:
+                return
+        self._reader.finish()
 
     def _chunk(self) -> bytes:
         """What comes next, a large piece where it is there; nothing at the end."""

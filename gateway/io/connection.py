@@ -8,7 +8,7 @@ from collections import deque
 from contextlib import suppress
 from typing import Protocol
 
-from gateway.config.settings import SipSettings
+from gateway.config.sip import SipSettings
 from gateway.sip.effects import Flow
 from gateway.sip.errors import BadMessage
 from gateway.sip.framing import StreamFramer

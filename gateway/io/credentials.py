@@ -6,9 +6,9 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from gateway.config.settings import AccessSettings
-from gateway.io.tls import OTHERS
+from gateway.config.sip import AccessSettings
 from gateway.sip.digest import Credential, CredentialsError, parse_credentials
+from gateway.storage.files import PrivateFileFault, read_private
 
 VARIABLE = "HUSHTAP_SIP_CREDENTIALS"
 MAX_BYTES = 1 << 20  # some ten thousand users
@@ -37,15 +37,11 @@ def load(settings: AccessSettings, environment: Mapping[str, str]) -> tuple[Cred
 def read(path: Path) -> tuple[Credential, ...]:
     """The users of a file that nobody else may read. Raises CredentialsFault."""
     try:
-        with path.open("rb") as file:
-            mode = os.fstat(file.fileno()).st_mode & 0o777
-            data = file.read(MAX_BYTES + 1)
+        data = read_private(path, MAX_BYTES)
     except OSError as error:
         raise CredentialsFault(f"{path}: {os.strerror(error.errno or 0)}") from error
-    if mode & OTHERS:
-        raise CredentialsFault(f"{path}: mode {mode:04o} lets others read it, 0600 is expected")
-    if len(data) > MAX_BYTES:
-        raise CredentialsFault(f"{path}: more than {MAX_BYTES:,} bytes")
+    except PrivateFileFault as error:
+        raise CredentialsFault(str(error)) from error
     try:
         return parse_credentials(data.decode("utf-8"))
     except (CredentialsError, UnicodeDecodeError) as error:

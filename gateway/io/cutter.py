@@ -7,29 +7,19 @@ in memory that is kept to itself, and reaches the disk only sealed.
 from __future__ import annotations
 
 import json
-import os
-import signal
 import sys
 import time
 from dataclasses import asdict, replace
 
+from gateway.io.background import begin_in_background
 from gateway.io.jobs import Cutter
-from gateway.io.log import begin_childs_log
-from gateway.io.secrecy import lock_memory, refuse_dumps
 from gateway.storage import canonical
 from gateway.storage.cutting import PartToCut, cut_part
-
-LEAST_PRIORITY = 19
 
 
 def main() -> None:
     """Do it, and say so."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal signals all; the control process decides
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    begin_childs_log()
-    os.nice(LEAST_PRIORITY)
-    refuse_dumps()
-    lock_memory()
+    begin_in_background()
     done = _cut(sys.stdin.buffer.read())
     print(json.dumps(asdict(replace(done, cpu_ns=time.process_time_ns()))), flush=True)
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import os
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict
 
+from gateway.io.child import environment
 from gateway.io.ids import new_id
 from gateway.io.jobs import Cutter
 from gateway.io.metrics import Metrics
@@ -112,7 +112,7 @@ class Cutting:
             *(sys.executable, "-m", "gateway.io.cutter"),
             stdin=PIPE,
             stdout=PIPE,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            env=environment(),
         )
         asked = json.dumps([asdict(part) for part in planned.parts]).encode()
         told, _ = await process.communicate(asked)

@@ -31,9 +31,10 @@ from gateway.endpoint.messages import (
 from gateway.io.front import DEFAULT_PORT, Front
 from gateway.io.seats import Seat, SeatFailed
 from gateway.io.sounds import NoticeFault, make_notice, make_tones
-from gateway.io.tls import OTHERS
 from gateway.sip.access import AllowList
 from gateway.sip.headers import bracketed
+from gateway.sip.message import Request
+from gateway.storage.files import PrivateFileFault, read_private
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +43,8 @@ VARIABLE = "HUSHTAP_TRUNK_PASSWORD"
 RENEW_SECONDS = 1.0  # after a lost connection, so that a registrar that closes each at once is not flooded
 MAX_PASSWORD_BYTES = 1024
 MAX_DESCRIPTIONS = 1024  # kept; the legs of all calls that one endpoint may have are fewer
+
+MAX_INVITES = 256  # kept until the process tells of the call, at once; a few more than calls may be
 
 
 class EndpointFault(Exception):
@@ -67,6 +70,9 @@ class Endpoint:
         self._takes: set[int] = set()  # numbers of processes that take calls now
         self.calls: dict[str, int] = {}  # that are not over, and the process of each
         self._sdp: OrderedDict[str, str] = OrderedDict()  # the newest description of a leg, by its Call-ID
+        self._invites: OrderedDict[str, Request] = (
+            OrderedDict()
+        )  # by which calls came that are not told of yet
         self._legs: dict[str, Described] = {}  # of calls that are not over
         self._known = False  # to the registrar
         self._draining = self._stopping = False
@@ -102,7 +108,12 @@ class Endpoint:
             raise EndpointFault(str(error)) from error
         allowed = AllowList(await self._peers())
         front = Front(
-            settings.address, settings.port, lambda host: host in allowed, self._drop, self._describe
+            settings.address,
+            settings.port,
+            lambda host: host in allowed,
+            self._drop,
+            self._describe,
+            self._invited,
         )
         try:
             inside = await front.start()
@@ -229,6 +240,7 @@ class Endpoint:
                 return
             case Arrived(call):
                 self.calls[call] = number
+                message = replace(message, invite=self._invites.pop(call, None))
             case Described(leg=leg):
                 self._legs[leg] = message
                 message = replace(message, sdp=self._sdp.get(leg, ""))
@@ -245,6 +257,11 @@ class Endpoint:
             self._sdp.popitem(last=False)
         if told := self._legs.get(leg):
             self._hear(replace(told, sdp=sdp))
+
+    def _invited(self, call: str, invite: Request) -> None:
+        self._invites[call] = invite
+        if len(self._invites) > MAX_INVITES:
+            self._invites.popitem(last=False)
 
     def _forget(self, call: str) -> None:
         self.calls.pop(call, None)
@@ -287,15 +304,11 @@ def read_password(settings: EndpointSettings, environment: Mapping[str, str]) ->
     if path is None:
         return environment.get(VARIABLE, "")
     try:
-        with path.open("rb") as file:
-            mode = os.fstat(file.fileno()).st_mode & 0o777
-            data = file.read(MAX_PASSWORD_BYTES + 1)
+        data = read_private(path, MAX_PASSWORD_BYTES)
     except OSError as error:
         raise EndpointFault(f"{path}: {os.strerror(error.errno or 0)}") from error
-    if mode & OTHERS:
-        raise EndpointFault(f"{path}: mode {mode:04o} lets others read it, 0600 is expected")
-    if len(data) > MAX_PASSWORD_BYTES:
-        raise EndpointFault(f"{path}: more than {MAX_PASSWORD_BYTES:,} bytes")
+    except PrivateFileFault as error:
+        raise EndpointFault(str(error)) from error
     with suppress(UnicodeDecodeError):
         return data.decode("utf-8").strip("\r\n")
     raise EndpointFault(f"{path}: is not UTF-8 text")

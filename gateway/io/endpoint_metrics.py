@@ -37,5 +37,5 @@ class EndpointMetrics:
             self.calls.labels(name, cause.value)
         for outcome in ("whole", "failed"):
             self.notices.labels(name, outcome)
-        for kind in ("busy", "failed", "unknown_peer"):
+        for kind in ("busy", "failed", "unknown_peer", "unread"):
             self.dropped.labels(name, kind)

@@ -8,11 +8,12 @@ import time
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
 
-from gateway.endpoint.front import Description, Dropped, Effect, Forwarder, Hop, ToOutside, ToSeat
+from gateway.endpoint.front import Description, Dropped, Effect, Forwarder, Given, Hop, ToOutside, ToSeat
 from gateway.io.datagrams import Datagrams
 from gateway.sip.effects import Flow
 from gateway.sip.errors import BadMessage
 from gateway.sip.framing import StreamFramer
+from gateway.sip.message import Request
 
 log = logging.getLogger(__name__)
 
@@ -22,6 +23,9 @@ MAX_MESSAGE_BYTES = 65_535
 MAX_UNSENT_BYTES = 1 << 20
 MAX_WAITING = 64  # messages that wait for a name to be resolved or a connection to be made
 CONNECT_SECONDS = 5.0
+ANSWER_SECONDS = (
+    4.0  # a process says 100 at once to an INVITE that it can read; beyond what a busy machine takes
+)
 NAME_SECONDS = 60.0  # how long an address found for a name is used
 KEEPALIVE_SECONDS = (
     25.0  # RFC 5626 section 3.5.1: holds the connection open where there is address translation
@@ -34,7 +38,7 @@ Place = tuple[str, int]
 
 class Front:
     """`admits` says of an address whether it may speak to us; `drop` counts by kind, `described` is told of
-    the descriptions that processes send, by Call-ID."""
+    the descriptions that processes send, and `invited` of the INVITEs that they are given, by Call-ID."""
 
     def __init__(
         self,
@@ -43,9 +47,10 @@ class Front:
         admits: Callable[[str], bool],
         drop: Callable[[str], None],
         described: Callable[[str, str], None],
+        invited: Callable[[str, Request], None],
     ) -> None:
         self._address, self._port, self._admits, self.drop = address, port, admits, drop
-        self._described = described
+        self._described, self._invited = described, invited
         self.trunk: Hop | None = None  # the way to which is kept open
         self.cut: Callable[[], None] = lambda: None  # is told that a connection to there was lost
         self.forwarder: Forwarder  # set once the ports are known
@@ -128,6 +133,12 @@ class Front:
                     self.drop(kind)
                 case Description(call_id, sdp):
                     self._described(call_id, sdp)
+                case Given(call_id, invite):
+                    self._invited(call_id, invite)
+                    self._loop.call_later(ANSWER_SECONDS, self._look_for_answer, call_id)
+
+    def _look_for_answer(self, call_id: str) -> None:
+        self.act(self.forwarder.unanswered(call_id))
 
     def _send(self, hop: Hop, data: bytes, back: bool) -> None:
         """At once where the address is known and the connection open, else as soon as it is."""

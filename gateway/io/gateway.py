@@ -11,7 +11,8 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 
 from gateway.codecs.registry import supported
-from gateway.config.settings import Settings, SipSettings
+from gateway.config.settings import Settings
+from gateway.config.sip import SipSettings
 from gateway.console.server import ApiFault, serving
 from gateway.io.admission import Admission
 from gateway.io.agents import AgentsFault, AgentsFile

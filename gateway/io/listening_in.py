@@ -104,7 +104,7 @@ class _Ear:
         some = datagrams.take(rows[looks_like_rtp(heads)])
         source = spots(some.sources, some.source_ports).hashes
         to = spots(some.destinations, some.destination_ports).hashes
-        pairs = Counter(zip(source.tolist(), to.tolist(), strict=True))
-        for places, count in pairs.items():
-            if places in self._streams or len(self._streams) < MAX_STREAMS:
-                self._streams[places] = self._streams.get(places, 0) + count
+        pairs, counts = np.unique(np.stack((source, to), axis=1), axis=0, return_counts=True)
+        for (one, other), count in zip(pairs.tolist(), counts.tolist(), strict=True):
+            if (one, other) in self._streams or len(self._streams) < MAX_STREAMS:
+                self._streams[one, other] = self._streams.get((one, other), 0) + count

@@ -18,7 +18,7 @@ from gateway.io.tap_messages import Attach, AudioAlone, Passed, Refusals, TapMes
 from gateway.recording.messages import MediaFlow
 from gateway.rtp.packets import PacketBatch
 from gateway.tap.effects import Unheard
-from gateway.tap.flows import Flows, Limits
+from gateway.tap.flows import NEVER, Flows, Limits
 from gateway.tap.fragments import Decapsulator
 from gateway.tap.frames import Datagrams
 from gateway.tap.signalling import Overheard, Signalling
@@ -48,9 +48,9 @@ class Overhearing:
         self._octets = self._media = self._sip = self._unheard = 0
         self._heard: list[Passed | Unfollowed] = []
 
-    def set(self, leg: int, flow: MediaFlow) -> None:
-        """A leg takes the packets of this flow from now on."""
-        self._flows.set(leg, flow)
+    def set(self, leg: int, flow: MediaFlow, agreed_ns: int | None = None, began_ns: int = NEVER) -> None:
+        """A leg takes the packets of this flow from now on; it was agreed on at a time, or just now, in a call that began."""
+        self._flows.set(leg, flow, agreed_ns, began_ns)
 
     def ending(self, leg: int, at_ns: int) -> None:
         self._flows.ending(leg, at_ns)

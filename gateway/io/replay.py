@@ -37,6 +37,10 @@ MAX_CALLS = (
 UNLISTED = "hushtap_tap_unexplained_calls_total"
 NS = 1_000_000_000
 MEGABYTE = 1 << 20
+# What a caller is played before anybody answers may never be told of but by the answer.
+EARLY_NS = 180 * NS
+EARLY_MEGABYTES = 64
+ALONE_NS = NS  # of a capture all signalling is there: audio without any need not go on for long to be a call
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +107,9 @@ async def _run(settings: Settings, store: _NotingStore, captures: Captures, cloc
         stack.push_async_callback(cutting.stop, AFTERWARDS_SECONDS)
         configure = configure_of(settings, 1)
         configure = replace(configure, engine=replace(configure.engine, tick_ns=TICK_NS))
-        limits = Limits(round(tap.early_seconds * NS), tap.early_megabytes * MEGABYTE)
+        early_ns = max(round(tap.early_seconds * NS), EARLY_NS)
+        early_bytes = max(tap.early_megabytes, EARLY_MEGABYTES) * MEGABYTE
+        limits = Limits(early_ns, early_bytes, ALONE_NS, one_way=True)
         worker = ReplayWorker(configure, limits, clock)
         stack.callback(worker.close)
         listed = numbers_of(settings, store, metrics).code

@@ -75,7 +75,7 @@ class ReplayWorker:
                     self._know([plan])
 
     def _know(self, plans: Sequence[LegPlan]) -> None:
-        told = np.array([kind for plan in plans for kind in plan.events], np.int64)
+        told = np.array([kind for plan in plans for kind in (*plan.events, *plan.redundant)], np.int64)
         self._events = np.union1d(self._events, told)
 
     def listen(self, datagrams: Datagrams, now: int) -> None:
@@ -118,7 +118,7 @@ class ReplayWorker:
         """Calls of which only audio was seen, that have ended by now."""
         self._flows.unsignalled.forget(now)
         return [
-            AudioAlone(TAP, each.began_ns, each.ended_ns, *each.places[0], *each.places[1])
+            AudioAlone(TAP, each.began_ns, each.ended_ns, *each.places[0], *each.places[1], each.both_ways)
             for each in self._flows.unsignalled.ended()
         ]
 

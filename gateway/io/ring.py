@@ -1,7 +1,7 @@
 """The ring of an interface: the kernel writes frames into memory that is read without a system call (packet(7), TPACKET_V3).
 
-Blocks that are full, or old enough, are copied out whole and given back at once; the frames in them are found by one
-look at each header's distance to the next, all else is columns.
+Blocks that are full, or old enough, are copied out whole and given back at once; where the frames in them are, and all else,
+is found for all of them together, in columns.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ import fcntl
 import mmap
 import socket
 import struct
+import threading
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -22,6 +24,19 @@ from numpy.lib.stride_tricks import sliding_window_view
 from gateway.config.attach import EndpointTap, TapSettings
 from gateway.io.receive import WAITED_NS, monotonic_less_utc
 from gateway.rtp.packets import Ints
+from gateway.tap.blocks import (
+    ALIGNED,
+    CAPTURED,
+    HEADER_WORDS,
+    LENGTH,
+    NANOSECONDS,
+    PLACE,
+    PLACE_MASK,
+    SECONDS,
+    WORD,
+    Block,
+    frame_headers,
+)
 from gateway.tap.frames import FrameBatch
 from gateway.tap.kernel_filter import kernel_filter, media_filter
 
@@ -44,12 +59,18 @@ STATUS_USER = 1
 REQUEST = struct.Struct("=7I")  # struct tpacket_req3
 MEMBERSHIP = struct.Struct("=iHH8s")  # struct packet_mreq
 COUNTS = struct.Struct("=3I")  # struct tpacket_stats_v3: packets, drops, freezes
-# struct tpacket_block_desc, in words of four octets: status, packets, offset of the first, octets used; and 64 bits.
-BLOCK_STATUS, BLOCK_PACKETS, BLOCK_FIRST, BLOCK_USED, BLOCK_SEQUENCE = 2, 3, 4, 5, 3
+# struct tpacket_block_desc, in words of four octets: status, packets, offset of the first, octets used, the second when it
+# was begun, the second of the last packet; and of 64 bits its number.
+BLOCK_STATUS, BLOCK_PACKETS, BLOCK_FIRST, BLOCK_USED, BLOCK_BEGAN, BLOCK_ENDED, BLOCK_SEQUENCE = (
+    2,
+    3,
+    4,
+    5,
+    8,
+    10,
+    3,
+)
 BLOCK_HEAD = 48  # octets
-# struct tpacket3_hdr, likewise: distance to the next, seconds, nanoseconds, captured, length, status, place of the frame.
-HEADER_WORDS = 7
-SECONDS, NANOSECONDS, CAPTURED, LENGTH, PLACE = 1, 2, 3, 4, 6
 
 # <linux/if_arp.h>: what an interface's frames begin with, as LINKTYPE_ of capture files.
 ETHERNET, RAW = 1, 101
@@ -179,6 +200,9 @@ class Ring:
         self._words = self._octets.view(np.uint32)
         self._arena = np.zeros(ARENA_BLOCKS * BLOCK_BYTES + SLACK_BYTES, np.uint8)
         self._frames = sliding_window_view(self._arena.view(np.uint32), HEADER_WORDS)
+        self._most = min(ARENA_BLOCKS, blocks)
+        self._barrier = threading.Lock()
+        self._barrier.acquire()
         self._next = self._oldest()
         self._number = 1
         self.astray = 0  # frames that, by the kernel's time, came when they cannot have come
@@ -190,22 +214,18 @@ class Ring:
         The batch is a view, good until the next drain. Arrival is on the monotonic clock.
         """
         began = time.monotonic_ns()
-        starts: list[int] = []
-        used = taken = 0
-        words = self._arena.data.cast("B").cast("I")
-        while taken < ARENA_BLOCKS and self._words[self._next, BLOCK_STATUS] & STATUS_USER:
-            head = self._words[self._next, : BLOCK_USED + 1].tolist()
-            size = head[BLOCK_USED]
-            self._arena[used : used + size] = self._octets[self._next, :size]
-            self._words[self._next, BLOCK_STATUS] = 0
-            _walk(words, used + head[BLOCK_FIRST], head[BLOCK_PACKETS], starts)
-            used += size + -size % 8
-            taken += 1
-            self._next = (self._next + 1) % len(self._words)
-        batch = self._batch(np.array(starts, np.int64), used)
-        if taken < ARENA_BLOCKS:
+        order = (self._next + np.arange(self._most)) % len(self._words)
+        given = self._words[order, BLOCK_STATUS] & STATUS_USER
+        taken = order[: self._most if given.all() else int(given.argmin())]
+        self._fence()
+        blocks = self._copied(taken)
+        self._fence()
+        self._words[taken, BLOCK_STATUS] = 0
+        self._next = (self._next + len(taken)) % len(self._words)
+        batch = self._batch(blocks)
+        if len(taken) < self._most:
             self._drained_ns = began
-        return batch, taken == ARENA_BLOCKS
+        return batch, len(taken) == self._most
 
     def counts(self) -> Counts:
         packets, dropped, _ = COUNTS.unpack(self._socket.getsockopt(SOL_PACKET, STATISTICS, COUNTS.size))
@@ -215,6 +235,24 @@ class Ring:
         """The memory goes when nothing looks at it any more."""
         self._socket.close()
 
+    def _copied(self, taken: Ints) -> list[Block]:
+        """These blocks, one behind the other in the arena."""
+        blocks, used = [], 0
+        for block in taken.tolist():
+            head = self._words[block, : BLOCK_ENDED + 1].tolist()
+            size = head[BLOCK_USED] + -head[BLOCK_USED] % ALIGNED
+            self._arena[used : used + size] = self._octets[block, :size]
+            first, count = used + head[BLOCK_FIRST], head[BLOCK_PACKETS]
+            blocks.append(Block(used, first, used + size, count, head[BLOCK_BEGAN], head[BLOCK_ENDED]))
+            used += size
+        return blocks
+
+    def _fence(self) -> None:
+        """What was read and written before stays before what follows, on processors, too, that exchange them: a lock that is
+        let go and taken again is such a barrier."""
+        self._barrier.release()
+        self._barrier.acquire()
+
     def _oldest(self) -> int:
         """The block to be read next: the first that was given over, else the one that the kernel fills."""
         order = self._octets[:, :BLOCK_HEAD].copy().view(np.uint64)[:, BLOCK_SEQUENCE]
@@ -223,14 +261,16 @@ class Ring:
             return int(given[np.argmin(order[given])])
         return int(np.argmax(order))  # numbered when the kernel begins to fill it
 
-    def _batch(self, starts: Ints, used: int) -> FrameBatch:
+    def _batch(self, blocks: Sequence[Block]) -> FrameBatch:
+        starts = frame_headers(self._arena, blocks)
+        used = blocks[-1].end if blocks else 0
         headers = self._frames[starts].astype(np.int64)
         self._arena[used : used + SLACK_BYTES] = 0
         numbers = np.arange(self._number, self._number + len(starts))
         self._number += len(starts)
         return FrameBatch(
             self._arena[: used + SLACK_BYTES],
-            4 * starts + (headers[:, PLACE] & 0xFFFF),
+            WORD * starts + (headers[:, PLACE] & PLACE_MASK),
             headers[:, CAPTURED],
             headers[:, LENGTH],
             np.full(len(starts), self._link_type),
@@ -245,12 +285,3 @@ class Ring:
         clipped: Ints = np.clip(told, self._drained_ns - RETIRED_NS, now)
         self.astray += int(np.count_nonzero(np.abs(told - clipped) > ASTRAY_NS))
         return clipped
-
-
-def _walk(words: memoryview, at: int, count: int, starts: list[int]) -> None:
-    """Where a block's frames are: each header tells how far it is to the next. The only step for each frame."""
-    at >>= 2
-    append = starts.append
-    for _ in range(count):
-        append(at)
-        at += words[at] >> 2

@@ -161,7 +161,9 @@ class Live:
 def leg_plan(stream: Stream, role: Role) -> LegPlan:
     formats, besides = _payload_formats(stream.formats), _payload_formats(stream.besides)
     keys = tuple(SrtpKey(key.suite, key.secret.hex(), key.mki.hex()) for key in stream.keys)
-    return LegPlan(role, formats, stream.events, keys, stream.event_rates, stream.noise, stream.flow, besides)
+    return LegPlan(
+        role, formats, stream.events, keys, stream.event_rates, stream.noise, stream.flow, besides, stream.redundant
+    )  # fmt: skip
 
 
 def _payload_formats(formats: Sequence[Format]) -> tuple[PayloadFormat, ...]:

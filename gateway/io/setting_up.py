@@ -213,7 +213,9 @@ class SettingUp:
     def _check_room(self, streams: Sequence[Stream]) -> None:
         """Raises Refusal when a call could not be recorded to its end."""
         if not voices(streams):
-            raise Refusal(488, "no_codec", "the client offered no audio that can be recorded")
+            names = ", ".join(dict.fromkeys(name for stream in streams for name in stream.named))
+            only = f", only {names}" if names else ""
+            raise Refusal(488, "no_codec", f"the client offered no audio that can be recorded{only}")
         if refusal := self._room.refusal(self.running()):
             raise refusal
 

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from itertools import count
 
-from gateway.config.settings import SipSettings
+from gateway.config.sip import SipSettings
 from gateway.io.connection import Connection, Doorman
 from gateway.io.datagrams import Datagrams
 from gateway.io.tls import TlsFiles

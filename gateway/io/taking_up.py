@@ -119,7 +119,8 @@ class TakingUp:
         opening, chosen = live.call.opening, voices(streams)
         self._running.add(live)
         self._metrics.calls_now.set(len(self._running))
-        self._tell(live.call.plan(live.key, str(self._store.folder(opening))), ())
+        plan = live.call.plan(live.key, str(self._store.folder(opening)))
+        self._tell(replace(plan, agreed_ns=at_ns), ())
         self._watch.heard(live, Changed(call.session, tuple(streams), None, (), False, call.wish))
         self._watch.look(live, opening.started_ns)
         lines = [Line(stream.index, leg, stream.label) for leg, stream in enumerate(chosen)]

@@ -53,6 +53,7 @@ class AudioAlone:
     one_port: int
     other: str
     other_port: int
+    both_ways: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,12 +23,15 @@ from gateway.tap.announced import Announced
 from gateway.tap.calling import (
     AUDIO_ALONE,
     AUDIO_OF_TLS,
+    AUDIO_ONE_WAY,
     KEYLESS,
     NO_MEDIA,
     SIDES,
     STOPPED,
     Reason,
     ending,
+    listed,
+    no_codec,
     participant,
     streams_of,
     why_silent,
@@ -114,7 +117,8 @@ class Tapped:
         if self._announced[heard.tap].known(places, heard.began_ns):
             return
         self._signalled.inc()
-        why = AUDIO_OF_TLS if heard.tap in self._secret_sip else AUDIO_ALONE
+        alone = AUDIO_ALONE if heard.both_ways else AUDIO_ONE_WAY
+        why = AUDIO_OF_TLS if heard.both_ways and heard.tap in self._secret_sip else alone
         self._spawn(self._taking_up.explain_audio(heard.began_ns, heard.ended_ns, why))
 
     def silent(self, live: Live) -> None:
@@ -223,16 +227,16 @@ class Tapped:
 
     def _agreed(self, call: TappedCall, agreed: MediaAgreed) -> None:
         """At first the call is set up; later its lines are fitted to what is agreed."""
-        self._announced[call.tap].told(agreed.call, agreed.streams)
+        self._announced[call.tap].told(agreed.call, agreed.streams, agreed.places)
         if call.live is None:
-            call.why = call.why if call.refused else why_silent(agreed.streams)
+            call.why = call.why if call.refused else why_silent(agreed.streams, agreed.other)
             if call.why is None:
                 call.setting_up = True
                 self._spawn(self._set_up(call, agreed))
             return
         streams = streams_of(call.tap, agreed.streams)
         self._lines.fit(call.live, call.live.branches[call.session], streams, agreed.at_ns)
-        _tell_secret(call.live, agreed)
+        _tell_lacking(call.live, agreed)
         self._changed(call.live, Changed(call.session, streams, None, (), False), agreed.at_ns)
 
     async def _set_up(self, call: TappedCall, agreed: MediaAgreed) -> None:
@@ -240,7 +244,7 @@ class Tapped:
             call.live = await self._taking_up.begin(call, agreed)
             if call.live:
                 self._recorded[call.live.call.id] = call
-                _tell_secret(call.live, agreed)
+                _tell_lacking(call.live, agreed)
         finally:
             call.setting_up = False
             self._go_on(call)
@@ -280,10 +284,15 @@ class Tapped:
             self._spawn(self._taking_up.explain(call, reason, over.at_ns))
 
 
-def _tell_secret(live: Live, agreed: MediaAgreed) -> None:
-    """One side alone may be secret: the other is recorded."""
+def _tell_lacking(live: Live, agreed: MediaAgreed) -> None:
+    """One side alone, or for a while, may be secret or have a codec that is not known: the rest is recorded."""
     if any(each.secret for each in agreed.streams):
         live.call.problem(KEYLESS.text, KEYLESS.why)
+    if unknown := [each for each in agreed.streams if each.unknown and not each.formats and not each.paused]:
+        why = no_codec(unknown)
+        live.call.problem(why.text, why.why)
+    if agreed.other:
+        live.call.note((f"besides audio there was {listed(agreed.other)}, which is not recorded",))
 
 
 def _role(live: Live, call: TappedCall, side: Side) -> Role | None:

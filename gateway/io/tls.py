@@ -6,9 +6,8 @@ import os
 import ssl
 from pathlib import Path
 
-from gateway.config.settings import TlsSettings
-
-OTHERS = 0o077  # mode bits that let group or others at a file
+from gateway.config.sip import TlsSettings
+from gateway.storage.files import OTHERS
 
 
 class TlsError(Exception):

@@ -8,6 +8,7 @@ from enum import Enum, auto
 from typing import TypeVar
 
 from gateway.recording.assurance import Why, chief
+from gateway.recording.counts import Change, LegCounts, since
 from gateway.recording.messages import CallReport, Finished, LegPlan, Open, OpenRedaction, SegmentEnded
 from gateway.recording.model import (
     RUNNING,
@@ -105,10 +106,7 @@ class Call:
         self._problems: dict[str, Why] = {}  # sentences why it is recorded in part only
         self._cause = ""
         self._ended_ns: int | None = None  # UTC
-        self._earlier: dict[Role, LegReport] = {}  # of workers that died
-        self._legs: dict[Role, LegReport] = {
-            leg.role: LegReport(leg.role, leg.formats[0].name) for leg in opening.legs
-        }
+        self._counts = LegCounts(opening.legs)
         self._masked: tuple[Redaction, ...] = ()  # under workers that died
         self._redactions: tuple[Redaction, ...] = ()
         self.discard: Discard | None = None  # nothing of it is kept
@@ -156,7 +154,7 @@ class Call:
     def join(self, leg: LegPlan) -> None:
         """Another leg is recorded from now on."""
         self.legs = (*self.legs, leg)
-        self._legs[leg.role] = LegReport(leg.role, leg.formats[0].name)
+        self._counts.join(leg)
 
     def split(
         self, segment_id: str, recording_id: str, at_ns: int, participants: tuple[Participant, ...]
@@ -181,27 +179,15 @@ class Call:
         self._cause, self._ended_ns = cause, ended_ns
         return True
 
-    def report(self, report: CallReport | Finished) -> list[tuple[LegReport, LegReport]]:
+    def report(self, report: CallReport | Finished) -> list[Change]:
         """How the legs stand; gives each leg's report before and now."""
-        changes = []
-        for total in self._totals(report.legs):
-            changes.append((self._legs[total.role], total))
-            self._legs[total.role] = total
         self._redactions = (*self._masked, *report.redactions)
         self._markers = tuple(dict.fromkeys((*self._noted, *report.markers)))
-        return changes
+        return self._counts.report(report.legs)
 
-    def count(self, counts: Iterable[Sequence[int]]) -> list[tuple[LegReport, LegReport]]:
+    def count(self, counts: Iterable[Sequence[int]]) -> list[Change]:
         """As `report` when nothing but the numbers of its legs, in their order, has changed."""
-        changes = []
-        for leg, numbers in zip(self.legs, counts, strict=False):
-            before = self._legs[leg.role]
-            now = LegReport(leg.role, before.codec, *numbers)
-            if leg.role in self._earlier:
-                now = _sum(self._earlier[leg.role], now)
-            self._legs[leg.role] = now
-            changes.append((before, now))
-        return changes
+        return self._counts.count((leg.role for leg in self.legs), counts)
 
     def late(self, cut: Cut) -> None:
         """Something was stored that must not be kept: it is to be cut from the recording."""
@@ -217,7 +203,7 @@ class Call:
         """A segment that is not the present one is wholly committed."""
         if segment := self._segment(ended.recording_id):
             segment.next_part = ended.next_part
-            segment.counted = self._totals(ended.legs)
+            segment.counted = self._counts.totals(ended.legs)
 
     def drain(self, finished: Finished) -> None:
         self._move(Step.DRAIN)
@@ -230,7 +216,7 @@ class Call:
             f"the media worker was lost {seconds:.1f} s into the call and replaced; what it still held back is missing",
             Why.WORKER,
         )
-        self._earlier = dict(self._legs)
+        self._counts.worker_lost()
         # The next worker tells of pauses again: of those that last from their beginning, of those that ended as told.
         self._masked = tuple(each for each in self._redactions if each.cause == Cause.DTMF)
         self._noted = self._markers
@@ -239,7 +225,7 @@ class Call:
             segment.torn |= set(range(segment.next_part, next_part)) | set(segment.unfinished())
             segment.next_part = max(segment.next_part, next_part)
             if segment is not self.segment:
-                segment.counted = segment.counted or tuple(self._legs.values())
+                segment.counted = segment.counted or self._counts.reports()
 
     def ended_pauses(self) -> tuple[Redaction, ...]:
         """Those that a worker said have ended."""
@@ -273,11 +259,11 @@ class Call:
         """Nothing of the call is outstanding. A leg on which nothing came is a part that is missing."""
         self._move(Step.SETTLE)
         silent = [leg.role.value for leg in self.leg_reports() if not leg.packets]
-        if silent and len(silent) < len(self._legs):
+        if silent and len(silent) < len(self._counts):
             self.problem(f"no audio came from the {silent[0]} party", Why.ONE_LEG)
 
     def leg_reports(self) -> tuple[LegReport, ...]:
-        return self._by_voice(self._legs.values())
+        return self._by_voice(self._counts.reports())
 
     def facts(self) -> CallFacts:
         opening = self.opening
@@ -328,9 +314,7 @@ class Call:
         """The facts with the counts and redactions of one segment alone, for its manifest."""
         later = self.segments[segment.number :]
         before = self.segments[segment.number - 2].counted if segment.number > 1 else None
-        counted = segment.counted or tuple(self._legs.values())
-        base = {leg.role: leg for leg in before or ()}
-        legs = tuple(_less(leg, base[leg.role]) if leg.role in base else leg for leg in counted)
+        legs = since(segment.counted or self._counts.reports(), before or ())
         redactions = tuple(
             redaction
             for redaction in facts.redactions
@@ -340,10 +324,6 @@ class Call:
 
     def _segment(self, recording_id: str) -> Segment | None:
         return next((each for each in self.segments if each.recording_id == recording_id), None)
-
-    def _totals(self, legs: Iterable[LegReport]) -> tuple[LegReport, ...]:
-        """A worker's counts with those of the workers before it."""
-        return tuple(_sum(self._earlier[leg.role], leg) if leg.role in self._earlier else leg for leg in legs)
 
     def _by_voice(self, legs: Iterable[LegReport]) -> tuple[LegReport, ...]:
         if not self.swapped:
@@ -359,9 +339,15 @@ class Call:
         """The class of what a call that ended other than recorded lacks."""
         found = set(self._problems.values())
         stops = self.discard or unrecorded(self._redactions, self.stopped, self.opening.started_ns)
-        if not stops and not any(segment.parts for segment in self.segments):
+        if not (stops or self._paused_whole or any(segment.parts for segment in self.segments)):
             found.add(Why.NO_MEDIA)
         return chief(found)
+
+    @property
+    def _paused_whole(self) -> bool:
+        """Of a call of which nothing is stored: whether audio came, and was left out."""
+        pauses = any(each.cause != Cause.DTMF for each in self._redactions)
+        return pauses and any(leg.packets for leg in self.leg_reports())
 
     def _verdict(self) -> tuple[CallState, str]:
         stops = unrecorded(self._redactions, self.stopped, self.opening.started_ns)
@@ -371,7 +357,8 @@ class Call:
         if self.phase is not Phase.SETTLED:
             return CallState.RECORDING, "; ".join(stops) or RUNNING
         if not any(segment.parts for segment in self.segments):
-            why = stops or ["no audio came", self._cause]
+            nothing = "all of its audio was paused" if self._paused_whole else "no audio came"
+            why = stops or [nothing, self._cause]
             return CallState.NOT_RECORDED, "; ".join(dict.fromkeys([*why, *self._problems]))
         if stops or self._problems:
             return CallState.PARTIAL, "; ".join([*stops, *self._problems])
@@ -400,19 +387,3 @@ def refused(opening: Opening, reason: str) -> CallFacts:
 
 def _external_first(leg: LegReport) -> bool:
     return leg.role is not Role.EXTERNAL
-
-
-def _less(total: LegReport, before: LegReport) -> LegReport:
-    counts = ("packets", "lost", "late", "duplicated", "media_units")
-    return replace(total, **{name: max(0, getattr(total, name) - getattr(before, name)) for name in counts})
-
-
-def _sum(earlier: LegReport, later: LegReport) -> LegReport:
-    return replace(
-        later,
-        packets=earlier.packets + later.packets,
-        lost=earlier.lost + later.lost,
-        late=earlier.late + later.late,
-        duplicated=earlier.duplicated + later.duplicated,
-        media_units=earlier.media_units + later.media_units,
-    )

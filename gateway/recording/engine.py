@@ -258,6 +258,9 @@ class Engine:
 
     def _counted_apart(self) -> Iterator[Event]:
         """What is rare, and counted since the last tick: datagrams that are no media, and keys."""
+        if self._table.senseless:
+            self._faults["payload"] += self._table.senseless
+            self._table.senseless = 0
         yield from (Refused(kind, count) for kind, count in self._faults.items())
         yield from (Keyed(call_id, way, count) for (call_id, way), count in self._keyed.items())
         self._faults.clear()

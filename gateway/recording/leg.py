@@ -16,8 +16,9 @@ from gateway.recording.stretches import Stretch
 from gateway.redaction.holdback import Rings
 from gateway.redaction.timeline import Span, Timeline
 from gateway.rtp.clock import LegClock
+from gateway.rtp.formats import AUDIO
 from gateway.rtp.packets import Bools, Ints, Octets, by_value
-from gateway.rtp.sequence import AUDIO, LegTable
+from gateway.rtp.sequence import LegTable
 from gateway.rtp.tones import Tone
 
 NS_PER_SECOND = 1_000_000_000
@@ -293,14 +294,15 @@ class LiveLeg:
         return self._table.codec(self.number, kind)
 
     def _pacing(self, rings: Rings, cells: Ints) -> tuple[Ints, Ints]:
-        """How long packets last and how they join, kind by kind."""
+        """How long packets last, at least a unit, and how they join, kind by kind; what no codec can read is counted."""
         kinds, sizes = rings.kind[cells], rings.size[cells].astype(np.int64)
         lengths, joints = np.empty(len(cells), np.int64), np.empty(len(cells), np.int64)
         for kind, mine in by_value(kinds):
             lengths[mine], joints[mine] = pacing(
                 self._codec_of(kind), sizes[mine], rings.payload, cells[mine]
             )
-        return lengths, joints
+        self._table.senseless += int(np.count_nonzero((lengths == 0) & (sizes > 0)))
+        return np.maximum(1, lengths), joints
 
 
 def _starts(pieces: Pieces, borders: Sequence[int]) -> Ints:

@@ -20,11 +20,13 @@ from gateway.recording.origins import Pressed, in_order
 from gateway.redaction.digit import Digit
 from gateway.redaction.holdback import Rings
 from gateway.redaction.homes import Due
-from gateway.redaction.inband import Found, Gap, Listener
+from gateway.redaction.inband import Found, Listener
 from gateway.redaction.inband_echo import echoes
 from gateway.redaction.inband_exact import RATE, Reals
+from gateway.redaction.inband_runs import Gap
+from gateway.rtp.formats import AUDIO
 from gateway.rtp.packets import Bools, Ints, Octets
-from gateway.rtp.sequence import AUDIO, LegTable
+from gateway.rtp.sequence import LegTable
 from gateway.rtp.tones import Tone
 
 INBAND = "inband"

@@ -354,9 +354,9 @@ class LiveCall:
         }
 
 
-def _formats(leg: LegPlan) -> tuple[dict[int, Codec], frozenset[int], frozenset[int]]:
+def _formats(leg: LegPlan) -> tuple[dict[int, Codec], frozenset[int], frozenset[int], frozenset[int]]:
     codecs = {form.payload_type: _codec(form) for form in (*leg.besides, *leg.formats)}
-    return codecs, frozenset(leg.events), frozenset(leg.noise)
+    return codecs, frozenset(leg.events), frozenset(leg.noise), frozenset(leg.redundant)
 
 
 def _keys(leg: LegPlan) -> list[MasterKey]:

@@ -57,6 +57,7 @@ class LegPlan:
     noise: tuple[int, ...] = ()  # payload types of comfort noise (RFC 3389), besides the static one
     flow: MediaFlow | None = None  # where a tap overhears it; none: it comes to a socket
     besides: tuple[PayloadFormat, ...] = ()  # not agreed on, and stored all the same where they come
+    redundant: tuple[int, ...] = ()  # payload types of redundant payloads (RFC 2198)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,7 @@ class Open:
     swapped: bool = False  # each leg is the other party's than its role says
     ended: tuple[Redaction, ...] = ()  # pauses that had ended before: what came in their time may still wait
     reached: int = 0  # call units: up to where another worker may have committed
+    agreed_ns: int | None = None  # monotonic: when its media was agreed on, of a call that is overheard
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,9 @@ import numpy as np
 from gateway.codecs.codec import Codec, Decoder, Samples
 from gateway.redaction.holdback import Rings
 from gateway.redaction.inband_exact import RATE, Wave
+from gateway.rtp.formats import AUDIO
 from gateway.rtp.packets import Ints
-from gateway.rtp.sequence import AUDIO, LegTable
+from gateway.rtp.sequence import LegTable
 
 LONGEST_GAP_NS = 500_000_000  # what comes later begins anew
 TAPS = 8  # of the low-pass filter, to either side, in samples of 8 kHz
@@ -30,13 +31,15 @@ class Voice:
 
     @property
     def coded(self) -> bool:
-        """Whether the codec keeps what it takes for speech, not the wave; Opus keeps tones well enough."""
-        return not self.codec.bits and self.codec.name != "OPUS"
+        """Whether the codec keeps what it takes for speech, not the wave."""
+        return self.codec.speech
 
     def hear(self, payloads: list[bytes]) -> Wave:
         """What some payloads say that follow each other, at 8 kHz."""
         # Payloads of coded samples are one long payload: to decode them at once saves most of the work.
-        whole = [b"".join(payloads)] if self.codec.bits else payloads
+        whole = payloads
+        if self.codec.bits and not any(len(payload) % self.codec.frames[0][0] for payload in payloads):
+            whole = [b"".join(payloads)]
         heard: Samples = np.concatenate([self._decoder.decode(payload) for payload in whole])
         return self._lowered(np.asarray(heard, np.float32))
 

@@ -77,7 +77,7 @@ class Pieces:
 
 
 def pacing(codec: Codec, sizes: Ints, payloads: Octets, cells: Ints) -> tuple[Ints, Ints]:
-    """How long packets of a codec last, in units and at least one, and how they join to what follows.
+    """How long packets of a codec last, in units, 0 for what the codec cannot read, and how they join to what follows.
 
     A joint is by how many units the next packet may be off to stand in the same block: 0, or 1 where the codec's
     clock has no whole units; ALONE where none may. `payloads` is a row a cell.
@@ -90,7 +90,7 @@ def pacing(codec: Codec, sizes: Ints, payloads: Octets, cells: Ints) -> tuple[In
     if len(codec.frames) == 1:
         joint = int(codec.clock_rate != UNITS_PER_SECOND)
         joints = np.where(sizes % codec.frames[0][0] > 0, ALONE, joint)
-    return np.maximum(1, lengths), joints
+    return lengths, joints
 
 
 def block_starts(firsts: Ints, broken: Bools, times: Ints, lengths: Ints, joints: Ints) -> Ints:

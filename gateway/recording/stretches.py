@@ -116,14 +116,16 @@ class _Packets:
         self._sizes, self._arrivals = rings.size[cells].astype(np.int64), rings.arrival[cells]
         self._media = table.steady.rtp_ns(legs, due.rows, rings.media[cells])
         self._starts = first_of_each(due.rows)
+        self._lengths, self._joints = _pacing(table, rings, legs[due.rows], cells, self._sizes)
 
     def fit(self) -> Bools:
-        """Which of the legs go on just as they did, in kind and in time; those that have nothing due do."""
+        """Which of the legs go on just as they did, in kind and in time, with what their codecs can read; those that have
+        nothing due do."""
         steady, due = self._table.steady, self._due
         which = due.rows[self._starts]
         legs = self._legs[which]
         alike = due.rings.kind[due.cells] == steady.kind[self._legs][due.rows]
-        alike &= self._sizes > 0
+        alike &= (self._sizes > 0) & (self._lengths > 0)
         near = np.minimum.reduceat(self._arrivals - self._media, self._starts)
         fit = np.ones(len(self._legs), np.bool_)
         fit[which] = np.logical_and.reduceat(alike, self._starts) & quiet(
@@ -135,16 +137,15 @@ class _Packets:
         """The stretches of those legs that are fit; `places` are of all."""
         steady, due = self._table.steady, self._due
         rows, cells, sizes, arrivals, media = due.rows, due.cells, self._sizes, self._arrivals, self._media
-        starts = self._starts
+        starts, lengths, joints = self._starts, self._lengths, self._joints
         if not fit.all():
             kept = fit[rows]
-            rows, cells, sizes, arrivals, media = (
-                column[kept] for column in (rows, cells, sizes, arrivals, media)
+            rows, cells, sizes, arrivals, media, lengths, joints = (
+                column[kept] for column in (rows, cells, sizes, arrivals, media, lengths, joints)
             )
             starts = first_of_each(rows)
         lasts = np.append(starts[1:], len(rows)) - 1
         which = rows[starts]
-        lengths, joints = _pacing(self._table, due.rings, self._legs[rows], cells, sizes)
         times = (media + (steady.anchor - steady.zero)[self._legs][rows]) // UNIT_NS
         stops = times + lengths
         firsts = block_starts(starts, np.zeros(len(rows), np.bool_), times, lengths, joints)

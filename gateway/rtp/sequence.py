@@ -10,31 +10,26 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 from gateway.codecs.codec import Codec
 from gateway.redaction.holdback import WIDTHS, Rings, Shape
 from gateway.redaction.homes import Due, Homes
-from gateway.rtp.aside import Aside, aside
+from gateway.rtp.formats import AUDIO, EVENT, UNKNOWN, Formats
+from gateway.rtp.opening import Openers
 from gateway.rtp.packets import Bools, Ints, Octets, PacketBatch, RtpColumns, by_value, first_of_each, parse
-from gateway.rtp.srtp import Openers
+from gateway.rtp.probation import Probation
+from gateway.rtp.redundancy import Redundancy
 from gateway.rtp.steady import Steady
-from gateway.rtp.strays import Strays, next_stream, signed16, signed32
+from gateway.rtp.strays import Strays, signed16, signed32
 from gateway.rtp.suites import MasterKey
 from gateway.rtp.tones import Events, Tone
 
-# What a payload type means on a leg. Codecs are numbered from AUDIO on.
-UNKNOWN, SILENT, EVENT, AUDIO = 0, 1, 2, 3
-COMFORT_NOISE = (13, 19)  # RFC 3551's static payload type, and the one that its drafts had
 MAX_DROPOUT = 3000  # RFC 3550 appendix A.1: a longer jump forward is a restart
 RESTART_SLOTS = 64  # left free before a stream that starts, for its packets that come out of order
 MAX_CELLS = 4096  # ring size at which a leg's packets are refused: 40 s of 10 ms packets
-# Packets of other streams kept for a leg: GRACE_NS and a turn of 10 ms packets, or what a sender or a queue that stood still
-# for two seconds lets go of at once.
-MAX_STRAYS = 128
-GRACE_NS = 200_000_000  # a stream that was heard so lately is not given up for another
 SHARE = (
     12  # part of a ring that nearly always holds all that is due: what comes in a slice, and a little more
 )
@@ -49,14 +44,6 @@ class Restart:
     slot: int
 
 
-@dataclass(slots=True)
-class _Formats:
-    codecs: tuple[Codec, ...] = ()
-    restarts: list[Restart] = field(default_factory=list)
-    strays: Strays | None = None
-    aside: bool = False  # whether keys are heard that come under an SSRC of their own
-
-
 class LegTable:
     """The legs of all calls of a worker, in columns; a leg is a row number from `open` to `close`."""
 
@@ -65,7 +52,7 @@ class LegTable:
         self._span_ns = span_ns
         self._homes = Homes(capacity)
         self._free = list(reversed(range(capacity)))
-        self._about: dict[int, _Formats] = {}
+        self._restarts: dict[int, list[Restart]] = {}  # of legs that are open
         self.ssrc = np.full(capacity, NO_STREAM, np.int64)
         self.highest = np.full(capacity, -1, np.int64)  # slot
         self.committed, self.last_arrival = _columns(capacity, 2)  # the next slot to commit; ns
@@ -75,15 +62,20 @@ class LegTable:
         self.packets, self.lost, self.late, self.duplicated, self.units = self.counts.T
         self.first, self._base_slot = _columns(capacity, 2)  # of the stream: first committed, least possible
         self._sequence, self._timestamp, self._media = _columns(capacity, 3)  # of `highest`
-        self._kinds = np.zeros((capacity, 128), np.uint8)
+        self._formats = Formats(capacity)
+        self._kinds = self._formats.kinds
+        self._redundancy = Redundancy(capacity)
         self._openers = Openers(capacity)
         self.unreadable = self._openers.unreadable
+        self.senseless = (
+            0  # packets that were committed and are none of their codec, since this was last taken
+        )
         self._events = Events()
-        self._aside = Aside()
+        self._probation = Probation(self._formats)
         self.steady = Steady(capacity)
 
     def secure(self, leg: int, keys: Sequence[MasterKey]) -> None:
-        """The leg carries SRTP under these keys from now on; without any, RTP."""
+        """The leg carries SRTP under these keys from now on; without any, RTP, and what is under way as it was."""
         self._openers.secure(leg, keys)
 
     def open(
@@ -91,6 +83,8 @@ class LegTable:
         codecs: Mapping[int, Codec],
         events: frozenset[int],
         noise: frozenset[int] = frozenset(),
+        redundant: frozenset[int] = frozenset(),
+        *,
         aside: bool = False,
     ) -> int:
         """Claim a leg; `codecs` by payload type. Raises IndexError when all are taken.
@@ -102,9 +96,11 @@ class LegTable:
         for column in (self.counts, self.last_arrival, self.first, self._base_slot, self.unreadable):
             column[leg] = 0
         self.steady.clear(leg)
-        self._about[leg] = _Formats(aside=aside)
-        self._kinds[leg] = UNKNOWN
-        self.formats(leg, codecs, events, noise)
+        self._restarts[leg] = []
+        self._probation.open(leg, aside)
+        self._formats.clear(leg)
+        self._redundancy.clear(leg)
+        self.formats(leg, codecs, events, noise, redundant)
         return leg
 
     def formats(
@@ -113,33 +109,27 @@ class LegTable:
         codecs: Mapping[int, Codec],
         events: frozenset[int],
         noise: frozenset[int] = frozenset(),
+        redundant: frozenset[int] = frozenset(),
     ) -> None:
         """What payload types mean from now on; codecs keep their numbers for as long as the leg is open.
 
         Types that are not named any more mean what they did: such packets may be under way (RFC 3264 section 8.3.2).
         """
-        about = self._about[leg]
-        known = dict.fromkeys((*about.codecs, *codecs.values()))
-        about.codecs = tuple(known)
-        self._kinds[leg, [*COMFORT_NOISE, *noise]] = SILENT
-        self._kinds[leg, list(events)] = EVENT
-        for payload_type, codec in codecs.items():
-            self._kinds[leg, payload_type] = AUDIO + about.codecs.index(codec)
+        self._formats.add(leg, codecs, events, noise)
+        self._redundancy.add(leg, redundant)
 
     def codec(self, leg: int, kind: int) -> Codec:
-        return self._about[leg].codecs[kind - AUDIO]
+        return self._formats.codec(leg, kind)
 
     def close(self, leg: int) -> int:
         """Give a leg back, wiped; returns how many packets of other streams it still kept."""
-        strays = self._about[leg].strays
         self._homes.release(leg)
         self.ssrc[leg] = NO_STREAM
-        self.secure(leg, ())
+        self._openers.release(leg)
         self._events.close(leg)
-        self._aside.close(leg)
-        del self._about[leg]
+        del self._restarts[leg]
         self._free.append(leg)
-        return len(strays.packets) if strays else 0
+        return self._probation.close(leg)
 
     def wipe(self, leg: int) -> None:
         """Forget what a leg's packets carried; that they came stays counted."""
@@ -150,16 +140,11 @@ class LegTable:
 
     def restarts(self, leg: int) -> list[Restart]:
         """Where streams began that are not wholly committed, in order; the caller removes what it passed."""
-        return self._about[leg].restarts
+        return self._restarts[leg]
 
     def waiting(self, leg: int) -> tuple[Ints, Ints]:
         """Slots not yet committed that hold a packet, and their cells in the leg's rings."""
-        slots = np.arange(self.committed[leg], self.highest[leg] + 1)
-        if not len(slots) or not self._homes.cells[leg]:
-            return slots[:0], slots[:0]
-        cells = self._homes.place(leg, slots)
-        held = self.ring(leg).holds(cells, slots)
-        return slots[held], cells[held]
+        return self._held(leg, np.arange(self.committed[leg], self.highest[leg] + 1))
 
     def due(self, legs: Ints, first: Ints, arrived_by: int) -> Iterator[Due]:
         """What of many legs has waited since `arrived_by` (ns): of each all from its slot `first` on, up to the last
@@ -173,31 +158,31 @@ class LegTable:
     def between(self, leg: int, first: int, stop: int) -> tuple[Ints, Ints]:
         """The slots from `first` up to `stop` whose packets are held, committed or not, and their cells."""
         count = int(self._homes.cells[leg])
-        slots = np.arange(max(first, stop - count, 0), max(stop, 0))
-        if not count:
+        return self._held(leg, np.arange(max(first, stop - count, 0), max(stop, 0)))
+
+    def has_events(self, legs: Ints) -> Bools:
+        """Which legs may carry telephone-events."""
+        return self._formats.has_events(legs)
+
+    def arrived(self, leg: int, slot: int) -> int | None:
+        """When a packet came (ns), while it is held."""
+        _, cells = self._held(leg, np.array([slot]))
+        return int(self.ring(leg).arrival[cells[0]]) if len(cells) else None
+
+    def _held(self, leg: int, slots: Ints) -> tuple[Ints, Ints]:
+        """Those of some slots that hold a packet, and their cells."""
+        if not len(slots) or not self._homes.cells[leg]:
             return slots[:0], slots[:0]
         cells = self._homes.place(leg, slots)
         held = self.ring(leg).holds(cells, slots)
         return slots[held], cells[held]
-
-    def has_events(self, legs: Ints) -> Bools:
-        """Which legs may carry telephone-events."""
-        carried: Bools = (self._kinds[legs] == EVENT).any(axis=1)
-        return carried
-
-    def arrived(self, leg: int, slot: int) -> int | None:
-        """When a packet came (ns), while it is held."""
-        if not self._homes.cells[leg]:
-            return None
-        rings, slots = self.ring(leg), np.array([slot])
-        cells = self._homes.place(leg, slots)
-        return int(rings.arrival[cells[0]]) if rings.holds(cells, slots).all() else None
 
     def receive(self, batch: PacketBatch) -> tuple[list[Tone], Counter[str]]:
         """Put a batch's packets in their places; returns tones seen and datagrams refused, by kind."""
         refused: Counter[str] = Counter()
         self._openers.open(batch, refused)
         packets, faults = parse(batch)
+        packets, repeated = self._redundancy.unpack(packets, batch.slots, faults)
         if len(packets) and packets.size.max() > WIDTHS[-1]:
             faults["length"] += int(np.count_nonzero(packets.size > WIDTHS[-1]))
             packets = packets.take(packets.size <= WIDTHS[-1])
@@ -207,55 +192,49 @@ class LegTable:
         current = packets.ssrc == self.ssrc[legs]
         current &= (step < MAX_DROPOUT) & (step > -self._homes.cells[legs])
         current &= self.highest[legs] + step >= self._base_slot[legs]
-        tones = self._put(packets.where(current), batch.slots, faults)
+        tones = self._hear_again(repeated, batch.slots) if repeated is not None else []
+        tones += self._put(packets.where(current), batch.slots, faults)
+        if repeated is not None:
+            tones.sort(
+                key=lambda tone: tone.start
+            )  # a key of which only a later packet told is the older one
         if not current.all():
             strange = packets.take(~current)
             for leg in np.unique(strange.legs).tolist():
                 tones += self._consider(leg, strange.take(strange.legs == leg), batch.slots, faults)
         return tones, +faults
 
+    def _hear_again(self, repeated: RtpColumns, slots: Octets) -> list[Tone]:
+        """The keys that later packets of their legs' streams tell of: their own may all be lost."""
+        legs = repeated.legs
+        events = self._kinds[legs, repeated.payload_type] == EVENT
+        told = repeated.take(events & (repeated.ssrc == self.ssrc[legs]))
+        legs = told.legs
+        slot = self.highest[legs] + signed16(told.sequence - self._sequence[legs])
+        media = self._media[legs] + signed32(told.timestamp - self._timestamp[legs])
+        return self._events.tones(told, slots, slot, media, np.arange(len(told)))
+
     def _consider(self, leg: int, packets: RtpColumns, slots: Octets, faults: Counter[str]) -> list[Tone]:
         """Packets that are not of the leg's stream: keep them until their stream may be the leg's."""
-        about = self._about.get(leg)
         known = self._kinds[leg, packets.payload_type] != UNKNOWN
-        if about is None or not known.any():
-            faults["stray"] += len(packets)
-            return []
+        known &= leg in self._restarts
         faults["stray"] += int(np.count_nonzero(~known))
-        strays = Strays(packets, slots).take(known)
-        if about.strays:
-            strays = about.strays.followed_by(strays)
+        if not known.any():
+            return []
+        self._probation.add(leg, Strays(packets, slots).take(known))
         tones: list[Tone] = []
-        while (chosen := self._next_stream(leg, strays.packets)).any():
-            stream, strays = strays.take(chosen), strays.take(~chosen)
+        while stream := self._probation.next_stream(leg, self._last_heard(leg)):
             self._start(leg, stream.packets, stream.slots)
             tones += self._put(stream.packets, stream.slots, faults)
-        if about.aside and self.ssrc[leg] != NO_STREAM:
-            events = self._kinds[leg, strays.packets.payload_type] == EVENT
-            if (chosen := aside(strays.packets, events, int(self.ssrc[leg]))).any():
-                tones += self._hear_aside(leg, strays.take(chosen))
-                strays = strays.take(~chosen)
-        excess = max(0, len(strays.packets) - MAX_STRAYS)
-        faults["stray"] += excess
-        kept = np.arange(excess, len(strays.packets))
-        about.strays = (
-            strays.take(kept) if len(kept) else None
-        )  # nearly always, and a dozen empty columns are kilobytes
+        if self.ssrc[leg] != NO_STREAM:
+            stands = (self.ssrc, self.highest, self._media, self.last_arrival)
+            tones += self._probation.keys(leg, *(int(column[leg]) for column in stands))
+        faults["stray"] += self._probation.bound(leg)
         return tones
 
-    def _hear_aside(self, leg: int, events: Strays) -> list[Tone]:
-        """The keys of a stream that is not the leg's, by when they came."""
-        rate = self._about[leg].codecs[0].clock_rate
-        since = (events.packets.arrivals - self.last_arrival[leg]) * rate // 1_000_000_000
-        return self._aside.tones(
-            events.packets, events.slots, int(self.highest[leg]), self._media[leg] + since, rate
-        )
-
-    def _next_stream(self, leg: int, packets: RtpColumns) -> Bools:
-        """The packets of the stream that is the leg's next; none where there is none."""
-        audio = self._kinds[leg, packets.payload_type] >= AUDIO
-        silent_since = int(self.last_arrival[leg]) + GRACE_NS if self.ssrc[leg] != NO_STREAM else 0
-        return next_stream(packets, audio, silent_since)
+    def _last_heard(self, leg: int) -> int | None:
+        """When the leg's stream was heard last (ns), if it has one."""
+        return int(self.last_arrival[leg]) if self.ssrc[leg] != NO_STREAM else None
 
     def _start(self, leg: int, packets: RtpColumns, slots: Octets) -> None:
         """Make the stream of these packets the leg's own, behind all that came before."""
@@ -263,7 +242,7 @@ class LegTable:
         start = int(self.highest[leg]) + 1
         if not start:
             self.began[leg] = packets.arrivals.min()
-        self._about[leg].restarts.append(Restart(start))
+        self._restarts[leg].append(Restart(start))
         self.steady.unsettle(leg)
         self._events.restart(leg)
         self._base_slot[leg], self.highest[leg] = start, start + RESTART_SLOTS

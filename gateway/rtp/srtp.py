@@ -1,31 +1,31 @@
-"""SRTP, received (RFC 3711, RFC 6188, RFC 7714): a leg's packets of one batch are opened in place, by libsrtp.
+"""SRTP, received (RFC 3711, RFC 6188, RFC 7714): the keys of one leg, and what is done with a packet that is strange.
 
-This is the one step of the media path that goes packet by packet: every packet has a tag of its own,
-and libsrtp takes one at a time.
+Strange is the first packet of a stream, the first one under another key, and one that no key fits; `opening.py` opens
+all others by the batch, with the sessions of libsrtp that were found here.
 """
 
 from __future__ import annotations
 
 import struct
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
-import numpy as np
-from pylibsrtp import Error, Policy, Session
+from pylibsrtp import ERRORS, Error, Policy, Session
 from pylibsrtp._binding import ffi
 
-from gateway.rtp.packets import HEADER, REFUSED, RTCP_FIRST, RTCP_LAST, Ints, Octets, PacketBatch
 from gateway.rtp.suites import SUITES, MasterKey
 
+# What libsrtp says of a packet that came before, or so late that nobody knows: places among the binding's errors.
+REPLAYED = tuple(code for code, error in enumerate(ERRORS) if "replay" in error or "old" in error)
 WINDOW = 4096  # packets back that are told from replayed ones: more than any hold-back keeps
 # A stream whose beginning was not heard under a key (it is a new one, or this process is a replacement) has rolled
-# over an unknown number of times: so many are tried, 5.8 hours of 20 ms packets, on so many packets of a batch.
+# over an unknown number of times: so many are tried, 5.8 hours of 20 ms packets.
 ROLLOVERS_TRIED = 16
-SEARCHES = 2
 FIXED_HEADER = struct.Struct(">BBHII")
 STRIDE = 0x4000  # sequence numbers that one packet can lead libsrtp on without doubt
 GENERATIONS = 2  # keys in use at once: the latest, and the one before it for packets under way
-MAX_STREAMS = 64  # SSRCs that one key is remembered to have opened
+MAX_STREAMS = 64  # SSRCs that a key, and a leg, is remembered to have opened; the one first heard is given up
 
 
 PROFILES = {
@@ -39,19 +39,46 @@ CRYPTO_POLICY = struct.Struct("=IiIiiI")
 AES_ICM_256, HMAC_SHA1, HMAC_KEY_BYTES, CONFIDENTIALITY_AND_AUTHENTICATION = 5, 3, 20, 3
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Stream:
+    """What opens the packets of one SSRC."""
+
+    session: Session = field(repr=False)
+    pointer: Any = field(repr=False)  # to the session, as libsrtp takes it
+    mki: bytes = b""  # that each packet carries
+    tail: int = 0  # octets behind the identifier
+
+    @classmethod
+    def of(cls, session: Session, mki: bytes = b"", tail: int = 0) -> Stream:
+        return cls(session, session._srtp[0], mki, tail if mki else 0)
+
+    def laid_as(self, other: Stream) -> bool:
+        """Whether packets of both look alike but for their keys."""
+        return (self.mki, self.tail) == (other.mki, other.tail)
+
+
+# The stream of an SSRC that is not known: a session without keys refuses whatever comes.
+NOBODY = Stream.of(Session())
+
+
 class _Key:
     """A master key at work; each SSRC has its own count of rollovers."""
 
     def __init__(self, master: MasterKey) -> None:
         self._master = master
-        self._suite = SUITES[master.suite]
-        self._session = Session(_policy(master, Policy.SSRC_ANY_INBOUND))
-        self._later: dict[int, Session] = {}  # streams joined after they had rolled over
+        suite = SUITES[master.suite]
+        self._tail = suite.tag if suite.tag_last else 0
+        session = Session(_policy(master, Policy.SSRC_ANY_INBOUND))
+        self._from_the_start = Stream.of(session, master.mki, self._tail)
+        self.streams: dict[int, Stream] = {}  # opened so far, by SSRC; the one first heard first
 
     def open(self, packet: bytes, ssrc: int) -> bytes | str:
         """The RTP packet, or what is wrong with it."""
-        bare = self._without_mki(packet) if self._master.mki else packet
-        return _unprotect(self._later.get(ssrc, self._session), bare)
+        stream = self.streams.get(ssrc, self._from_the_start)
+        answer = _unprotect(stream.session, self._without_mki(packet))
+        if isinstance(answer, bytes):
+            self.streams[ssrc] = stream
+        return answer
 
     def search(self, packet: bytes, ssrc: int) -> bytes | str:
         """Lead a session through rollovers, by packets made with the same key, until one fits the packet."""
@@ -65,28 +92,36 @@ class _Key:
             if sequence - index & 0xFFFF == STRIDE // 2:
                 plain = _unprotect(session, bare)
                 if isinstance(plain, bytes):
-                    if len(self._later) >= MAX_STREAMS:
-                        self._later.clear()
-                    self._later[ssrc] = session
+                    self.streams[ssrc] = Stream.of(session, self._master.mki, self._tail)
                     return plain
         return "srtp_auth"
+
+    def forget_first(self) -> tuple[int, Stream]:
+        """Give up the SSRC that was heard first."""
+        ssrc = next(iter(self.streams))
+        stream = self.streams.pop(ssrc)
+        if stream is self._from_the_start:
+            stream.session.remove_stream(ssrc)
+        return ssrc, stream
 
     def _without_mki(self, packet: bytes) -> bytes:
         """A packet that names another key loses its tag, so that it cannot be taken."""
         mki = self._master.mki
-        end = len(packet) - (self._suite.tag if self._suite.tag_last else 0)
+        if not mki:
+            return packet
+        end = len(packet) - self._tail
         return (
             packet[: end - len(mki)] + packet[end:] if packet[end - len(mki) : end] == mki else packet[:end]
         )
 
 
 class Opener:
-    """One leg's keys."""
+    """One leg's keys, and the streams that they have opened."""
 
     def __init__(self, masters: Sequence[MasterKey]) -> None:
         self._generations: list[tuple[tuple[MasterKey, ...], list[_Key]]] = []
-        self._known: dict[int, _Key] = {}  # by SSRC
-        self._heard: set[int] = set()  # SSRCs opened so far, under whatever key
+        self.known: dict[int, Stream] = {}  # by SSRC, by what opened its last packet
+        self._heard: dict[int, None] = {}  # SSRCs opened so far, under whatever key
         self.rekey(masters)
 
     def rekey(self, masters: Sequence[MasterKey]) -> None:
@@ -96,88 +131,66 @@ class Opener:
             return
         self._generations.insert(0, (offered, [_Key(master) for master in offered]))
         del self._generations[GENERATIONS:]
-        self._known.clear()
+        self.known.clear()
 
-    def open(self, slots: Octets, rows: Ints, sizes: Ints, faults: Counter[str]) -> int:
-        """Decrypt some rows of a batch in place; `sizes`, of all rows, become those of plain RTP, or REFUSED.
-
-        SRTCP is left as it is. Returns how many packets no key fits though their stream was opened before.
-        """
-        searches, unreadable = SEARCHES, 0
-        for row in rows.tolist():
-            packet = slots[row, : sizes[row]].tobytes()
-            if len(packet) < HEADER.itemsize or RTCP_FIRST <= packet[1] <= RTCP_LAST:
-                continue
-            ssrc = int.from_bytes(packet[8:12])
-            key = self._known.get(ssrc)
-            answer = key.open(packet, ssrc) if key else "srtp_auth"
-            if answer == "srtp_auth":
-                keys = [each for _, generation in self._generations for each in generation]
-                answer = self._try(packet, ssrc, keys, _Key.open)
-            # A stream keeps its count of rollovers when its key changes (RFC 3711 section 3.3.1).
-            unused = [each for each in self._generations[0][1] if each is not key]
-            if answer == "srtp_auth" and searches and unused:
-                searches -= 1
-                answer = self._try(packet, ssrc, unused, _Key.search)
-            if isinstance(answer, str):
-                faults[answer] += 1
-                unreadable += answer == "srtp_auth" and ssrc in self._heard
-                sizes[row] = REFUSED
-            else:
-                sizes[row] = len(answer)
-                slots[row, : len(answer)] = np.frombuffer(answer, np.uint8)
-        return unreadable
-
-    def _try(
-        self, packet: bytes, ssrc: int, keys: Sequence[_Key], way: Callable[[_Key, bytes, int], bytes | str]
-    ) -> bytes | str:
-        """Find the key of a stream that is new, or whose key has changed."""
-        for key in keys:
-            answer = way(key, packet, ssrc)
+    def open(self, packet: bytes, ssrc: int) -> bytes | str:
+        """The RTP packet, or what is wrong with it; the key is found of a stream that is new, or whose key has changed."""
+        known = self._key_of(ssrc)
+        # That of the stream first: what another key makes of its replayed packets says nothing.
+        for key in sorted(self._keys(), key=lambda each: each is not known):
+            answer = key.open(packet, ssrc)
             if isinstance(answer, bytes):
-                if len(self._known) >= MAX_STREAMS:
-                    self._known.clear()
-                    self._heard.clear()
-                self._known[ssrc] = key
-                self._heard.add(ssrc)
+                self._learn(key, ssrc)
             if answer != "srtp_auth":
                 return answer
         return "srtp_auth"
 
+    def searchable(self, ssrc: int) -> bool:
+        """Whether there are keys under which the stream's rollovers are not known."""
+        return any(key is not self._key_of(ssrc) for key in self._generations[0][1])
 
-class Openers:
-    """The keys of all legs of a worker that carry SRTP."""
+    def search(self, packet: bytes, ssrc: int) -> bytes | str:
+        """Open a packet of a stream that has rolled over: it keeps its count when its key changes (RFC 3711 section 3.3.1)."""
+        known = self._key_of(ssrc)
+        for key in self._generations[0][1]:
+            answer = key.search(packet, ssrc) if key is not known else "srtp_auth"
+            if isinstance(answer, bytes):
+                self._learn(key, ssrc)
+                return answer
+        return "srtp_auth"
 
-    def __init__(self, capacity: int) -> None:
-        # Packets of known streams under a key that was not told.
-        self.unreadable = np.zeros(capacity, np.int64)
-        self._secured = np.zeros(capacity, np.bool_)
-        self._openers: dict[int, Opener] = {}
+    def heard(self, ssrc: int) -> bool:
+        """Whether packets of the stream were opened before."""
+        return ssrc in self._heard
 
-    def secure(self, leg: int, keys: Sequence[MasterKey]) -> None:
-        """The leg carries SRTP under these keys from now on; without any, RTP."""
-        self._secured[leg] = bool(keys)
-        if keys and leg in self._openers:
-            self._openers[leg].rekey(keys)
-        elif keys:
-            self._openers[leg] = Opener(keys)
-        else:
-            self._openers.pop(leg, None)
+    def trim(self) -> None:
+        """Give up streams beyond the limit. Never within a batch, which holds sessions of libsrtp."""
+        for key in self._keys():
+            while len(key.streams) > MAX_STREAMS:
+                ssrc, stream = key.forget_first()
+                if self.known.get(ssrc) is stream:
+                    del self.known[ssrc]
+        while len(self._heard) > MAX_STREAMS:
+            del self._heard[next(iter(self._heard))]
 
-    def open(self, batch: PacketBatch, faults: Counter[str]) -> None:
-        """Decrypt a batch in place, as Opener does, leg by leg."""
-        rows = np.flatnonzero(self._secured[batch.legs]) if self._openers else np.zeros(0, np.int64)
-        for group in np.split(rows, np.flatnonzero(np.diff(batch.legs[rows])) + 1):
-            if len(group):
-                leg = int(batch.legs[group[0]])
-                self.unreadable[leg] += self._openers[leg].open(batch.slots, group, batch.sizes, faults)
+    def _keys(self) -> list[_Key]:
+        return [key for _, generation in self._generations for key in generation]
+
+    def _key_of(self, ssrc: int) -> _Key | None:
+        """The key that opened the last packet of a stream."""
+        stream = self.known.get(ssrc)
+        return next((key for key in self._keys() if stream and key.streams.get(ssrc) is stream), None)
+
+    def _learn(self, key: _Key, ssrc: int) -> None:
+        self.known[ssrc] = key.streams[ssrc]
+        self._heard[ssrc] = None
 
 
 def _unprotect(session: Session, packet: bytes) -> bytes | str:
     try:
         return session.unprotect(packet)
     except Error as error:
-        return "srtp_replay" if "replay" in str(error) or "old" in str(error) else "srtp_auth"
+        return "srtp_replay" if ERRORS.index(str(error)) in REPLAYED else "srtp_auth"
     except ValueError:
         return "length"
 

@@ -6,7 +6,7 @@ SdpError   the text is no session description; the message is one sentence witho
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import partial
@@ -19,6 +19,9 @@ MAX_BYTES = 32_768  # a description of forty streams with every attribute seen i
 MAX_MEDIA = 64  # streams of one session; the largest conference offers seen have a dozen
 MAX_FORMATS = 64  # payload types of one stream: there are 96 dynamic and static numbers in all
 
+MAX_NAMED = 4  # encodings of a line that a sentence names
+MAX_NAME = 32  # characters of such a name: the longest registered one has 26
+
 DISCARD_PORT = 9  # stands for a port that is not known yet
 
 PLAIN = frozenset({"RTP/AVP", "RTP/AVPF"})
@@ -26,7 +29,7 @@ SECURE = frozenset({"RTP/SAVP", "RTP/SAVPF"})  # SRTP, with its keys in `a=crypt
 
 # RFC 3551 tables 4 and 5: payload types that need no rtpmap.
 STATIC = {
-    0: ("PCMU", 8000), 3: ("GSM", 8000), 4: ("G723", 8000), 5: ("DVI4", 8000), 6: ("DVI4", 16000),
+    0: ("PCMU", 8000), 2: ("G721", 8000), 3: ("GSM", 8000), 4: ("G723", 8000), 5: ("DVI4", 8000), 6: ("DVI4", 16000),
     7: ("LPC", 8000), 8: ("PCMA", 8000), 9: ("G722", 8000), 10: ("L16", 44100), 11: ("L16", 44100),
     12: ("QCELP", 8000), 13: ("CN", 8000), 15: ("G728", 8000), 16: ("DVI4", 11025), 17: ("DVI4", 22050),
     18: ("G729", 8000),
@@ -35,13 +38,16 @@ STATIC = {
 STATIC_STEREO = 10  # the only one of several channels
 EVENTS = "TELEPHONE-EVENT"
 NOISE = "CN"
+REDUNDANT = "RED"
 
 # What is offered where an INVITE brings no offer: payload type, encoding, clock rate, channels, the whole rtpmap.
 OFFERED = (
     (8, "PCMA", 8000, 1, "PCMA/8000"), (0, "PCMU", 8000, 1, "PCMU/8000"), (9, "G722", 8000, 1, "G722/8000"),
     (18, "G729", 8000, 1, "G729/8000"), (3, "GSM", 8000, 1, "GSM/8000"), (97, "ILBC", 8000, 1, "iLBC/8000"),
-    (98, "OPUS", 48000, 2, "opus/48000/2"),
+    (98, "OPUS", 48000, 2, "opus/48000/2"), (99, "G726-32", 8000, 1, "G726-32/8000"), (4, "G723", 8000, 1, "G723/8000"),
 )  # fmt: skip
+# Taken where a client has nothing else: they keep less of a voice, or cost more to listen to.
+LAST = ("G726-", "AAL2-G726-", "G721", "G723", "SPEEX", "DVI4")
 OFFERED_EVENTS = (101, "telephone-event/8000", "0-15")
 
 Attributes = tuple[tuple[str, str | None], ...]
@@ -135,14 +141,34 @@ class Media:
         return sdes.choose(self._values("crypto")) if self.transport in SECURE else None
 
     def accepted(self, supported: Supported) -> tuple[Format, ...]:
-        """Audio formats that can be recorded, in the order offered; empty refuses the line."""
+        """Audio formats that can be recorded, in the order offered but for LAST; empty refuses the line."""
         if self.kind != "audio" or not self.port or not (self.transport in PLAIN or self.crypto):
             return ()
-        return tuple(
+        return _last_at_last(
             f
             for f in self.formats
             if f.name not in (EVENTS, NOISE) and supported(f.name, f.clock_rate, f.channels, f.fmtp or "")
         )
+
+    def named(self) -> tuple[str, ...]:
+        """What the line is about, for people: its encodings, or what it is instead of audio; a few of them."""
+        if self.kind != "audio":
+            known = self.kind if re.fullmatch(r"[a-z0-9-]{1,32}", self.kind) else "something that is no media"
+            return (
+                ("T.38 fax",)
+                if self.kind == "image" and "t38" in "".join(self.payload_types).lower()
+                else (known,)
+            )
+        known_types = {f.payload_type: f.encoding for f in self.formats if f.name not in (EVENTS, NOISE)}
+        silent = {f.payload_type for f in (*self.events(), *self.noise())}
+        unmapped = [
+            f"payload type {number}"
+            for number in self.payload_types
+            if re.fullmatch(r"[0-9]{1,3}", number) and int(number) not in silent | known_types.keys()
+        ]
+        return tuple(name[:MAX_NAME] for name in dict.fromkeys([*known_types.values(), *unmapped]))[
+            :MAX_NAMED
+        ]
 
     def events(self) -> tuple[Format, ...]:
         """Payload types of telephone events (RFC 4733)."""
@@ -151,6 +177,11 @@ class Media:
     def noise(self) -> tuple[Format, ...]:
         """Payload types of comfort noise (RFC 3389)."""
         return tuple(f for f in self.formats if f.name == NOISE)
+
+    def redundant(self) -> tuple[Format, ...]:
+        """Payload types of redundant payloads (RFC 2198). They are not taken, and come all the same where a client copies
+        what others send."""
+        return tuple(f for f in self.formats if f.name == REDUNDANT)
 
     def _values(self, name: str) -> list[str]:
         return [value for key, value in self.attributes if key == name and value]
@@ -293,6 +324,10 @@ def answer(
     return "".join(f"{line}\r\n" for line in lines).encode()
 
 
+def _last_at_last(formats: Iterable[Format]) -> tuple[Format, ...]:
+    return tuple(sorted(formats, key=lambda format: format.name.startswith(LAST)))
+
+
 def _media_answer(media: Media, supported: Supported, port: int, secret: Callable[[int], bytes]) -> list[str]:
     accepted = media.accepted(supported)
     label = [f"a=label:{media.label}"] if media.label else []
@@ -300,7 +335,7 @@ def _media_answer(media: Media, supported: Supported, port: int, secret: Callabl
         formats = " ".join(media.payload_types) or "0"
         return [f"m={media.kind} 0 {media.transport} {formats}", *label]
     taken = {format.payload_type for format in (*accepted, *media.events(), *media.noise())}
-    chosen = [format for format in media.formats if format.payload_type in taken]
+    chosen = _last_at_last(format for format in media.formats if format.payload_type in taken)
     lines = [f"m={media.kind} {port} {media.transport} {' '.join(str(f.payload_type) for f in chosen)}"]
     originals = {number: found[0].strip() for number, found in media.rtpmaps().items()}
     for format in chosen:

@@ -22,7 +22,7 @@ KEYS = {
 }
 NO_KEY = frozenset({"16", "!", "HF", "FLASH"})  # the hook flash
 
-_FIELD = re.compile(rb"[ \t]*(signal|duration)[ \t]*=[ \t]*([!-~]*)[ \t]*", re.IGNORECASE)
+_FIELD = re.compile(rb'[ \t]*(signal|duration)[ \t]*=[ \t]*"?([!#-~]*)"?[ \t]*', re.IGNORECASE)
 _BARE = re.compile(rb"[ \t]*([!-~]{1,5})[ \t]*")
 
 

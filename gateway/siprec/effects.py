@@ -38,6 +38,8 @@ class Stream:
     besides: tuple[
         Format, ...
     ] = ()  # that can be recorded, too, should they come though they were not agreed on
+    named: tuple[str, ...] = ()  # what was offered, for people, where no codec of it is known
+    redundant: tuple[int, ...] = ()  # payload types of redundant payloads
 
     @property
     def paused(self) -> bool:

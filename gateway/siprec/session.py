@@ -304,7 +304,12 @@ class RecordingServer:
             tuple(format.payload_type for format in media.noise()),
             media.crypto.keys if media.crypto else (),
             media.recordpref,
+            named=() if media.kind == "audio" and any(map(self._known, media.formats)) else media.named(),
+            redundant=tuple(format.payload_type for format in media.redundant()),
         )
+
+    def _known(self, format: sdp.Format) -> bool:
+        return self._supported(format.name, format.clock_rate, format.channels, format.fmtp or "")
 
     def _respond(
         self, session: SessionId, status: int, now: float, fields: Fields = (), body: bytes = b"",

@@ -12,7 +12,9 @@ from gateway.sip import sdes
 from gateway.sip.sdp import (
     DISCARD_PORT,
     EVENTS,
+    MAX_NAMED,
     NOISE,
+    REDUNDANT,
     SECURE,
     STATIC,
     Direction,
@@ -78,6 +80,21 @@ def _streams(agreed: Agreement, supported: Supported) -> Iterator[TappedStream]:
             yield make(Side.CALLEE, two, one)
 
 
+def other_media(agreed: Agreement) -> tuple[str, ...]:
+    """What both sides keep open besides audio in RTP, for people."""
+    known = [description.media for description in (agreed.caller, agreed.callee) if description]
+    lines = [line for line in zip(*known, strict=False) if all(media.port for media in line)]
+    found = [name for line in lines if not all(map(_is_open, line)) for name in line[-1].named()]
+    return tuple(dict.fromkeys(found))[:MAX_NAMED]
+
+
+def places(agreed: Agreement) -> tuple[Place, ...]:
+    """Where either side listens for anything."""
+    known = [description.media for description in (agreed.caller, agreed.callee) if description]
+    found = (_place(media) for lines in known for media in lines if media.port)
+    return tuple(dict.fromkeys(place for place in found if place))
+
+
 def _is_open(media: Media) -> bool:
     return media.kind == "audio" and media.port != 0 and "RTP/" in media.transport
 
@@ -103,6 +120,8 @@ def _stream(
         ),
         recordpref=speaker.recordpref if speaker else None,
         besides=_besides(spoken, heard, formats, supported) if formats else (),
+        unknown=_unknown(listener or speaker) if not formats else (),
+        redundant=tuple(format.payload_type for format in _marks(spoken, heard, REDUNDANT)),
     )
 
 
@@ -121,11 +140,15 @@ def _formats(spoken: _Line | None, heard: _Line | None, supported: Supported) ->
     wanted = heard or spoken
     if wanted is None:
         return ()
-    audio = [f for f in wanted.formats if f.name not in (EVENTS, NOISE)]
+    audio = [f for f in wanted.formats if f.name not in (EVENTS, NOISE, REDUNDANT)]
     if spoken and heard:
         # An answer that names nothing of the offer is wrong; what the receiver wants is the better guess.
         audio = [f for f in audio if _shared(f, audio, spoken.formats)] or audio
     return tuple(f for f in audio if supported(f.name, f.clock_rate, f.channels, f.fmtp or ""))
+
+
+def _unknown(told: Media | None) -> tuple[str, ...]:
+    return told.named() if told else ()
 
 
 def _besides(

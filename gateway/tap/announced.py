@@ -19,9 +19,10 @@ class Announced:
         self._until: dict[_Spot, int] = {}  # ns; when the call was over
         self._of: dict[Hashable, set[_Spot]] = {}  # by call, while it goes on
 
-    def told(self, call: Hashable, streams: Iterable[TappedStream]) -> None:
-        """A call that goes on has its audio there from now on, too."""
-        spots = {spot for each in streams for place in (each.to, each.source) if (spot := _spot(place))}
+    def told(self, call: Hashable, streams: Iterable[TappedStream], places: Iterable[Place] = ()) -> None:
+        """A call that goes on has its audio there from now on, too, and at these places whatever else it has."""
+        spoken = (place for each in streams for place in (each.to, each.source))
+        spots = {spot for place in (*spoken, *places) if (spot := _spot(place))}
         self._of.setdefault(call, set()).update(spots)
         for spot in spots:
             self._until.pop(spot, None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 
 from gateway.recording.assurance import Why
@@ -28,6 +28,7 @@ NO_CODEC = Reason("no codec that can be recorded was agreed", Why.REFUSED)
 NO_PLACE = Reason("the signalling does not tell where the audio goes", Why.NO_MEDIA)
 NO_MEDIA = Reason("the signalling told of no audio", Why.NO_MEDIA)
 AUDIO_ALONE = Reason("audio went both ways of which no signalling was seen", Why.UNREADABLE)
+AUDIO_ONE_WAY = Reason("RTP went one way of which no signalling was seen", Why.UNREADABLE)
 AUDIO_OF_TLS = Reason(
     "audio went both ways whose signalling was not seen, or was SIP over TLS, which cannot be read",
     Why.UNREADABLE,
@@ -81,6 +82,7 @@ def _stream(tap: int, told: TappedStream) -> Stream:
         recordpref=told.recordpref,
         flow=flow,
         besides=told.besides,
+        redundant=told.redundant,
     )
 
 
@@ -97,15 +99,26 @@ def _known(place: Place | None) -> Place | None:
         return None
 
 
-def why_silent(streams: Sequence[TappedStream]) -> Reason | None:
-    """Why nothing of these streams can be recorded; None where something can."""
+def why_silent(streams: Sequence[TappedStream], other: Sequence[str] = ()) -> Reason | None:
+    """Why nothing of these streams can be recorded; None where something can. `other` goes on besides audio."""
     if any(stream.acceptable for stream in streams_of(0, streams)):
         return None
     if not streams:
-        return NO_MEDIA
+        return replace(NO_MEDIA, text=f"{NO_MEDIA.text}, only of {listed(other)}") if other else NO_MEDIA
     if any(each.secret for each in streams):
         return KEYLESS
-    return NO_PLACE if any(each.formats for each in streams) else NO_CODEC
+    return NO_PLACE if any(each.formats for each in streams) else no_codec(streams)
+
+
+def no_codec(streams: Sequence[TappedStream]) -> Reason:
+    """Why those streams are not recorded whose codecs are not known."""
+    names = dict.fromkeys(name for each in streams for name in each.unknown)
+    return replace(NO_CODEC, text=f"{NO_CODEC.text}, only {listed(tuple(names))}") if names else NO_CODEC
+
+
+def listed(names: Sequence[str]) -> str:
+    """As a sentence lists them."""
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 def ending(over: Over) -> str:

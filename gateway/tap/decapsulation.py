@@ -10,18 +10,19 @@ import numpy as np
 import numpy.typing as npt
 
 from gateway.rtp.packets import Bools, Ints, Octets
+from gateway.tap import links, network, tunnels
 from gateway.tap.frames import Datagrams, FrameBatch
 from gateway.tap.layers import (
     LINK_TYPE_ETHERNET,
     LINK_TYPES,
     MORE_OR_OFFSET,
     REFUSED,
-    STEPS,
-    VXLAN_PORTS,
+    TUNNEL_PORTS,
     Layer,
     Rows,
 )
 
+STEPS = links.STEPS | network.STEPS | tunnels.STEPS
 MAX_LAYERS = 24  # two tags, a tunnel and all that is in it need a dozen; a frame of nothing but tags must end
 UDP, TCP = 17, 6
 
@@ -67,7 +68,8 @@ class Fragments:
 def decapsulate(frames: FrameBatch) -> tuple[Datagrams, Fragments, Counter[str]]:
     """The datagrams in the frames, in their order; pieces of others; how many were refused, by kind.
 
-    The kinds are the names of the refusing layers in lower case, and `cut`: frames that the capture cut.
+    The kinds are the names of the refusing layers in lower case, and `cut`: frames that the capture cut. Of these a datagram of
+    text is given all the same, as much of it as there is.
     """
     header, plain = _plain(frames)
     if plain.all():
@@ -93,7 +95,7 @@ def _plain(frames: FrameBatch) -> tuple[npt.NDArray[Any], Bools]:
     header = windows[np.minimum(frames.offsets, room)]
     total = header["total"].astype(np.int64)
     length = header["length"].astype(np.int64)
-    port = header["destination_port"]
+    port = header["destination_port"].astype(np.int64)
     plain = (
         (frames.link_types == LINK_TYPE_ETHERNET)
         & (frames.offsets <= room)
@@ -104,8 +106,7 @@ def _plain(frames: FrameBatch) -> tuple[npt.NDArray[Any], Bools]:
         & (total + _IP <= frames.sizes)
         & (length + 20 <= total)
         & (length >= 8)
-        & (port != VXLAN_PORTS[0])
-        & (port != VXLAN_PORTS[1])
+        & (TUNNEL_PORTS[port] == Layer.UDP)
     )
     return header, plain
 
@@ -142,10 +143,11 @@ def _mapped(addresses: Octets) -> Octets:
 def _stepped(frames: FrameBatch, which: Ints) -> Rows:
     """All layers of these frames taken off."""
     at = frames.offsets[which]
-    links = np.where(
+    known = np.where(
         (frames.link_types >= 0) & (frames.link_types < len(LINK_TYPES)), frames.link_types, 0xFFFF
     )
-    rows = Rows(frames.octets, at, at + frames.sizes[which], LINK_TYPES[links[which]])
+    cut = frames.sizes[which] < frames.lengths[which]
+    rows = Rows(frames.octets, at, at + frames.sizes[which], LINK_TYPES[known[which]], cut)
     for _ in range(MAX_LAYERS):
         present = np.flatnonzero(np.bincount(rows.layer, minlength=Layer.UDP)[: Layer.UDP])
         if not len(present):
@@ -153,7 +155,17 @@ def _stepped(frames: FrameBatch, which: Ints) -> Rows:
         for layer in present.tolist():
             STEPS[Layer(layer)](rows, np.flatnonzero(rows.layer == layer))
     rows.layer[rows.layer < Layer.UDP] = Layer.DEPTH
+    if rows.wanting.any():
+        rows.layer[rows.wanting & (rows.layer < REFUSED) & ~_text(rows)] = Layer.SHORT
     return rows
+
+
+def _text(rows: Rows) -> Bools:
+    """Datagrams that begin with a letter: of text the beginning is worth something, of audio it is not."""
+    letter = rows.octets[np.minimum(rows.payload, rows.octets.size - 1)] | 0x20
+    inside = (rows.layer == Layer.UDP) & (rows.payload < rows.end)
+    found: Bools = inside & (letter >= ord("a")) & (letter <= ord("z"))
+    return found
 
 
 def _from_rows(frames: FrameBatch, which: Ints, rows: Rows) -> Datagrams:
@@ -201,9 +213,9 @@ def _fragments(frames: FrameBatch, which: Ints, rows: Rows) -> Fragments:
 
 def _refused(frames: FrameBatch, which: Ints, rows: Rows) -> Counter[str]:
     refused = rows.layer >= REFUSED
-    if not refused.any():
+    cut = rows.wanting & ~refused | rows.cut & (rows.layer == Layer.SHORT)
+    if not (refused | cut).any():
         return Counter()
-    cut = (rows.layer == Layer.SHORT) & (frames.sizes[which] < frames.lengths[which])
     kinds = np.bincount(rows.layer[refused & ~cut], minlength=max(Layer) + 1)
     counts = Counter({layer.name.lower(): int(kinds[layer]) for layer in Layer if layer >= REFUSED})
     counts["cut"] = int(np.count_nonzero(cut))

@@ -93,9 +93,9 @@ class Dialogs:
     def silent(self, call: TappedId, now_ns: int) -> list[TapEffect]:
         """No media of a call was heard for long: it is over, unless it is on hold or was never answered."""
         told = self._by_id.get(call)
-        if told is None or not told.answered or told.held or told.invitation.ending:
+        if told is None or not told.answered or told.held or told.invitation.course.ending:
             return []
-        told.invitation.end(End.LOST, now_ns)
+        told.invitation.course.end(End.LOST, now_ns)
         return self._follow(told.invitation, now_ns)
 
     def expire(self, now_ns: int) -> list[TapEffect]:
@@ -107,7 +107,7 @@ class Dialogs:
                 continue
             del self._armed[invitation]
             self._spare(invitation)
-            invitation.expire(now_ns)
+            invitation.course.expire(now_ns)
             out += self._follow(invitation, now_ns)
         while self._over and next(iter(self._over.values())) <= now_ns:
             self._forget(self._over.popitem(last=False)[0])
@@ -117,10 +117,10 @@ class Dialogs:
         """Nothing more is heard: every call that is not over is lost."""
         out = self.expire(now_ns)
         for invitation in list(self._calls):
-            if invitation.ending is None:
-                invitation.end(End.LOST, now_ns)
+            if invitation.course.ending is None:
+                invitation.course.end(End.LOST, now_ns)
             else:
-                invitation.expire(invitation.due_ns)
+                invitation.course.expire(invitation.course.due_ns)
             out += self._follow(invitation, now_ns)
         return out
 
@@ -172,8 +172,8 @@ class Dialogs:
             self._ignored.popitem(last=False)
         out: list[TapEffect] = [Unheard("siprec", heard.at_ns, heard.number)]
         for invitation in self._by_call_id.get(heard.call_id, ()):
-            if invitation.state is not State.ENDED:
-                invitation.end(End.LOST, heard.at_ns)
+            if not invitation.course.over:
+                invitation.course.end(End.LOST, heard.at_ns)
                 out += self._follow(invitation, heard.at_ns)
         return out
 
@@ -181,7 +181,7 @@ class Dialogs:
         """The call that a message is of; one that is over too, so that what is repeated begins no other."""
         alike = self._by_call_id.get(heard.call_id, [])
         found = [each for each in alike if each.concerns(heard)]
-        running = [each for each in found if each.state is not State.ENDED]
+        running = [each for each in found if not each.course.over]
         if running:
             return running[-1]
         if _is_initial(heard):
@@ -205,16 +205,16 @@ class Dialogs:
         """Room for one more call: a flood of INVITEs takes the place of its own kind, never of calls that ring or run."""
         out: list[TapEffect] = []
         alike = self._by_call_id.get(heard.call_id, [])
-        idle = [each for each in alike if each.state in (State.CALLING, State.ENDED)]
+        idle = [each for each in alike if each.course.state in (State.CALLING, State.ENDED)]
         if len(alike) >= MAX_OF_CALL_ID and idle:
-            if idle[0].state is not State.ENDED:
-                idle[0].end(End.LOST, heard.at_ns)
+            if not idle[0].course.over:
+                idle[0].course.end(End.LOST, heard.at_ns)
                 out += self._follow(idle[0], heard.at_ns)
             self._over.pop(idle[0], None)
             self._forget(idle[0])
         if len(self._calls) >= self._max_calls and self._calling:
             first = next(iter(self._calling))
-            first.end(End.LOST, heard.at_ns)
+            first.course.end(End.LOST, heard.at_ns)
             out += self._follow(first, heard.at_ns)
         return out
 
@@ -226,7 +226,7 @@ class Dialogs:
         )
 
     def _arm(self, invitation: Invitation, now_ns: int) -> None:
-        at_ns = min(invitation.due_ns, now_ns + TIMER_NS)
+        at_ns = min(invitation.course.due_ns, now_ns + TIMER_NS)
         if at_ns >= self._armed.get(invitation, at_ns + 1):
             return
         self._armed[invitation] = at_ns
@@ -238,20 +238,20 @@ class Dialogs:
     def _follow(self, invitation: Invitation, at_ns: int) -> list[TapEffect]:
         """Tell what has become of a call."""
         out: list[TapEffect] = []
-        if invitation.state is not State.CALLING:
+        if invitation.course.state is not State.CALLING:
             self._calling.pop(invitation, None)
-        if invitation.answered and invitation in self._joining:
+        if invitation.course.answered and invitation in self._joining:
             out += self._take_over(invitation, self._joining.pop(invitation), at_ns)
         call = self._calls.get(invitation)
         # What asks for another one's place is nothing of its own until it is known whether it gets it.
-        if call and (invitation not in self._joining or invitation.state is State.ENDED):
+        if call and (invitation not in self._joining or invitation.course.over):
             before = call.streams
             out += call.follow(self._supported, at_ns)
             if call.streams != before:
                 self._listen(call, before, at_ns)
             if call.seen:
                 self._by_id[call.id] = call
-        if invitation.state is State.ENDED:
+        if invitation.course.over:
             joining = self._joining.pop(invitation, None)
             self._settle(invitation, at_ns)
             out += self._stand_down(joining, at_ns) if joining else []
@@ -271,17 +271,17 @@ class Dialogs:
         for place in call.places:
             owner = self._places.get(place)
             old = self._calls.get(owner) if owner and owner is not invitation else None
-            quiet = owner is not None and owner.heard_ns + REUSED_NS < invitation.begun_ns
+            quiet = owner is not None and owner.course.heard_ns + REUSED_NS < invitation.course.begun_ns
             taken = old and quiet and not old.held and call.agreements == 1 and place not in self._shared
-            if taken and owner and owner.answered:
-                owner.taken_ns = at_ns
+            if taken and owner and owner.course.answered:
+                owner.course.taken_ns = at_ns
                 self._arm(owner, at_ns)
             self._places[place] = invitation
 
     def _heard_again(self, invitation: Invitation) -> None:
         """A call was thought to be over because its place was taken, and is not."""
         call = self._calls.get(invitation)
-        if call is None or invitation.taken_ns is None:
+        if call is None or invitation.course.taken_ns is None:
             return
         for place in call.places:
             self._shared[place] = None
@@ -291,7 +291,7 @@ class Dialogs:
     def _spare(self, invitation: Invitation) -> None:
         call = self._calls.get(invitation)
         if call and any(place in self._shared for place in call.places):
-            invitation.taken_ns = None
+            invitation.course.taken_ns = None
 
     def _unlisten(self, call: TappedCall) -> None:
         for place in call.places:
@@ -304,7 +304,7 @@ class Dialogs:
         if joining and any(old in self._calls and old is not invitation for old in joining.old):
             self._joining[invitation] = joining
             for old in joining.old:
-                old.followed = True
+                old.course.followed = True
 
     def _take_over(self, invitation: Invitation, joining: Joining, at_ns: int) -> list[TapEffect]:
         """The first call that still goes on, goes on here; the dialog that was named is over with it."""
@@ -325,7 +325,7 @@ class Dialogs:
         """What asked for another call's place was not answered: that call stays, or is over if it was hung up."""
         out: list[TapEffect] = []
         for old in joining.old:
-            old.unfollow(at_ns)
+            old.course.unfollow()
             out += self._follow(old, at_ns)
         return out
 

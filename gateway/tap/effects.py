@@ -61,6 +61,8 @@ class TappedStream:
     paused: bool = False  # hold: nothing, or nothing meant for the other side, is sent
     recordpref: str | None = None
     besides: tuple[Format, ...] = ()  # that were not agreed on, and that some send all the same
+    unknown: tuple[str, ...] = ()  # what was agreed, for people, where none of it can be recorded
+    redundant: tuple[int, ...] = ()  # payload types of redundant payloads
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,8 @@ class MediaAgreed:
     call: TappedId
     at_ns: int
     streams: tuple[TappedStream, ...]
+    other: tuple[str, ...] = ()  # what goes between them that is no audio, for people
+    places: tuple[Place, ...] = ()  # where they listen, for whatever it is
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,10 @@ import numpy as np
 
 from gateway.recording.messages import MediaFlow
 from gateway.rtp.packets import HEADER, RTCP_FIRST, RTCP_LAST, VERSION, Bools, Ints, Octets, PacketBatch
+from gateway.tap.echoes import Echoes
 from gateway.tap.frames import Datagrams
 from gateway.tap.places import Place, Places, Spot, spots, way_of, ways
-from gateway.tap.unsignalled import Unsignalled
+from gateway.tap.unsignalled import LASTS_NS, Unsignalled
 
 UDP = 17
 SLOT_BYTES = 1600  # an Ethernet frame's worth; a longer datagram is refused
@@ -25,14 +26,18 @@ SMALL_BYTES = 256  # datagrams up to here are kept apart from larger ones, so th
 # A leg that has been heard where its packets should go so lately takes none for where they come from.
 HEARD_NS = 1_000_000_000
 TRAILING_NS = 500_000_000  # how long after the end of a call what comes is still the end of its audio
+# How much longer packets may wait, while the signalling of their call is not yet dealt with: many calls may begin at once.
+BEHIND_NS = 10_000_000_000
 NEVER = -(1 << 62)
 NOBODY = np.zeros(0, np.int64), np.zeros(0, np.int64)
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    early_ns: int = 2_000_000_000  # how long packets wait for a call that they belong to
-    early_bytes: int = 16 << 20  # and most memory for them
+    early_ns: int = 2_000_000_000  # how long before its media was agreed on packets are a call's
+    early_bytes: int = 64 << 20  # most memory for packets that wait
+    lasts_ns: int = LASTS_NS  # how long audio without signalling goes both ways at least, to be a call
+    one_way: bool = False  # whether what goes one way alone is told of, too
 
 
 @dataclass(slots=True)
@@ -83,20 +88,26 @@ class Flows:
         self._table = _Table()
         self._flows: dict[int, MediaFlow] = {}  # by leg
         self._alike: dict[MediaFlow, list[int]] = {}  # the legs of each flow, the newest last
-        self._new: dict[int, MediaFlow] = {}  # of these, since `early` was last asked
+        # Of these, since `early` was last asked; and from when on packets are theirs.
+        self._new: dict[int, tuple[MediaFlow, int]] = {}
         self._ends: dict[int, int] = {}  # by leg whose call has ended: until when packets are its, ns
         self._heard = np.full(64, NEVER, np.int64)  # by leg: when a packet last came where it should go
         self._ssrc = np.zeros(64, np.int64)  # by leg: of its last packet
         # By leg whose way another one has as well, since it was heard on it: the SSRC that is still its own. A new SSRC
         # is the newer call's, where the end of the older one was missed.
         self._only: dict[int, int] = {}
+        self._echoes = Echoes()
         self._early: deque[_Early] = deque()
         self._early_bytes = 0
-        self.unsignalled = Unsignalled()
+        self._now = 0  # of the last batch
+        self.unsignalled = Unsignalled(self._limits.lasts_ns, self._limits.one_way)
         self.dropped_early = 0  # packets that waited and found no room
 
-    def set(self, leg: int, flow: MediaFlow) -> None:
-        """A leg takes the packets of this flow from now on, and of no other."""
+    def set(self, leg: int, flow: MediaFlow, agreed_ns: int | None = None, began_ns: int = NEVER) -> None:
+        """A leg takes the packets of this flow from now on, and of no other; the flow was agreed on at a time, or just now.
+
+        Of what waits none is the leg's from before its call began: that is of whoever had the place then.
+        """
         if self._flows.get(leg) == flow:
             return
         self.release(leg)
@@ -106,11 +117,14 @@ class Flows:
             self._heard = np.append(self._heard, np.full(leg + 1, NEVER, np.int64))
             self._ssrc = np.append(self._ssrc, np.zeros(leg + 1, np.int64))
         self._heard[leg] = NEVER
+        self._echoes.begin(leg)
         for other in self._alike.setdefault(flow, []):
             if self._heard[other] > NEVER:
                 self._only.setdefault(other, int(self._ssrc[other]))
         self._alike[flow].append(leg)
-        self._flows[leg] = self._new[leg] = flow
+        self._flows[leg] = flow
+        agreed_ns = self._now if agreed_ns is None else agreed_ns
+        self._new[leg] = flow, max(began_ns, agreed_ns - self._limits.early_ns)
         self._table.add(leg, flow)
 
     def ending(self, leg: int, at_ns: int) -> None:
@@ -133,16 +147,23 @@ class Flows:
         """What came before its leg was there, of the legs set since this was last asked; the oldest first."""
         if not self._new:
             return []
-        table = _Table()
-        for leg, flow in self._new.items():
+        table, since = _Table(), np.full(len(self._heard), NEVER, np.int64)
+        for leg, (flow, first_ns) in self._new.items():
             table.add(leg, flow)
+            since[leg] = first_ns
+        first_ns = min(first_ns for _, first_ns in self._new.values())
         self._new.clear()
         found = []
         for early in self._early:
-            rows, legs = self._legs(table, early.to, early.source, early.batch.arrivals)
+            batch = early.batch
+            if batch.arrivals[-1] < first_ns:
+                continue
+            rows, legs = self._legs(table, early.to, early.source, batch.arrivals)
+            own = batch.arrivals[rows] >= since[legs]
+            rows, legs = rows[own], legs[own]
             if len(rows):
-                batch = early.batch
-                found.append(PacketBatch(batch.slots[rows], batch.sizes[rows], legs, batch.arrivals[rows]))
+                packets = PacketBatch(batch.slots[rows], batch.sizes[rows], legs, batch.arrivals[rows])
+                found.append(self._echoes.without(packets))
         return found
 
     def take(self, datagrams: Datagrams, now: int) -> PacketBatch | None:
@@ -163,7 +184,7 @@ class Flows:
         taken[rows] = True
         if not taken.all():
             self._keep(datagrams, to, source, ~taken)
-        return self._own(_packets(datagrams, rows, legs)) if len(rows) else None
+        return self._echoes.without(self._own(_packets(datagrams, rows, legs))) if len(rows) else None
 
     def _own(self, batch: PacketBatch) -> PacketBatch:
         """Without what is the audio of a newer call than its leg's."""
@@ -220,11 +241,13 @@ class Flows:
         while self._early_bytes > self._limits.early_bytes:
             gone = self._early.popleft()
             self._early_bytes -= gone.bytes
-            self.dropped_early += len(gone.batch)
+            lost = gone.batch.arrivals >= self._now - self._limits.early_ns
+            self.dropped_early += int(np.count_nonzero(lost))
 
     def _forget(self, now: int) -> None:
         """Let go of what has waited long enough."""
-        while self._early and self._early[0].batch.arrivals[-1] < now - self._limits.early_ns:
+        self._now = now
+        while self._early and self._early[0].batch.arrivals[-1] < now - self._limits.early_ns - BEHIND_NS:
             self._early_bytes -= self._early.popleft().bytes
         self.unsignalled.forget(now)
 

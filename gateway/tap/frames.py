@@ -34,19 +34,24 @@ class FrameBatch:
         return len(self.sizes)
 
 
+def joined(batches: Sequence[FrameBatch]) -> FrameBatch:
+    """Frames of several batches as one, in their order."""
+    if len(batches) == 1:
+        return batches[0]
+    starts = np.cumsum([0, *(batch.octets.size for batch in batches[:-1])])
+    offsets = np.concatenate([batch.offsets + start for batch, start in zip(batches, starts, strict=True)])
+    columns: dict[str, Any] = {
+        name: np.concatenate([getattr(batch, name) for batch in batches]) for name in FrameBatch.__slots__[2:]
+    }
+    return FrameBatch(np.concatenate([batch.octets for batch in batches]), offsets, **columns)
+
+
 def merged(batches: Sequence[FrameBatch]) -> FrameBatch:
     """Frames of several captures as one batch, in the order of their times."""
     if len(batches) == 1:
         return batches[0]
-    starts = np.cumsum([0, *(batch.octets.size for batch in batches[:-1])])
-    order = np.argsort(np.concatenate([batch.arrivals for batch in batches]), kind="stable")
-    columns: dict[str, Any] = {
-        name: np.concatenate([getattr(batch, name) for batch in batches])[order]
-        for name in FrameBatch.__slots__[2:]
-    }
-    offsets = [batch.offsets + start for batch, start in zip(batches, starts, strict=True)]
-    octets = np.concatenate([batch.octets for batch in batches])
-    return FrameBatch(octets, np.concatenate(offsets)[order], **columns)
+    frames = joined(batches)
+    return frames.take(np.argsort(frames.arrivals, kind="stable"))
 
 
 _MAPPED = bytes(10) + b"\xff\xff"

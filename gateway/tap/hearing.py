@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import unquote
 
 from gateway.sip import sdp
@@ -16,6 +16,12 @@ from gateway.siprec.multipart import MultipartError, split
 from gateway.tap.effects import Place
 
 MAX_TEXT = 1024  # characters of a Call-ID or a tag; no equipment comes near
+
+# What a recording client is refused for, and what of a message by others is only passed over: kinds of BadMessage.
+CUT = frozenset({"truncated", "unfinished_head"})
+ODD = frozenset(
+    {"malformed_header", "malformed_start_line", "too_many_headers", "duplicate_header", "bad_content_length"}
+)
 
 _RACK = re.compile(r"\d{1,10}\s+(\d{1,10})\s+\S+", re.ASCII)
 _REFUSED = re.compile(rb"\s*SIP/2\.0\s+[3-6]\d\d")
@@ -63,7 +69,7 @@ def hear(data: bytes, at_ns: int, number: int, source: Place, destination: Place
     from_tag, to_tag = (_tag(message.headers.get(name) or "") for name in ("From", "To"))
     if not call_id or max(len(text) for text in (call_id, from_tag, to_tag)) > MAX_TEXT:
         raise BadMessage(400, f"a Call-ID or a tag is empty or longer than {MAX_TEXT} characters", "bad_name")
-    description, bad, metadata = (None, None, False) if fault else _body(message)
+    description, bad, metadata = _body(message)
     cseq = message.cseq
     return Heard(
         message, at_ns, number, source, destination, call_id, from_tag, to_tag,
@@ -73,15 +79,19 @@ def hear(data: bytes, at_ns: int, number: int, source: Place, destination: Place
 
 
 def _read(data: bytes) -> tuple[Message, str | None]:
-    """The message, and a fault where only its head is there: a capture that cuts frames still tells of calls."""
+    """The message, and a fault where a part of it cannot be read: what is left may still tell of a call."""
     try:
         return parse(data), None
     except BadMessage as error:
-        if error.kind != "truncated":
+        if error.kind not in (*CUT, *ODD):
             raise
+        cut = error.kind in CUT
     data = data.lstrip(b"\r\n")
+    if cut:
+        data = data[: data.rfind(b"\n") + 1]  # half a line may tell something else
     end = _HEAD_END.search(data)
-    return parse_head(data[: end.start()] if end else data)[0], "cut_sip"
+    head, body = (data[: end.start()], data[end.end() :]) if end else (data, b"")
+    return replace(parse_head(head)[0], body=body), "cut_sip" if cut else "bad_sip"
 
 
 def _tag(address: str) -> str:

@@ -18,25 +18,7 @@ from gateway.tap.hearing import DialogName, Heard, acknowledged_number, fared_ba
 from gateway.tap.identities import Identities
 from gateway.tap.lanes import Lane, Lanes, Transaction, asker, callee_tag
 from gateway.tap.parties import asserted
-from gateway.tap.progress import (
-    CANCEL_NS,
-    EXPIRY_GRACE_NS,
-    FOLLOWED_NS,
-    FORK_NS,
-    GONE,
-    LONGEST_NS,
-    MOVES,
-    RETRIED,
-    RETRY_NS,
-    RINGING_NS,
-    SECOND,
-    TAKEN_NS,
-    TRANSFER_NS,
-    UNANSWERED_NS,
-    Ending,
-    Pressed,
-    State,
-)
+from gateway.tap.progress import GONE, SECOND, Course, Pressed
 
 
 class Invitation:
@@ -45,42 +27,19 @@ class Invitation:
     def __init__(self, heard: Heard, wish: Wishes) -> None:
         self.call_id = heard.call_id
         self.caller_tag = heard.from_tag
-        self.begun_ns = self.heard_ns = heard.at_ns
         self.peers: tuple[Place, Place] = (heard.source, heard.destination)
         # A response to an INVITE that was not heard may be of one that begins the call.
         begins = isinstance(heard.message, Response) and heard.cseq.method == "INVITE"
         self.midway = bool(heard.to_tag) and not begins
-        self.state = State.CALLING
-        self.answered_ns = 0
-        self.ending: Ending | None = None
+        self.course = Course(heard.at_ns)
         self.people = Identities(heard.headers)
         self.wished: Wish | None = None
         self.pressed: list[Pressed] = []
         self.faults: list[str] = []
-        self.referred: Side | None = None  # who asks the other one to call somebody else
-        self.followed = False  # and that call rings: this one may go on in it
-        self.taken_ns: int | None = None  # when a newer call took its place for media
         self._wish = wish
         self._lanes = Lanes()
         self._number = 0  # CSeq of the latest INVITE that begins it
         self._branches = Branches()
-        self._timer_ns: int | None = None  # the session timer's interval
-
-    @property
-    def answered(self) -> bool:
-        return self.answered_ns > 0
-
-    @property
-    def due_ns(self) -> int:
-        """When it ends if nothing more is heard."""
-        if self.ending:
-            return self.ending.at_ns + TRANSFER_NS if self.followed else self.ending.due_ns
-        if self.state is State.ANSWERED:
-            limits = [self.heard_ns + LONGEST_NS]
-            limits += [self.heard_ns + self._timer_ns + EXPIRY_GRACE_NS] if self._timer_ns else []
-            limits += [self.taken_ns + TAKEN_NS] if self.taken_ns is not None else []
-            return min(limits)
-        return self.heard_ns + (RINGING_NS if self.state is State.RINGING else UNANSWERED_NS)
 
     def agreed(self) -> Agreement:
         """What holds in the dialog that answered, or in the early one that was heard of last."""
@@ -90,7 +49,7 @@ class Invitation:
             exchange = self._lanes.exchange_of(tag)
             if exchange and exchange.agreed:
                 return exchange.agreed
-        return self.offered() if self.answered else Agreement()
+        return self.offered() if self.course.answered else Agreement()
 
     def offered(self) -> Agreement:
         """What the offer says alone."""
@@ -110,14 +69,13 @@ class Invitation:
 
     def retries(self, heard: Heard) -> bool:
         """Whether an INVITE without To tag is the same call again, under whatever From tag."""
-        waits = self.ending is not None and self.ending.status in RETRIED and self.state is not State.ENDED
-        return waits and heard.cseq.number > self._number
+        return self.course.awaits_retry() and heard.cseq.number > self._number
 
     def begins_anew(self, heard: Heard) -> bool:
         """Whether a message is of another call than this one, which is over."""
         if heard.cseq.method == "INVITE" and not heard.to_tag:
             return isinstance(heard.message, Request) and heard.cseq.number > self._number
-        lost = self.ending is not None and self.ending.how is End.LOST
+        lost = self.course.ends_by(End.LOST)
         return lost and heard.cseq.method in ("INVITE", "UPDATE") and isinstance(heard.message, Request)
 
     def has_tags(self, name: DialogName) -> Side | None:
@@ -130,39 +88,13 @@ class Invitation:
 
     def hear(self, heard: Heard) -> None:
         """A message of this call."""
-        if self.state is State.ENDED:
+        if self.course.over:
             return
-        self.heard_ns = max(self.heard_ns, heard.at_ns)
-        self.taken_ns = None
+        self.course.hear(heard.at_ns)
         if isinstance(heard.message, Request):
             self._request(heard, heard.message)
         else:
             self._response(heard, heard.message)
-
-    def end(self, how: End, at_ns: int, status: int = 0) -> None:
-        """It is over, whatever comes."""
-        self.ending = Ending(how, status, at_ns, at_ns)
-        self._move(State.ENDED)
-
-    def unfollow(self, now_ns: int) -> None:
-        """The call that was to take its place comes to nothing."""
-        self.referred, self.followed = None, False
-        if self.ending and self.answered:
-            self.end(self.ending.how, self.ending.at_ns)
-
-    def expire(self, now_ns: int) -> None:
-        """End it where its time has come."""
-        if self.state is not State.ENDED and now_ns >= self.due_ns:
-            if self.ending is None:
-                self.ending = Ending(End.LOST, 0, now_ns, now_ns)
-            self._move(State.ENDED)
-
-    def _move(self, to: State) -> None:
-        if to is self.state:
-            return
-        if to not in MOVES[self.state]:
-            raise AssertionError(f"a call cannot go from {self.state} to {to}")
-        self.state = to
 
     def release(self) -> None:
         """It is over and told of: only its names are kept."""
@@ -206,14 +138,13 @@ class Invitation:
 
     def _invited(self, heard: Heard, request: Request, key: Key, lane: Lane) -> None:
         newer = heard.cseq.number > self._number
-        if newer and not (self.answered and self._number):
+        if newer and not (self.course.answered and self._number):
             again, self._number = self._number > 0, heard.cseq.number
             if again:
                 self._branches = Branches()
             self.people.begin(request)
             self.wished = self._wish(request) or self.wished
-        if not self.answered and self.ending and (newer or self.ending.how is not End.CANCELLED):
-            self.ending = None  # the next attempt; without a new CSeq a proxy's
+        self.course.place_again(newer)
         if heard.description:
             lane.offers.request(key, heard.description)
             for tag, exchange in lane.exchanges.items():
@@ -239,7 +170,7 @@ class Invitation:
         self._heard_of(heard)
         match heard.cseq.method:
             case "INVITE" | "UPDATE":
-                self.people.request(side, request.headers, self.answered)
+                self.people.request(side, request.headers, self.course.answered)
                 self.wished = self._wish(request) or self.wished
             case "INFO":
                 self.wished = self._wish(request) or self.wished
@@ -251,9 +182,9 @@ class Invitation:
                 if told:
                     self.pressed.append(Pressed(side, *told))
             case "REFER":
-                self.referred = side
+                self.course.referred = side
             case "NOTIFY" if fared_badly(request):
-                self.unfollow(heard.at_ns)
+                self.course.unfollow()
             case _:
                 pass
 
@@ -262,7 +193,7 @@ class Invitation:
         invite = lane.transactions.get(key)
         refused = invite is not None and not 200 <= invite.status < 300
         if refused and invite and invite.initial and invite.branch == heard.branch:
-            if not invite.status and not self.answered:  # the refusal itself was not heard
+            if not invite.status and not self.course.answered:  # the refusal itself was not heard
                 self._refused(lane, invite, 0, heard.at_ns)
             return
         tag = self._heard_of(heard)
@@ -284,19 +215,14 @@ class Invitation:
         key: Key = (side, "INVITE", heard.cseq.number)
         nearest = self._lanes.upstream(key)
         ours = [transaction for _, transaction in nearest if transaction.branch == heard.branch]
-        last = heard.cseq.number == self._number and not self.answered and self.ending is None
+        last = heard.cseq.number == self._number and not self.course.answered and self.course.ending is None
         if last and (not nearest or (ours and len(nearest) == 1)):
-            due = heard.at_ns + CANCEL_NS
-            self.ending = Ending(End.CANCELLED, 0, heard.at_ns, due)
+            self.course.cancel(heard.at_ns)
 
     def _hung_up(self, heard: Heard) -> None:
         tag = callee_tag(heard, self.caller_tag)
-        if not self._branches.hang_up(tag, self.answered):
-            return
-        if self.referred and self.answered:
-            self.ending = self.ending or Ending(End.BYE, 0, heard.at_ns, heard.at_ns + FOLLOWED_NS)
-        else:
-            self.end(End.BYE, heard.at_ns)
+        if self._branches.hang_up(tag, self.course.answered):
+            self.course.hang_up(heard.at_ns)
 
     # Responses
 
@@ -304,7 +230,7 @@ class Invitation:
         side = asker(heard, self.caller_tag)
         key: Key = (side, heard.cseq.method, heard.cseq.number)
         if heard.cseq.method == "REFER" and response.status >= 300:
-            self.referred = None
+            self.course.referred = None
         if response.status == 100 or heard.cseq.method not in ("INVITE", "UPDATE", "PRACK", "BYE"):
             return
         if heard.cseq.method == "BYE":
@@ -313,7 +239,7 @@ class Invitation:
             return
         lane = self._lanes.of(heard, key)
         known = lane.transactions.get(key) or lane.remember(
-            Transaction(key, heard.branch, initial=not self.answered and side is Side.CALLER)
+            Transaction(key, heard.branch, initial=not self.course.answered and side is Side.CALLER)
         )
         if response.status >= 300:
             if not known.status:
@@ -325,20 +251,16 @@ class Invitation:
 
     def _rang(self, heard: Heard, invite: Transaction, lane: Lane) -> None:
         if not heard.to_tag or self._branches.answered(heard.to_tag):
-            return self._progress(invite)
+            if invite.initial:
+                self.course.ring()
+            return
         tag = self._heard_of(heard)
-        self._progress(invite)
         if invite.initial:
+            self.course.ring()
             found = asserted(heard.headers)
             self._branches.ring(tag, found)
-            self.people.known(other(invite.key[0]), found, self.answered)
+            self.people.known(other(invite.key[0]), found, self.course.answered)
         self._answer(heard, invite, lane, tag)
-
-    def _progress(self, invite: Transaction) -> None:
-        if invite.initial and self.state is State.CALLING:
-            self._move(State.RINGING)
-        if invite.initial and self.ending and self.ending.how is not End.CANCELLED:
-            self.ending = None
 
     def _agreed_to(self, heard: Heard, response: Response, known: Transaction, lane: Lane) -> None:
         tag = self._heard_of(heard)
@@ -348,11 +270,11 @@ class Invitation:
         if repeated and self._branches.answered(tag):
             return
         if known.initial:
-            self.people.known(Side.CALLEE, self._branches.who_rang(tag), self.answered)
-        self.people.known(other(known.key[0]), asserted(heard.headers), self.answered)
+            self.people.known(Side.CALLEE, self._branches.who_rang(tag), self.course.answered)
+        self.people.known(other(known.key[0]), asserted(heard.headers), self.course.answered)
         if heard.cseq.method in ("INVITE", "UPDATE"):
             timer = session_timer.asked(heard.headers)
-            self._timer_ns = timer.seconds * SECOND if timer and timer.seconds else None
+            self.course.timer_ns = timer.seconds * SECOND if timer and timer.seconds else None
         if heard.cseq.method == "INVITE" or (self.midway and heard.cseq.method == "UPDATE"):
             self._accepted(tag, heard.at_ns)
 
@@ -378,33 +300,22 @@ class Invitation:
         for exchange in (lane.offers, *lane.exchanges.values()):
             exchange.refused(known.key)
         if not known.initial:
-            if self.midway and not self.answered:
+            if self.midway and not self.course.answered:
                 self._refused_midway(status, at_ns)
             return
         nearest = self._lanes.upstream(known.key)
-        if self.answered or known.key[2] != (self._number or known.key[2]):
+        if self.course.answered or known.key[2] != (self._number or known.key[2]):
             return
         if all(found is not lane for found, _ in nearest) or any(t.status < 300 for _, t in nearest):
             return
-        cancelled = status == 487 or (self.ending is not None and self.ending.how is End.CANCELLED)
-        if cancelled:
-            at_ns = self.ending.at_ns if self.ending else at_ns
-            self._ending(End.CANCELLED, status, at_ns, at_ns if len(nearest) == 1 else at_ns + FORK_NS)
-        else:
-            wait = RETRY_NS if status in RETRIED else FORK_NS if lane.hops > 1 and status < 600 else 0
-            self._ending(End.REFUSED, status, at_ns, at_ns + wait)
+        self.course.refuse(status, at_ns, alone=len(nearest) == 1, forwarded=lane.hops > 1)
 
     def _refused_midway(self, status: int, at_ns: int) -> None:
         """The first that was heard of a running call was refused: it goes on, unless it is not there."""
         if status in GONE:
-            self.end(End.LOST, at_ns)
+            self.course.end(End.LOST, at_ns)
         else:
             self._accepted(self._branches.first(), at_ns)
-
-    def _ending(self, how: End, status: int, at_ns: int, due_ns: int) -> None:
-        self.ending = Ending(how, status, at_ns, due_ns)
-        if due_ns <= at_ns:
-            self._move(State.ENDED)
 
     # What both have in common
 
@@ -412,11 +323,8 @@ class Invitation:
         """A branch answers; the first one is the call."""
         if not self._branches.accept(tag):
             return
-        if not self.answered:
-            self.ending = None
-            self.answered_ns = max(at_ns, 1)
+        if self.course.answer(at_ns):
             self._branches.active = tag
-            self._move(State.ANSWERED)
 
     def _heard_of(self, heard: Heard) -> str:
         """The branch that a message is of."""
@@ -429,5 +337,5 @@ class Invitation:
         exchange = lane.exchanges.get(tag)
         if exchange and exchange.news():
             self._lanes.settle(lane, key, tag)
-            if not self.answered:
+            if not self.course.answered:
                 self._branches.active = tag

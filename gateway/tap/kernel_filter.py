@@ -1,7 +1,7 @@
 """The filter by which the kernel leaves out what carries no telephony before it is copied: classic BPF (bpf(4)).
 
 Kept: UDP but of ignored ports, TCP of the ports of SIP alone, so never the gateway's own storage traffic; fragments, and
-what may hold either in tunnels (GRE, IP in IP, VXLAN as UDP, PPPoE), behind up to two VLAN tags.
+what may hold either in tunnels (GRE, IP in IP, PPPoE, MPLS, and those in UDP), behind up to two VLAN tags.
 """
 
 from __future__ import annotations
@@ -28,9 +28,10 @@ IF_EQUAL, IF_ABOVE, IF_AT_LEAST, IF_ANY_BIT, AND, SHIFT_LEFT, ADD_X, RETURN = (
 LOAD_X, JUMP = 0x01, 0x05
 
 TAGS = (0x8100, 0x88A8, 0x9100)  # IEEE 802.1Q, 802.1ad, and what came before it
-IPV4, IPV6, PPPOE = 0x0800, 0x86DD, 0x8864
+IPV4, IPV6 = 0x0800, 0x86DD
+WRAPPED = (0x8864, 0x8847, 0x8848)  # PPPoE, MPLS
 UDP, TCP = 17, 6
-TUNNELS = (47, 4, 41)  # GRE, IPv4 and IPv6 in IP
+TUNNELS = (47, 4, 41, 137, 51)  # GRE, IPv4, IPv6 and MPLS in IP, and an authentication header
 FURTHER = (44, 0, 43, 60)  # RFC 8200: a fragment, and headers that may stand before UDP or TCP
 
 
@@ -146,7 +147,7 @@ def _ethernet(program: _Program) -> None:
             program.label(f"tag {start}")
     program.label("type")
     program.add(IF_EQUAL, IPV6, "ipv6")
-    program.add(IF_EQUAL, PPPOE, "whole")
+    program.any_of(WRAPPED, "whole")
     program.add(IF_EQUAL, IPV4, "", "none")
 
 

@@ -14,7 +14,7 @@ from gateway.tap.effects import Side
 from gateway.tap.exchange import other
 from gateway.tap.hearing import DialogName, Heard, referred_dialog, replaced
 from gateway.tap.invitation import Invitation
-from gateway.tap.progress import FOLLOW_NS, State
+from gateway.tap.progress import FOLLOW_NS
 
 MAX_USER = 256  # characters of whom somebody is to call
 MAX_REFERRALS = 1024  # remembered: transfers of half a minute
@@ -48,7 +48,7 @@ class _Referral:
     at_ns: int
 
     def stands(self, now_ns: int) -> bool:
-        running = self.invitation.state is not State.ENDED and self.invitation.referred is self.side
+        running = not self.invitation.course.over and self.invitation.course.referred is self.side
         return running and now_ns - self.at_ns <= FOLLOW_NS
 
     @property
@@ -65,7 +65,7 @@ class Referrals:
 
     def refer(self, invitation: Invitation, heard: Heard) -> None:
         """A REFER in a call."""
-        side = invitation.referred
+        side = invitation.course.referred
         if side is None:
             return
         referral = _Referral(invitation, side, heard.destination[0], heard.at_ns)

@@ -17,6 +17,7 @@ from gateway.tap.decapsulation import TCP, UDP
 from gateway.tap.effects import Place, Unheard
 from gateway.tap.frames import Datagrams, address_text
 from gateway.tap.tcp import SYN, Piece, Segment, Stream
+from gateway.tap.websocket import WebSocketFramer, handshake
 
 SIP_PORTS = frozenset({5060, 5061})
 MAX_MESSAGE = 65_535  # octets; the largest datagram, and what SIP over TCP keeps to
@@ -54,7 +55,7 @@ class _Direction:
     source: Place
     destination: Place
     stream: Stream = field(default_factory=Stream)
-    framer: StreamFramer | None = None  # none: a start line is being looked for
+    framer: StreamFramer | WebSocketFramer | None = None  # none: a start line is being looked for
     tail: bytes = b""  # of what was looked through, an unfinished line
     secret: bool = False  # TLS
 
@@ -119,14 +120,18 @@ class Signalling:
         picked: Bools = text & (datagrams.sizes >= SHORTEST)
         segments = datagrams.protocols == TCP
         if segments.any():
-            picked = picked | (segments & self._followed(datagrams.source_ports, datagrams.destination_ports))
+            picked = picked | (segments & self._followed(datagrams, np.flatnonzero(picked & segments)))
         return picked
 
-    def _followed(self, sources: Ints, destinations: Ints) -> Bools:
+    def _followed(self, datagrams: Datagrams, text: Ints) -> Bools:
+        """Segments of connections that are followed, or will be from one of those on that have text."""
+        sources, destinations = datagrams.source_ports, datagrams.destination_ports
+        named: Bools = np.isin(sources, self._ports) | np.isin(destinations, self._ports)
+        pairs = sources << 16 | destinations
         known = {key[1] << 16 | key[3] for key in self._directions}
-        pairs = np.fromiter(known, np.int64, len(known))
-        named = np.isin(sources, self._ports) | np.isin(destinations, self._ports)
-        return named | np.isin(sources << 16 | destinations, pairs)
+        rows = text[~named[text]]
+        known |= {int(pairs[row]) for row in rows.tolist() if _begins(datagrams.payload(row))}
+        return named | np.isin(pairs, np.fromiter(known, np.int64, len(known)))
 
     def _overheard(self, datagrams: Datagrams, row: int, data: bytes) -> Overheard:
         source, destination = _places(datagrams, row)
@@ -179,7 +184,7 @@ class Signalling:
             ports = (datagrams.source_ports[row], datagrams.destination_ports[row])
             if np.isin(ports, self._ports).any():
                 return True
-        return bool(_BEGINS.match(payload))
+        return _begins(payload)
 
     def _read(self, key: _Key, pieces: list[Piece], at_ns: int, number: int) -> list[Overheard | Unheard]:
         direction = self._directions[key]
@@ -204,6 +209,9 @@ class Signalling:
         self, direction: _Direction, octets: bytes, heard: list[Overheard | Unheard], at_ns: int, number: int
     ) -> list[bytes]:
         """The messages that these octets end; after what cannot be read the next start line is looked for."""
+        if direction.framer is None and (size := handshake(octets)):
+            direction.framer, direction.tail = WebSocketFramer(MAX_MESSAGE), b""
+            octets = octets[size:]
         if direction.framer is None:
             octets = direction.tail + octets
             found = _LINE.search(octets)
@@ -242,6 +250,11 @@ class Signalling:
     def _forget(self, key: _Key) -> None:
         del self._directions[key]
         self._waiting.pop(key, None)
+
+
+def _begins(payload: bytes) -> bool:
+    """Whether a connection carries SIP from here on, in plain or in WebSockets."""
+    return bool(_BEGINS.match(payload)) or handshake(payload) is not None
 
 
 def _key(datagrams: Datagrams, row: int) -> _Key:

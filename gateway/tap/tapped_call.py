@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import replace
 
 from gateway.sip.sdp import Supported
-from gateway.tap.agreeing import Agreement, streams
+from gateway.tap.agreeing import Agreement, other_media, places, streams
 from gateway.tap.effects import (
     Answered,
     End,
@@ -25,7 +25,6 @@ from gateway.tap.effects import (
 )
 from gateway.tap.exchange import other
 from gateway.tap.invitation import Invitation
-from gateway.tap.progress import State
 
 
 class TappedCall:
@@ -39,6 +38,8 @@ class TappedCall:
         self.over = False
         self.agreements = 0  # told of, since the invitation is this one
         self.streams: tuple[TappedStream, ...] = ()
+        self._other: tuple[str, ...] = ()
+        self._places: tuple[Place, ...] = ()  # of everything
         self._agreement = Agreement()
         self._told: tuple[Party, Party] = (Party(), Party())
         self._caller = Side.CALLER
@@ -87,12 +88,12 @@ class TappedCall:
             out.append(self._see(supported))
         out += self._parties(at_ns)
         out += self._media(supported, at_ns)
-        if self.invitation.answered and not self.answered:
+        if self.invitation.course.answered and not self.answered:
             self.answered = True
-            out.append(Answered(self.id, self.invitation.answered_ns))
+            out.append(Answered(self.id, self.invitation.course.answered_ns))
         out += self._asked(at_ns)
-        ending = self.invitation.ending
-        if self.invitation.state is State.ENDED and ending:
+        ending = self.invitation.course.ending
+        if self.invitation.course.over and ending:
             self.over = True
             answered = self.answered or self.invitation.midway
             out.append(Over(self.id, ending.at_ns, ending.how, answered, ending.status))
@@ -100,9 +101,9 @@ class TappedCall:
 
     def _certain(self) -> bool:
         """Of a call that was running before, more than a request must be heard; one that hangs up is enough."""
-        ending = self.invitation.ending
+        ending = self.invitation.course.ending
         hung_up = ending is not None and ending.how is End.BYE
-        return not self.invitation.midway or self.invitation.answered or hung_up
+        return not self.invitation.midway or self.invitation.course.answered or hung_up
 
     def _see(self, supported: Supported) -> Seen:
         invitation, self.seen = self.invitation, True
@@ -110,7 +111,7 @@ class TappedCall:
         call_id = hashlib.sha256(invitation.call_id.encode("utf-8", "surrogateescape"))
         return Seen(
             self.id,
-            invitation.begun_ns,
+            invitation.course.begun_ns,
             call_id.hexdigest()[:16],
             *self._told,
             invitation.peers,
@@ -140,12 +141,13 @@ class TappedCall:
         if agreement == self._agreement:
             return []
         self._agreement = agreement
-        found = self._turned(streams(agreement, supported))
-        if found == self.streams and self.agreements:
+        before = self.streams, self._other, self._places
+        self.streams = self._turned(streams(agreement, supported))
+        self._other, self._places = other_media(agreement), places(agreement)
+        if (self.streams, self._other, self._places) == before and self.agreements:
             return []
-        self.streams = found
         self.agreements += 1
-        return [MediaAgreed(self.id, at_ns, found)]
+        return [MediaAgreed(self.id, at_ns, self.streams, self._other, self._places)]
 
     def _turned(self, found: tuple[TappedStream, ...]) -> tuple[TappedStream, ...]:
         return tuple(replace(stream, side=self.side(stream.side)) for stream in found)

@@ -13,8 +13,9 @@ from gateway.tap.places import MIX, Spot
 MAX_STREAMS = 4096  # looked after at once; further ones are passed over until others end
 LASTS_NS = 10_000_000_000  # a call that is shorter may be one whose signalling was late
 QUIET_NS = 10_000_000_000  # a stream that has been silent so long has ended
-LEAST_PACKETS = 100
-LOOK_NS = 1_000_000_000  # between two looks who has ended
+LEAST_PACKETS_A_SECOND = 10
+NS = 1_000_000_000
+LOOK_NS = NS  # between two looks who has ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,7 @@ class Pair:
     began_ns: int
     ended_ns: int
     places: tuple[Place, Place]  # between which it went
+    both_ways: bool = True
 
 
 @dataclass(slots=True)
@@ -36,12 +38,15 @@ class _Stream:
     packets: int
     back: int  # stands for the stream the other way
     to: Place
+    source: Place
 
 
 class Unsignalled:
     """Streams that nobody has asked for."""
 
-    def __init__(self) -> None:
+    def __init__(self, lasts_ns: int = LASTS_NS, one_way: bool = False) -> None:
+        self._lasts_ns = lasts_ns
+        self._one_way = one_way  # whether what runs one way alone is told of, too
         self._streams: dict[int, _Stream] = {}
         self._ended: list[Pair] = []
         self._look_ns = 0
@@ -53,23 +58,26 @@ class Unsignalled:
         order = np.argsort(there, kind="stable")
         firsts = first_of_each(there[order].view(np.int64))
         counts = np.diff(np.append(firsts, len(order)))
-        rows = order[firsts]
+        rows, lasts = order[firsts], order[firsts + counts - 1]
         ssrc = batch.slots[rows, : HEADER.itemsize].copy().view(HEADER)[:, 0]["ssrc"]
-        for row, key, reverse, each, at_ns, count in zip(
+        for row, key, reverse, each, at_ns, latest_ns, count in zip(
             rows.tolist(),
             there[rows].tolist(),
             back[rows].tolist(),
             ssrc.tolist(),
             batch.arrivals[rows].tolist(),
+            batch.arrivals[lasts].tolist(),
             counts.tolist(),
             strict=True,
         ):
             stream = self._streams.get(key)
             if stream is not None and stream.ssrc == each:
-                stream.latest_ns = at_ns
+                stream.latest_ns = latest_ns
                 stream.packets += count
             elif stream is not None or len(self._streams) < MAX_STREAMS:
-                self._streams[key] = _Stream(each, at_ns, at_ns, count, reverse, to.place(row))
+                self._streams[key] = _Stream(
+                    each, at_ns, latest_ns, count, reverse, to.place(row), source.place(row)
+                )
 
     def forget(self, now: int) -> None:
         """Look who has ended, at times; of a pair that was a call `ended` tells once."""
@@ -79,20 +87,23 @@ class Unsignalled:
         quiet = [key for key, each in self._streams.items() if now - each.latest_ns > QUIET_NS]
         for key in quiet:
             stream = self._streams.pop(key, None)
-            other = self._streams.get(stream.back) if stream else None
-            if stream and other and _lasted(stream) and _lasted(other):
-                del self._streams[stream.back]
-                began_ns, ended_ns = (
-                    min(stream.began_ns, other.began_ns),
-                    max(stream.latest_ns, other.latest_ns),
-                )
-                self._ended.append(Pair(began_ns, ended_ns, (stream.to, other.to)))
+            if stream and self._lasted(stream):
+                self._end(stream)
+
+    def _end(self, stream: _Stream) -> None:
+        other = self._streams.get(stream.back)
+        if other and self._lasted(other):
+            del self._streams[stream.back]
+            began_ns, ended_ns = min(stream.began_ns, other.began_ns), max(stream.latest_ns, other.latest_ns)
+            self._ended.append(Pair(began_ns, ended_ns, (stream.to, other.to)))
+        elif self._one_way:
+            self._ended.append(Pair(stream.began_ns, stream.latest_ns, (stream.to, stream.source), False))
 
     def ended(self) -> list[Pair]:
         """Calls that have ended since this was last asked."""
         ended, self._ended = self._ended, []
         return ended
 
-
-def _lasted(stream: _Stream) -> bool:
-    return stream.packets >= LEAST_PACKETS and stream.latest_ns - stream.began_ns >= LASTS_NS
+    def _lasted(self, stream: _Stream) -> bool:
+        lasted_ns = stream.latest_ns - stream.began_ns
+        return lasted_ns >= self._lasts_ns and stream.packets * NS >= LEAST_PACKETS_A_SECOND * self._lasts_ns

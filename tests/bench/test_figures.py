@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -65,3 +66,23 @@ def test_results_are_written_for_people_and_programs(tmp_path: Path) -> None:
         if path.suffix == ".svg":
             ElementTree.fromstring(path.read_text())  # noqa: S314 our own
             assert f"]({path.name})" in (tmp_path / "results.md").read_text()
+
+
+def test_what_is_told_of_others_and_of_the_tap(tmp_path: Path) -> None:
+    course = Course(100, 5, tap=True, peers=True)
+    found = replace(
+        figures(),
+        course=course,
+        tap_dropped=0,
+        peers={"sngrep": [Window(5, {"sngrep": used}) for used in (2.0, 10.0, 2.4)]},
+        peers_sent={"sngrep": 1000},
+        peers_kept={"sngrep": 600},
+    )
+    report.write([Measured(Row("mirrored port", course), found)], None, tmp_path)
+    told = (tmp_path / "results.md").read_text()
+    assert "mirrored port, 100 calls: the kernel dropped no frames." in told
+    assert "sngrep costs 2.00 times the gateway and did not keep 40 % of the packets." in told
+    assert "not installed, and so not measured: tcpdump." in told
+    (run,) = json.loads((tmp_path / "results.json").read_text())["runs"]
+    assert run["peers"] == {"sngrep": {"sent": 1000, "kept": 600}}
+    assert run["tap_dropped"] == 0

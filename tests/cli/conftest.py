@@ -45,6 +45,13 @@ def recorder(here: Path) -> Iterator[Recorder]:
 
 
 @pytest.fixture
+def unmeasured(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody's speech is measured, which takes a process of its own each time."""
+    (here / "hushtap.toml").write_text("[speech]\nmeasure = false\n", encoding="utf-8")
+    monkeypatch.setenv("HUSHTAP_CONFIG", "hushtap.toml")
+
+
+@pytest.fixture
 def hushtap(here: Path, capsys: pytest.CaptureFixture[str]) -> Hushtap:
     """Runs one command line; a wrong one ends as argparse ends it, with status 2."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import struct
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -93,6 +95,71 @@ def ilbc(milliseconds: int = 30, frames: int = 1) -> Coded:
     return Coded(by_name("ILBC", 8000), cut(data, size * frames), 8 * milliseconds * frames)
 
 
+def g726(kilobits: int = 32, aal2: bool = False, milliseconds: int = 20) -> Coded:
+    raw = ("-f", "s16le", "-ar", "8000", "-i", "-")
+    form = "g726" if aal2 else "g726le"
+    data = ffmpeg(sound(2, 8000).tobytes(), *raw, "-c:a", form, "-b:a", f"{kilobits}k", "-f", form)
+    codec = by_name(f"{'AAL2-' if aal2 else ''}G726-{kilobits}", 8000)
+    return Coded(codec, cut(data, kilobits * milliseconds // 8), 8 * milliseconds)
+
+
+def g7231(frames: int = 1) -> Coded:
+    """At 6.3 kbit/s; there is no free encoder for the other rate."""
+    raw = ("-f", "s16le", "-ar", "8000", "-i", "-")
+    data = ffmpeg(sound(2, 8000).tobytes(), *raw, "-c:a", "g723_1", "-b:a", "6300", "-f", "g723_1")
+    return Coded(by_name("G723", 8000), cut(data, 24 * frames), 240 * frames)
+
+
+def g7231_mixed() -> list[bytes]:
+    """Frames of all four kinds, by turns: any bits are one of 5.3 kbit/s whose pitches there are, and one of silence."""
+    random = np.random.default_rng(7231)
+    fast, slow = g7231().payloads, []
+    for _ in fast:
+        bits = random.integers(0, 2, 160, np.uint8)
+        bits[:2] = (1, 0)
+        bits[[32, 41]] = 0  # the highest bit of either pitch; the lowest comes first
+        bits[[55, 67, 79, 91]] = 0  # and of the gains
+        slow.append(np.packbits(bits, bitorder="little").tobytes())
+    mixed = []
+    for at, (one, other) in enumerate(zip(fast, slow, strict=True)):
+        noise = bytes((random.integers(0, 64) << 2 | 2, *random.integers(0, 256, 3)))
+        mixed += [one, other] + ([noise, b"\3"] if at % 10 == 9 else [])
+    return mixed
+
+
+def speex_packets(pcm: Pcm, rate: int, *options: str) -> list[bytes]:
+    raw = ("-f", "s16le", "-ar", str(rate), "-i", "-")
+    file = ffmpeg(pcm.tobytes(), *raw, "-c:a", "libspeex", *options, "-f", "ogg")
+    with av.open(io.BytesIO(file), "r") as container:
+        return [bytes(packet) for packet in container.demux(audio=0) if packet.size]
+
+
+def speex(rate: int = 8000, frames: int = 1) -> Coded:
+    packets = speex_packets(sound(2, rate), rate, "-frames_per_packet", str(frames))
+    return Coded(by_name("SPEEX", rate), packets[: 100 // frames], rate // 50 * frames)
+
+
+def dvi4(rate: int = 8000, samples: int = 160, pcm: Pcm | None = None) -> Coded:
+    """The codes of one ADPCM stream, and before each packet's what a decoder has come to there."""
+    codes = b"".join(encoded("adpcm_ima_ssi", sound(2, rate) if pcm is None else pcm, rate, 2048))
+    before = np.append(np.int16(0), adpcm(codes, rate))
+    payloads, index = [], 0
+    for at, octets in enumerate(cut(codes, samples // 2)):
+        payloads.append(struct.pack(">hBx", int(before[at * samples]), index) + octets)
+        for code in (code for octet in octets for code in (octet >> 4, octet & 15)):
+            index = min(max(index + (-1, -1, -1, -1, 2, 4, 6, 8)[code & 7], 0), 88)
+    return Coded(by_name("DVI4", rate), payloads, samples)
+
+
+def adpcm(codes: bytes, rate: int) -> Pcm:
+    """What libavcodec makes of the codes of one stream, without headers."""
+    context = av.CodecContext.create("adpcm_ima_ssi", "r")
+    assert isinstance(context, av.audio.codeccontext.AudioCodecContext)
+    context.sample_rate, context.layout = rate, "mono"
+    frames = context.decode(av.Packet(codes))
+    return np.concatenate([frame.to_ndarray().reshape(-1) for frame in frames]).astype(np.int16)
+
+
 def linear(rate: int = 16_000, channels: int = 1, samples: int = 320) -> Coded:
     pcm = np.stack([sound(2, rate, seed) for seed in range(channels)], axis=1)
     data = cut(pcm.astype(">i2").tobytes(), 2 * channels * samples)
@@ -166,6 +233,25 @@ SAMPLES: dict[str, Callable[[], Coded]] = {
     "Opus 2.5 ms": lambda: opus(2.5),
     "Opus 60 ms": lambda: opus(60),
     "Opus 120 ms": lambda: opus(120),
+    "G726-16": lambda: g726(16),
+    "G726-24": lambda: g726(24, milliseconds=30),
+    "G726-32": g726,
+    "G726-40": lambda: g726(40, milliseconds=10),
+    "AAL2-G726-16": lambda: g726(16, True),
+    "AAL2-G726-24": lambda: g726(24, True),
+    "AAL2-G726-32": lambda: g726(32, True, 60),
+    "AAL2-G726-40": lambda: g726(40, True),
+    "G723": g7231,
+    "G723 60 ms": lambda: g7231(2),
+    "Speex": speex,
+    "Speex wideband": lambda: speex(16_000),
+    "Speex ultra-wideband": lambda: speex(32_000),
+    "Speex 60 ms": lambda: speex(8000, 3),
+    "Speex wideband 40 ms": lambda: speex(16_000, 2),
+    "DVI4": dvi4,
+    "DVI4 wideband": lambda: dvi4(16_000, 320),
+    "DVI4 at an odd rate": lambda: dvi4(11_025, 220),
+    "DVI4 at another odd rate": lambda: dvi4(22_050, 442),
     "AMR": lambda: amr(aligned=True),
     "AMR, packed": lambda: amr(aligned=False),
     "AMR, three frames": lambda: amr(aligned=True, frames=3),

@@ -4,6 +4,8 @@ import struct
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.codecs.registry import CODECS, Codec, CodecError, by_name, by_track, supported
 
@@ -29,6 +31,11 @@ def test_found_by_its_own_name_and_its_own_track(codec: Codec) -> None:
         ("G729AB", 8000, 1, "", ("G729", 8000, 1, "")),
         ("L16", 44_100, 2, "", ("L16", 44_100, 2, "")),
         ("iLBC", 8000, 1, "mode=20", ("ILBC", 8000, 1, "")),
+        ("G721", 8000, 1, "", ("G726-32", 8000, 1, "")),
+        ("aal2-g726-40", 8000, 1, "", ("AAL2-G726-40", 8000, 1, "")),
+        ("G7231", 8000, 1, "annexa=no; bitrate=5.3", ("G723", 8000, 1, "")),
+        ("speex", 16_000, 1, 'mode="1,any"; vbr=vad; cng=on', ("SPEEX", 16_000, 1, "")),
+        ("dvi4", 11_025, 1, "", ("DVI4", 11_025, 1, "")),
         ("AMR", 8000, 1, "mode-set=0,2; mode-change-period=2", ("AMR", 8000, 1, "")),
         ("AMR-WB", 16_000, 1, "Octet-Align=1; crc=0", ("AMR-WB", 16_000, 1, "octet-align=1")),
     ],
@@ -50,7 +57,14 @@ def test_parameters_tell_formats_apart_only_where_the_payload_differs(
         ("AMR", 8000, 1, "octet-align=1; crc=1"),
         ("AMR", 8000, 1, "octet-align=1; interleaving=4"),
         ("AMR-WB", 16_000, 1, "robust-sorting=1; octet-align=1"),
-        ("G723", 8000, 1, ""),
+        ("G723", 16_000, 1, ""),
+        ("G726", 8000, 1, ""),
+        ("speex", 8000, 2, ""),
+        ("DVI4", 44_100, 1, ""),
+        ("LPC", 8000, 1, ""),
+        ("G728", 8000, 1, ""),
+        ("SILK", 16_000, 1, ""),
+        ("EVS", 16_000, 1, ""),
         ("telephone-event", 8000, 1, ""),
         ("CN", 8000, 1, ""),
     ],
@@ -79,6 +93,11 @@ def durations(codec: Codec, *payloads: bytes) -> list[int]:
         ("G729", 8000, 1, [10, 20, 2, 12, 60, 5], [80, 160, 80, 160, 480, 0]),
         ("ILBC", 8000, 1, [38, 50, 76, 100, 51], [160, 240, 320, 480, 0]),
         ("L16", 44_100, 2, [3528, 4, 3], [882, 1, 0]),
+        ("G726-16", 8000, 1, [40, 1, 0], [160, 4, 0]),
+        ("AAL2-G726-24", 8000, 1, [60, 61, 1], [160, 162, 2]),
+        ("G726-32", 8000, 1, [80, 79], [160, 158]),
+        ("G726-40", 8000, 1, [100, 99], [160, 158]),
+        ("DVI4", 16_000, 1, [164, 5, 4, 3, 0], [320, 2, 0, 0, 0]),
     ],
 )
 def test_sizes_tell_how_long_a_payload_lasts(
@@ -122,8 +141,82 @@ def test_the_table_of_contents_tells_how_long_amr_lasts(parameters: str, payload
     assert durations(by_name("AMR-WB", 16_000, 1, parameters), payload) == [frames * 320]
 
 
+@pytest.mark.parametrize(
+    ("payload", "frames"),
+    [
+        (bytes(24), 1),
+        (b"\1" + bytes(19), 1),
+        (b"\2...", 1),
+        (b"\3", 1),
+        (bytes(24) + b"\1" + bytes(19) + b"\2...", 3),
+        (bytes(48), 2),
+        (bytes(47), 1),
+        (bytes(23), 0),
+        (bytes(24 * 8), 8),
+        (bytes(24 * 9), 0),
+        (b"", 0),
+    ],
+)
+def test_each_frame_of_g723_tells_where_the_next_one_begins(payload: bytes, frames: int) -> None:
+    assert durations(by_name("G723", 8000), payload) == [frames * 240]
+
+
+def test_what_a_hold_back_has_behind_a_payload_is_none_of_it() -> None:
+    """Rows are as wide as the ring, and hold what was there before."""
+    heads = np.full((1, 30), 2, np.uint8)
+    heads[0, :24] = 0
+    assert by_name("G723", 8000).durations(np.array([24]), heads).tolist() == [240]
+    heads[0, :5] = np.packbits([int(bit) for bit in "0001" + "0" * 39 + "0"])[:5]
+    assert by_name("SPEEX", 8000).durations(np.array([5]), heads).tolist() == [0]
+
+
+NARROW = {0: 5, 1: 43, 2: 119, 3: 160, 4: 220, 5: 300, 6: 364, 7: 492, 8: 79}  # bits of a frame of Speex
+LAYERS = {0: 4, 1: 36, 2: 112, 3: 192, 4: 352}
+bits = st.integers(0, (1 << 500) - 1)
+
+
+def filled(head: str, size: int, rest: int) -> str:
+    return (head + f"{rest:0500b}")[:size]
+
+
+spoken = st.builds(
+    lambda mode, rest: filled(f"0{mode:04b}", NARROW[mode], rest), st.sampled_from(list(NARROW)), bits
+)
+layer = st.builds(
+    lambda mode, rest: filled(f"1{mode:03b}", LAYERS[mode], rest), st.sampled_from(list(LAYERS)), bits
+)
+told = st.builds(
+    lambda kind, rest: filled(
+        f"01110{kind:04b}", 9 + (1, 1, *[4] * 6, 8, 8, 16, 16, 32, 32, 64, 64)[kind], rest
+    ),
+    st.integers(0, 15),
+    bits,
+)
+private = st.builds(
+    lambda size, rest: filled(f"01101{size:04b}", 14 + 8 * size, rest), st.integers(0, 15), bits
+)
+
+
+@given(
+    st.lists(
+        st.tuples(st.lists(told | private, max_size=1), spoken, st.lists(layer, max_size=2)), max_size=14
+    )
+)
+def test_frames_of_speex_are_found_among_their_layers_and_messages(
+    parts: list[tuple[list[str], str, list[str]]],
+) -> None:
+    text = "".join("".join((*before, frame, *layers)) for before, frame, layers in parts)
+    if len(text) % 8:
+        text += "0" + "1" * (-len(text) % 8 - 1)  # RFC 5574 section 3.3
+    payload = int("1" + text, 2).to_bytes(len(text) // 8 + 1)[1:] if text else b""
+    if len(payload) < 1500:
+        expected = len(parts) if len(parts) <= 12 else 0
+        for rate in (8000, 16_000, 32_000):
+            assert durations(by_name("SPEEX", rate), payload) == [expected * rate // 50]
+
+
 def test_unknown_codecs_are_named() -> None:
-    with pytest.raises(CodecError, match="G723/8000"):
-        by_name("G723", 8000)
+    with pytest.raises(CodecError, match="LPC/8000"):
+        by_name("LPC", 8000)
     with pytest.raises(CodecError, match="A_VORBIS"):
         by_track("A_VORBIS", b"\x01")

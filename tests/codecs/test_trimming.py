@@ -37,6 +37,9 @@ def test_of_samples_exactly_what_lies_outside_is_left(gone: list[Span], time: in
     [
         (by_name("GSM", 8000), 33, 160),
         (by_name("G729", 8000), 10, 80),
+        (by_name("G726-24", 8000), 3, 8),
+        (by_name("AAL2-G726-40", 8000), 5, 8),
+        (by_name("G726-32", 8000), 1, 2),
         (by_name("L16", 16000), 2, 0.5),
         (by_name("L16", 44100), 2, UNITS_PER_SECOND / 44100),
     ],
@@ -66,9 +69,28 @@ def test_comfort_noise_at_the_end_of_a_block_is_a_frame_of_its_own() -> None:
     assert list(Trimmer(codec, Timeline((Span(150, 151),))).left(0, payload)) == [(0, payload[:10])]
 
 
-def test_an_opus_packet_falls_whole_and_with_it_the_next_one() -> None:
-    packet = b"\xf8" + bytes(50)  # 20 ms
-    trimmer = Trimmer(by_name("OPUS", 48000, 2), Timeline((Span(200, 210),)))
+@pytest.mark.parametrize(
+    ("codec", "packet", "units"),
+    [
+        (by_name("G723", 8000), bytes(24) + b"\2...", 480),
+        (by_name("SPEEX", 16_000), b"\x06" + bytes(20), 160),
+    ],
+)
+def test_a_packet_that_cannot_be_cut_falls_whole_and_alone(codec: Codec, packet: bytes, units: int) -> None:
+    trimmer = Trimmer(codec, Timeline((Span(units + 1, units + 2),)))
+    assert [time for at in range(0, 4 * units, units) for time, _ in trimmer.left(at, packet)] == [
+        0,
+        2 * units,
+        3 * units,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("codec", "packet"),
+    [(by_name("OPUS", 48000, 2), b"\xf8" + bytes(50)), (by_name("DVI4", 8000), bytes(84))],
+)
+def test_a_packet_that_tells_of_the_one_before_falls_with_it(codec: Codec, packet: bytes) -> None:
+    trimmer = Trimmer(codec, Timeline((Span(200, 210),)))  # of packets of 20 ms
     left = [time for at in range(0, 800, 160) for time, _ in trimmer.left(at, packet)]
     assert left == [0, 480, 640]
 

@@ -243,7 +243,7 @@ def test_a_slow_reader_is_dropped_and_slows_nobody(monkeypatch: pytest.MonkeyPat
     run(scenario)
 
 
-def test_strange_pages_see_nothing() -> None:
+def test_strange_pages_see_nothing_and_leave_no_line_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
     async def scenario(api: Served) -> None:
         with pytest.raises(InvalidStatus) as refused:
             await connect(api.live, additional_headers={"Origin": "https://evil.example"})
@@ -254,6 +254,7 @@ def test_strange_pages_see_nothing() -> None:
             assert await told(watching)
 
     run(scenario)
+    assert not caplog.records
 
 
 def test_many_changes_at_once_are_few_messages() -> None:

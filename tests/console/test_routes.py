@@ -270,6 +270,7 @@ def test_a_call_that_ends_meanwhile_is_no_longer_there() -> None:
 
 NO_BODIES = [
     (b"{", 400, "not JSON"),
+    (b"\r", 400, "not JSON"),
     (b"\xff\xfe", 400, "not JSON"),
     (b"[" * 4000, 400, "not JSON"),
     (b"[]", 422, "not what is expected"),

@@ -11,7 +11,7 @@ from random import Random
 from types import TracebackType
 from typing import Self
 
-from tests.end_to_end.gateway import HOST
+from tests.ports import HOST
 
 PACKET = 160
 

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import signal
-import socket
 import subprocess
 import sys
 import time
 import tomllib
 import urllib.request
 import wave
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -24,10 +23,9 @@ import numpy as np
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.codecs.rendering import Frames
-from gateway.demo.gateway_process import is_free
 from tests.patience import PATIENCE_SECONDS
+from tests.ports import HOST, free_port, free_range
 
-HOST = "127.0.0.1"
 ROOT = Path(__file__).parents[2]
 PROGRAM = (sys.executable, "-m", "gateway")
 START_SECONDS = 60.0
@@ -174,7 +172,12 @@ class Gateway:
 
     def media_ports_in_use(self) -> list[int]:
         """Where running calls take their media."""
-        return [port for port in self._media_ports if not is_free(port)]
+        processes = (self.pid, *self.worker_pids())
+        mine = {link for process in processes for link in _sockets(process)}
+        with open("/proc/net/udp", encoding="ascii") as table:
+            sockets = [line.split() for line in table.readlines()[1:]]
+        bound = {int(each[1].rpartition(":")[2], 16) for each in sockets if f"socket:[{each[9]}]" in mine}
+        return sorted(bound.intersection(self._media_ports))
 
     def wait_idle(self, seconds: float = PATIENCE_SECONDS) -> None:
         """Wait until every call is stored as it ended."""
@@ -238,25 +241,11 @@ def hushtap(folder: Path, *words: str) -> Printed:
     return Printed(ended.returncode, ended.stdout, ended.stderr)
 
 
-def free_port() -> int:
-    """A port below the ephemeral ones that is free for TCP and UDP alike."""
-    while True:
-        port = random.randrange(10_000, 20_000)
-        with socket.socket() as stream, socket.socket(type=socket.SOCK_DGRAM) as datagrams:
-            try:
-                stream.bind((HOST, port))
-                datagrams.bind((HOST, port))
-            except OSError:
-                continue
-            return port
-
-
-def free_range(count: int) -> int:
-    """The first of so many UDP ports of which none is in use now."""
-    while True:
-        first = random.randrange(20_000, 32_000 - count, 2)
-        if all(map(is_free, range(first, first + count))):
-            return first
+def _sockets(process: int) -> Iterator[str]:
+    """The links of a process's descriptors, as long as they are there."""
+    for handle in Path(f"/proc/{process}/fd").iterdir():
+        with suppress(FileNotFoundError):
+            yield os.readlink(handle)
 
 
 def _environment() -> dict[str, str]:

@@ -8,12 +8,13 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.end_to_end.gateway import HOST, free_port
+from tests.ports import HOST, free_port, free_range
 
 SCENARIOS = Path(__file__).parents[1] / "scenarios"
 LEGS = {"external": SCENARIOS / "first_leg.alaw", "agent": SCENARIOS / "second_leg.alaw"}
 PACKETS = 150  # three seconds of 20 ms
 TIMEOUT_SECONDS = 30
+MEDIA_PORTS = 4  # of sipp: RTP and RTCP of audio, and of video
 
 # Both legs by one ffmpeg, which sends them in step.
 TOGETHER = (
@@ -45,7 +46,7 @@ class Call:
         (folder / "call.xml").write_text(scenario, encoding="utf-8")
         host, port = server
         command = f"sipp {host}:{port} -sf call.xml -m 1 -t {self.transport} -i {HOST} -mi {HOST}"
-        command += f" -p {free_port()} -mp {free_port() & ~1} -key caller {self.number} -key agent 231"
+        command += f" -p {free_port()} -mp {free_range(MEDIA_PORTS)} -key caller {self.number} -key agent 231"
         command += f" -timeout {TIMEOUT_SECONDS} -nostdin -trace_err"
         ended = subprocess.run(
             command.split(), cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, check=False

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.end_to_end.gateway import HOST, ROOT, Gateway
+from tests.end_to_end.gateway import ROOT, Gateway
+from tests.ports import HOST
 
 CALLS = 200
 SECONDS = 15

@@ -26,6 +26,10 @@ CODED: dict[str, Callable[[], Coded]] = {
     "L16": coded.linear,
     "AMR": lambda: coded.amr(aligned=False),
     "AMR-WB": lambda: coded.amr(aligned=True, wide=True),
+    "G726-32": coded.g726,
+    "G723": coded.g7231,
+    "SPEEX": lambda: coded.speex(16_000),
+    "DVI4": coded.dvi4,
 }
 
 
@@ -39,12 +43,15 @@ class Recorded:
 
 def _plan(index: int, audio: Coded) -> Plan:
     """A call of two seconds; the agent's packets are the caller's."""
-    payloads = tuple(audio.payloads)
+    payloads, pace = tuple(audio.payloads), audio.ticks * 1000 // audio.codec.clock_rate
     caller = Leg(Party(callers.number(500 + index), ""), b"", "1", payloads)
     callee = Leg(Party(f"62{index:04}", ""), b"", "2", payloads)
     codec = audio.codec
-    plan = Plan(caller, callee, len(payloads) * 0.02, codec.name, codec.clock_rate, codec.channels)
-    return replace(plan, parameters=codec.parameters, payload_type=None if codec.name in _STATIC else 110)
+    plan = Plan(
+        caller, callee, (len(payloads) * pace + 1) / 1000, codec.name, codec.clock_rate, codec.channels
+    )
+    payload_type = None if codec.name in _STATIC else 110
+    return replace(plan, parameters=codec.parameters, payload_type=payload_type, ptime_ms=pace)
 
 
 _STATIC = ("G722", "GSM", "G729")

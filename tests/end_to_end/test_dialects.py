@@ -12,7 +12,8 @@ import pytest
 
 from tests.end_to_end import judge
 from tests.end_to_end.client import Client, Voice, both, metadata, sdp
-from tests.end_to_end.gateway import HOST, Gateway, Json
+from tests.end_to_end.gateway import Gateway, Json
+from tests.ports import HOST
 
 FIRST, SECOND = ("a", "1001", "2"), ("b", "1002", "2")
 TRANSFER_SECONDS = 1.5

@@ -12,11 +12,12 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.end_to_end import judge
-from tests.end_to_end.gateway import Gateway, Json, free_port, free_range, until
+from tests.end_to_end.gateway import Gateway, Json, until
 from tests.endpoint.phone import HOST, Phone
 from tests.endpoint.sounds import decode, noise, similarity
 from tests.endpoint.trunk import NEEDS_PJSUA, NOTICE, NOTICE_SECONDS, write_wav
 from tests.patience import PATIENCE_SECONDS
+from tests.ports import free_port, free_range
 
 pytestmark = NEEDS_PJSUA
 TALK_SECONDS = 1.0

@@ -13,8 +13,9 @@ import pytest
 
 from gateway.demo.client import Ending, Outcome, Plan
 from tests.end_to_end import callers, judge
-from tests.end_to_end.gateway import HOST, Gateway, until
+from tests.end_to_end.gateway import Gateway, until
 from tests.patience import PATIENCE_SECONDS
+from tests.ports import HOST
 
 SECONDS = 6.0
 FLOOD_SECONDS = 4.0

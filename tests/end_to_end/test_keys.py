@@ -10,7 +10,8 @@ from functools import partial
 import pytest
 
 from tests.end_to_end.client import PACKET, Client, Voice, both, metadata, sdp
-from tests.end_to_end.gateway import HOST, Gateway, Json, at_once
+from tests.end_to_end.gateway import Gateway, Json, at_once
+from tests.ports import HOST
 
 CARD, EXPIRY, CODE = "4929123456789015", "1227", "907"
 MENU = "31415926#"

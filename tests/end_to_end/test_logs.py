@@ -15,7 +15,8 @@ import pytest
 from gateway.demo.client import Digit
 from tests.end_to_end import callers
 from tests.end_to_end.client import Client, Voice, both, metadata, sdp
-from tests.end_to_end.gateway import HOST, Gateway, Json
+from tests.end_to_end.gateway import Gateway, Json
+from tests.ports import HOST
 
 CALLER, AGENT, EXTENSION = "+15550008642", "Zacharias Quillfeather", "617531"
 KEYS = "86429753"  # pressed as events (RFC 4733) and as INFO; no four in a row may be found

@@ -14,7 +14,8 @@ import pytest
 from tests.end_to_end import judge
 from tests.end_to_end.client import Client, Voice, both, metadata, sdp
 from tests.end_to_end.controlled import PROGRAM, ask
-from tests.end_to_end.gateway import HOST, Gateway, Json, until
+from tests.end_to_end.gateway import Gateway, Json, until
+from tests.ports import HOST
 
 CALLS = 4
 KILLED = 3  # times

@@ -11,8 +11,9 @@ from pathlib import Path
 from gateway.demo.client import Client, Ending, Login
 from gateway.sip.digest import Algorithm, Credential
 from tests.end_to_end import callers, judge
-from tests.end_to_end.gateway import HOST, Gateway, free_port, until
+from tests.end_to_end.gateway import Gateway, until
 from tests.io.certificates import Authority
+from tests.ports import HOST, free_port
 
 PASSWORD = "eight words are too many for a test"
 SCENARIO = Path(__file__).with_name("sipp_digest.xml")

@@ -12,7 +12,8 @@ import pytest
 
 from tests.end_to_end import judge
 from tests.end_to_end.client import Client, Voice, both, metadata, sdp
-from tests.end_to_end.gateway import HOST, Gateway, Json
+from tests.end_to_end.gateway import Gateway, Json
+from tests.ports import HOST
 
 AGENT, NEVER, OTHER = ("a", "1001", "2"), ("n", "1901", "2"), ("o", "1002", "2")
 LOOK_BACK = 0.5

@@ -83,6 +83,7 @@ class Phone:
     events: bool = True  # telephone-event is offered and taken
     port: int = 0
     number: str = "caller"
+    answers_in_ack: bool = False  # its INVITE had no offer
     heard: list[Message] = field(default_factory=list)
     packets: list[Packet] = field(default_factory=list)
 
@@ -271,7 +272,8 @@ class Phone:
         self._dialog["remote"] = message.get("To")
         if message.status < 300:
             self._dialog["target"] = message.get("Contact").strip("<>")
-            self._send_request("ACK", f"z9hG4bK{self._tag}{self._cseq}ACK", "", "")
+            answer = self._sdp("sendrecv") if self.answers_in_ack else ""
+            self._send_request("ACK", f"z9hG4bK{self._tag}{self._cseq}ACK", answer, "application/sdp")
         else:
             self._send_request("ACK", self._branch, "", "")
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gateway.codecs.registry import supported
 from gateway.endpoint import messages
-from gateway.endpoint.calling import Telling, party, stream_of
+from gateway.endpoint.calling import Telling, stream_of
 from gateway.endpoint.messages import (
     Arrived,
     BadLine,
@@ -27,15 +27,17 @@ from gateway.endpoint.messages import (
     read,
     write,
 )
+from gateway.sip.message import Headers, Request
 from gateway.tap import effects
 from gateway.tap.effects import End, MediaAgreed, Noted, Seen, TapEffect
+from gateway.tap.parties import DIVERTED, WITHHELD
 
 SDP = (
     "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nt=0 0\r\nm=audio {port} RTP/AVP 8 120\r\nc=IN IP4 192.0.2.1\r\n"
     "a=rtpmap:8 PCMA/8000\r\na=rtpmap:120 telephone-event/8000\r\na=sendrecv\r\n"
 )
 CALL: list[FromProcess] = [
-    Arrived("a", 10, '"Jane" <sip:+15550100@trunk>;tag=1', "<sip:practice@192.0.2.1>"),
+    Arrived("a", 10),
     Described("a", 20, Side.CALLER, "a", False, SDP.format(port=12_000)),
     Connected("a", 21, Side.CALLER),
     Noticed("a", 30, True),
@@ -53,8 +55,6 @@ def told(lines: list[FromProcess]) -> list[TapEffect]:
 def test_a_call_is_recorded_from_the_bridge_on_and_marked() -> None:
     seen, answered, agreed, noted = told(CALL)
     assert isinstance(seen, Seen)
-    assert seen.caller.user is not None
-    assert seen.caller.user.reveal() == "+15550100"
     assert isinstance(answered, effects.Answered)
     assert isinstance(agreed, MediaAgreed)
     assert [(s.side.value, s.to, s.events, [f.name for f in s.formats]) for s in agreed.streams] == [
@@ -96,25 +96,31 @@ def test_every_end_has_a_word(cause: Cause) -> None:
 
 
 @pytest.mark.parametrize(
-    ("header", "user"),
+    ("fields", "caller", "notes"),
     [
-        ('"A, B" <sip:100;phone-context=x@h:5060;user=phone>;tag=1', "100"),
-        ("sip:100@h", "100"),
-        ("<tel:+4930123;ext=5>", "+4930123"),
-        ("<sip:h>", None),
-        ("<mailto:a@b>", None),
-        ("", None),
+        ((), "+15550100", ()),
+        ((("P-Asserted-Identity", '"Jane" <sip:+15550199@trunk>, <tel:+15550199>'),), "+15550199", ()),
+        ((("Remote-Party-ID", "<sip:+15550198@trunk>;party=calling;screen=yes"),), "+15550198", ()),
+        ((("P-Asserted-Identity", "<sip:+15550199@trunk>"), ("Privacy", "id")), None, (WITHHELD,)),
+        ((("Diversion", "<sip:+15550177@trunk>;reason=no-answer"),), "+15550100", (DIVERTED,)),
+        ((("History-Info", "<sip:1@trunk>;index=1, <sip:2@trunk>;index=1.1"),), "+15550100", (DIVERTED,)),
     ],
 )
-def test_parties_have_the_number_that_the_header_names(header: str, user: str | None) -> None:
-    found = party(header).user
-    assert (found.reveal() if found else None) == user
+def test_who_calls_is_whom_the_network_vouches_for(
+    fields: tuple[tuple[str, str], ...], caller: str | None, notes: tuple[str, ...]
+) -> None:
+    heard = (("From", '"Jane" <sip:+15550100@trunk>;tag=1'), ("To", "<sip:practice@192.0.2.1>"), *fields)
+    (seen,) = told([Arrived("a", 10, Request("INVITE", "sip:practice@192.0.2.1", Headers(heard)))])
+    assert isinstance(seen, Seen)
+    assert (seen.caller.user.reveal() if seen.caller.user else None) == caller
+    assert seen.callee.user is not None
+    assert seen.callee.user.reveal() == "practice"
+    assert seen.notes == notes
 
 
 @given(st.text(max_size=300))
 def test_any_description_is_read_or_passed_over(text: str) -> None:
     stream_of(effects.Side.CALLER, text, False, supported)
-    party(text)
 
 
 @given(st.lists(st.sampled_from([*CALL, Over("a", 1, Cause.FAILED)]), max_size=12))

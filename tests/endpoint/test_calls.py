@@ -112,6 +112,117 @@ def test_a_phone_without_events_gets_keys_by_info(tmp_path: Path) -> None:
     run(work())
 
 
+def slowly(phone: Phone, seconds: float) -> None:
+    """It answers INVITEs so much later from now on."""
+    take = phone._take_invite
+    phone._take_invite = lambda message: asyncio.get_running_loop().call_later(seconds, take, message)  # type: ignore[assignment,method-assign]
+
+
+def test_a_hold_that_is_taken_back_before_the_other_side_has_answered_it_is_taken_back_there(
+    tmp_path: Path,
+) -> None:
+    async def work() -> None:
+        async with trunk(tmp_path) as line:
+            one = await caller()
+            await bridged(line, one)
+            slowly(one, 0.3)
+            for number, direction in enumerate(("sendonly", "sendrecv")):
+                line.phone.reinvite(direction)
+                await line.phone.response("INVITE")
+                await one.requested("INVITE", number + 1) if not number else None
+            assert (await one.requested("INVITE", 2)).direction == "sendrecv"
+            await one.close()
+
+    run(work())
+
+
+def test_a_hold_that_meets_another_invite_is_asked_for_again(tmp_path: Path) -> None:
+    """RFC 3261 section 14.1: 491 is no refusal."""
+
+    async def work() -> None:
+        async with trunk(tmp_path) as line:
+            one = await caller()
+            await bridged(line, one)
+            take = one._take_invite
+            one._take_invite = lambda message: one._respond(message, 491)  # type: ignore[method-assign]
+            line.phone.reinvite("sendonly")
+            await one.requested("INVITE", 1)
+            one._take_invite = take  # type: ignore[method-assign]
+            assert (await one.requested("INVITE", 2)).direction in ("sendonly", "inactive")
+            await one.close()
+
+    run(work())
+
+
+def test_a_caller_who_offers_nothing_is_answered_at_once_and_hears_the_notice(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with trunk(tmp_path, changes={"answer": "when_connected"}) as line:
+            one = await caller()
+            one.answers_in_ack = True
+            call = one.call(line.server, sdp=False)
+            await line.message(Bridged, call)
+            await asyncio.sleep(HEARD_SECONDS)
+            assert similarity(one.audio(), decode(NOTICE))[0] > ALIKE
+            await one.close()
+
+    run(work())
+
+
+@pytest.mark.parametrize(("kind", "body", "status"), [("application/dtmf-relay", "5555", 400), ("application/dtmf", "8", 200)])  # fmt: skip
+def test_odd_keys_by_info_end_nothing(tmp_path: Path, kind: str, body: str, status: int) -> None:
+    async def work() -> None:
+        async with trunk(tmp_path) as line:
+            one = await caller()
+            await bridged(line, one)
+            one.request("INFO", body, kind)
+            assert (await one.response("INFO")).status == status
+            one.request("OPTIONS")
+            assert (await one.response("OPTIONS")).status == 200
+            assert not line.of(Over)
+            await one.close()
+
+    run(work())
+
+
+def test_an_invite_that_pjsip_drops_is_refused_and_takes_no_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.io.front.ANSWER_SECONDS", 1.0)
+
+    async def work() -> None:
+        async with trunk(tmp_path, changes={"calls": 1}) as line:
+            one = await caller()
+            one.number = "a{b"  # no user has such a letter, RFC 3261 section 25.1
+            one.call(line.server)
+            assert (await one.response("INVITE")).status == 500
+            two = await caller(5)
+            await bridged(line, two)
+            for each in (one, two):
+                await each.close()
+
+    run(work())
+
+
+def test_a_caller_with_early_media_is_refused_when_the_process_dies(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with trunk(tmp_path, Phone(answers=180), changes={"answer": "when_connected"}) as line:
+            one = await caller()
+            call = one.call(line.server)
+            await line.phone.requested("INVITE")
+            seat = line.endpoint.seat_of(call)
+            assert seat is not None
+            os.kill(line.endpoint.pids[seat] or 0, signal.SIGKILL)
+            line.phone._take_request = lambda message: None  # type: ignore[method-assign]
+            await line.phone.requested("CANCEL")
+            line.phone.pick_up()  # which crosses the CANCEL
+            await line.phone.requested("ACK")
+            await line.phone.requested("BYE")
+            assert (await one.response("INVITE")).status == 500
+            await one.close()
+
+    run(work())
+
+
 @pytest.mark.parametrize("side", Side)
 def test_hold_passes(tmp_path: Path, side: Side) -> None:
     async def work() -> None:

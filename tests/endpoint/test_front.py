@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.endpoint.front import Dropped, Effect, Forwarder, Hop, ToOutside, ToSeat
+from gateway.endpoint.front import Dropped, Effect, Forwarder, Given, Hop, ToOutside, ToSeat
 from gateway.sip.message import Message, Request, Response, parse
 
 HERE, INSIDE = Hop("udp", "192.0.2.1", 5070), ("127.0.0.1", 40_000)
@@ -31,6 +31,7 @@ def request(
     lines = [
         f"{method} sip:practice@192.0.2.1:5070 SIP/2.0", f"Via: {via}", "From: <sip:1@trunk>;tag=1",
         f"To: <sip:practice@192.0.2.1>{';tag=' + tag if tag else ''}", f"Call-ID: {call}", f"CSeq: 1 {method}", *extra,
+        *([] if "Contact:" in " ".join(extra) else ["Contact: <sip:1@198.51.100.1>"]),
         "Content-Length: 0",
     ]  # fmt: skip
     return ("\r\n".join(lines) + "\r\n\r\n").encode()
@@ -46,7 +47,7 @@ def answer(to: Message, status: int, *extra: str) -> bytes:
 
 
 def only(effects: list[Effect]) -> ToSeat | ToOutside:
-    (effect,) = effects
+    (effect,) = (each for each in effects if not isinstance(each, Given))
     assert isinstance(effect, ToSeat | ToOutside)
     return effect
 
@@ -173,7 +174,7 @@ def test_a_refused_call_and_a_lost_process_make_room() -> None:
     front.from_inside(answer(invite, 200), 0)
     front.from_inside(answer(invite, 491), 0)  # of a further INVITE in the dialog
     assert front.load(0) == 1
-    assert front.seat_lost(0) == [], "who names no Contact cannot be told"
+    front.seat_lost(0)
     assert front.load(0) == 0
     assert invited(front, "b")[0] == 1
 
@@ -227,4 +228,83 @@ def test_no_endless_way() -> None:
 def test_octets_of_strangers_are_counted_or_forwarded_never_raised(data: bytes) -> None:
     front = forwarder([0] * 3)
     for effects in (front.from_outside(data, TRUNK), front.from_inside(data, 0)):
-        assert all(isinstance(effect, ToSeat | ToOutside | Dropped) for effect in effects)
+        assert all(isinstance(effect, ToSeat | ToOutside | Dropped | Given) for effect in effects)
+
+
+def statuses(effects: list[Effect]) -> list[int]:
+    answers = [parse(each.data) for each in effects if isinstance(each, ToOutside)]
+    return [each.status for each in answers if isinstance(each, Response)]
+
+
+def test_the_hops_before_us_are_kept_from_the_process_and_come_back_as_they_were() -> None:
+    front = forwarder([0])
+    odd = "SIP/2.0/UDP proxy.example:5062 ;branch=z9hG4bK@{}|;x"
+    _, invite = front.from_outside(request("INVITE", "a", "", f"{TRUNK_VIA}, {odd}"), TRUNK)
+    assert isinstance(invite, ToSeat)
+    assert len(parse(invite.data).headers.all("Via")) == 1
+    back = only(front.from_inside(answer(parse(invite.data), 200), 0))
+    assert parse(back.data).headers.all("Via")[1] == odd
+
+
+def test_a_request_that_no_process_could_read_is_answered_here_and_takes_no_line() -> None:
+    front = forwarder([0])
+    effects = front.from_outside(request("INVITE", "a", "", TRUNK_VIA, "Contact: <<<"), TRUNK)
+    assert Dropped("bad_address") in effects
+    assert statuses(effects) == [400]
+    assert front.load(0) == 0
+    effects = front.from_outside(
+        request("INVITE", "b").replace(b"Content-Length: 0", b"Content-Length: 9"), TRUNK
+    )
+    assert statuses(effects) == [400]
+    assert front.from_outside(
+        request("INVITE", "c").replace(b"Via:", b"X-Via:").replace(b"INVITE", b"ACK"), TRUNK
+    ) == [Dropped("missing_header")]
+
+
+def test_an_invite_of_which_its_process_says_nothing_is_refused_and_its_line_free() -> None:
+    front = forwarder([0, 0])
+    given, _ = front.from_outside(request("INVITE"), TRUNK)
+    assert isinstance(given, Given)
+    count, *refusal = front.unanswered(given.call_id)
+    assert count == Dropped("unread")
+    assert statuses(refusal) == [500]
+    assert front.load(0) == 0
+    assert front.unanswered(given.call_id) == []
+    _, invite = invited(front, "b")
+    front.from_inside(answer(invite, 100), 0)
+    assert front.unanswered("b") == []
+    assert front.load(0) == 1
+
+
+def test_a_caller_who_is_not_yet_answered_is_refused_when_the_process_is_lost() -> None:
+    front = forwarder([0])
+    _, invite = invited(front)
+    front.from_inside(answer(invite, 183), 0)
+    assert statuses(front.seat_lost(0)) == [500]
+    assert front.load(0) == 0
+
+
+def test_who_picks_up_while_the_process_is_lost_is_let_go() -> None:
+    front = forwarder([])
+    _, ringing = sent(front, request("INVITE", "c", "", OWN_VIA), 0)
+    cancel = parse(only(front.seat_lost(0)).data)
+    crossed = front.from_outside(answer(ringing, 200, "Contact: <sip:phone@192.0.2.9:5062>"), TRUNK)
+    left = [parse(each.data) for each in crossed if isinstance(each, ToOutside)]
+    assert [(m.method, m.uri) for m in left if isinstance(m, Request)] == [
+        ("ACK", "sip:phone@192.0.2.9:5062"), ("BYE", "sip:phone@192.0.2.9:5062"),
+    ]  # fmt: skip
+    assert (left[0].cseq.number, left[0].cseq.method) == (ringing.cseq.number, "ACK")
+    (refused,) = front.from_outside(answer(ringing, 487), TRUNK)
+    assert isinstance(refused, ToOutside)
+    ack = parse(refused.data)
+    assert isinstance(ack, Request)
+    assert (ack.method, ack.via, cancel.via) == ("ACK", ringing.via, ringing.via)
+
+
+def test_a_question_within_a_call_is_answered_while_there_is_one() -> None:
+    front = forwarder([0])
+    _, invite = invited(front)
+    front.from_inside(answer(invite, 200, "Contact: <sip:practice@192.0.2.1:5070>"), 0)
+    assert statuses(front.from_outside(request("OPTIONS", "a", "2"), TRUNK)) == [200]
+    assert isinstance(only(front.from_outside(request("BYE", "a", "2"), TRUNK)), ToSeat)
+    assert isinstance(only(front.from_outside(request("OPTIONS", "a", "2"), TRUNK)), ToSeat)

@@ -13,10 +13,10 @@ import pytest
 from numpy.typing import NDArray
 
 from gateway.endpoint.messages import Arrived, Bridged, Cause, Described, Noticed, Over
-from tests.end_to_end.gateway import free_port
 from tests.endpoint.phone import DEADLINE, HOST, Phone, said_by
 from tests.endpoint.sounds import decode, noise, similarity
 from tests.endpoint.trunk import NEEDS_PJSUA, NOTICE, Trunk, run, trunk, write_wav
+from tests.ports import free_port
 
 pytestmark = NEEDS_PJSUA
 UAC = Path(__file__).with_name("uac.xml")
@@ -91,7 +91,8 @@ def test_a_call_of_sipp_to_baresip(tmp_path: Path, transport: str) -> None:
             assert await call.wait() == 0
             over = await line.message(Over)
             assert (over.call, over.cause) == (arrived.call, Cause.CALLER_BYE)
-            assert "+15551230001" in arrived.caller
+            assert arrived.invite is not None
+            assert "+15551230001" in (arrived.invite.headers.get("From") or "")
             assert line.of(Noticed)[0].whole
             assert line.of(Noticed)[0].at_ns < line.of(Bridged)[0].at_ns
         audio = media.audio()

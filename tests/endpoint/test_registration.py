@@ -11,9 +11,9 @@ import pytest
 
 from gateway.endpoint.messages import Bridged, Over
 from gateway.io.endpoint import EndpointFault
-from tests.end_to_end.gateway import free_port
 from tests.endpoint.phone import DEADLINE, HOST
 from tests.endpoint.trunk import NEEDS_PJSUA, caller, run, trunk
+from tests.ports import free_port
 
 pytestmark = NEEDS_PJSUA
 SCENARIO = Path(__file__).with_name("registrar.xml")

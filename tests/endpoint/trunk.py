@@ -17,9 +17,9 @@ import pytest
 from gateway.config.endpoint import EndpointSettings
 from gateway.endpoint.messages import FromProcess
 from gateway.io.endpoint import Endpoint
-from tests.end_to_end.gateway import free_port, free_range
 from tests.endpoint.phone import DEADLINE, HOST, Phone
 from tests.endpoint.sounds import decode, noise
+from tests.ports import free_port, free_range
 
 NEEDS_PJSUA = pytest.mark.skipif(sys.version_info >= (3, 13), reason="pjsua2 has wheels for older Pythons")
 

@@ -38,7 +38,11 @@ EXTENSIONS = [re.compile(r"\d{2,6}")]
 TESTS = Path(__file__).parents[1]
 SECOND = 1_000_000_000
 SLOT = 1600
-FORMATS = (PayloadFormat(8, "PCMA", 8000), PayloadFormat(0, "PCMU", 8000))
+FORMATS = (
+    PayloadFormat(8, "PCMA", 8000), PayloadFormat(0, "PCMU", 8000), PayloadFormat(2, "G726-32", 8000),
+    PayloadFormat(4, "G723", 8000), PayloadFormat(5, "DVI4", 8000), PayloadFormat(97, "SPEEX", 16_000),
+    PayloadFormat(98, "G726-24", 8000), PayloadFormat(99, "AMR", 8000), PayloadFormat(100, "OPUS", 48_000, 2),
+)  # fmt: skip
 PLAN = Open(
     call_id="01900000-0000-7000-8000-000000000001",
     segment_id="01900000-0000-7000-8000-000000000002",
@@ -94,6 +98,10 @@ def descriptions(data: bytes) -> None:
     if len(sdp.parse(answer).media) != len(offer.media):
         raise AssertionError("the answer has another number of lines than the offer")
     sdp.completed(offer, sdp.open_again(offer))
+    if not all(
+        name.isprintable() and len(name) <= sdp.MAX_NAME for media in offer.media for name in media.named()
+    ):
+        raise AssertionError("a name would steer a terminal")
 
 
 def documents(data: bytes) -> None:
@@ -236,7 +244,7 @@ def seeds(target: str) -> list[bytes]:
             types = (b"application/dtmf-relay", b"application/dtmf", b"multipart/mixed;boundary=b")
             return [kind + b"\n" + signal for kind in types for signal in signals]
         case "rtp":
-            return [_packets(number) for number in range(6)]
+            return [_packets(number) for number in range(11)]
         case "capture":
             return _captures()
         case "sdp":
@@ -255,9 +263,9 @@ def _packets(kind: int) -> bytes:
     """Some RTP, RTCP, telephone events and padding."""
     made = []
     for number in range(12):
-        payload = bytes([number]) * (160, 80, 4, 0, 33, 480)[kind]
-        first = (0x80, 0x90, 0x80, 0xA0, 0x8F, 0x80)[kind]
-        second = (8, 0, 101, 200, 127, 8)[kind]
+        payload = bytes([number]) * (160, 80, 4, 0, 33, 480, 80, 24, 84, 70, 61)[kind]
+        first = (0x80, 0x90, 0x80, 0xA0, 0x8F, *(0x80,) * 6)[kind]
+        second = (8, 0, 101, 200, 127, 8, 2, 4, 5, 97, 98)[kind]
         head = bytes([first, second]) + number.to_bytes(2) + (160 * number).to_bytes(4) + bytes(4)
         made.append((12 + len(payload)).to_bytes(2) + head + payload)
     return b"".join(made)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -19,6 +18,7 @@ from gateway.sip.session_timer import Policy
 from gateway.siprec.effects import Offered
 from gateway.siprec.session import RecordingServer
 from tests.patience import PATIENCE_SECONDS
+from tests.ports import free_port
 
 HOST, OTHER = "127.0.0.1", "127.0.0.2"  # two hosts, as the kernel sees it
 
@@ -67,18 +67,6 @@ async def serving(
     finally:
         server.sip.close()
         await asyncio.sleep(0.05)  # for what closes to be closed
-
-
-def free_port() -> int:
-    while True:
-        with socket.socket() as stream, socket.socket(type=socket.SOCK_DGRAM) as datagrams:
-            stream.bind((HOST, 0))
-            port: int = stream.getsockname()[1]
-            try:
-                datagrams.bind((HOST, port))
-            except OSError:
-                continue
-            return port
 
 
 class Datagrams(asyncio.DatagramProtocol):

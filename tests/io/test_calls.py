@@ -167,6 +167,27 @@ def test_of_more_than_two_streams_two_are_recorded_and_the_rest_is_told(tmp_path
     assert list(live.call._problems) == ["audio past the first 2 streams was offered and not recorded"]
 
 
+def test_an_offer_of_unknown_codecs_is_refused_and_they_are_named(tmp_path: Path) -> None:
+    async def play(bench: Bench) -> None:
+        offer = (
+            description()
+            .replace("RTP/AVP 8", "RTP/AVP 7 96")
+            .replace("a=label", "a=rtpmap:96 EVS/16000\r\na=label")
+        )
+        bench.give(request("INVITE", 1, 1, offer + "m=video 6010 RTP/AVP 8\r\n"))
+        bench.give(request("INVITE", 2, 1, description().replace("RTP/AVP 8", "RTP/AVP 2 4")))
+        for _ in range(400):
+            if len(bench.store.facts) == 2:
+                break
+            await settled()
+
+    bench = run(tmp_path, play)
+    assert sorted(bench.statuses()) == ["200", "488"]
+    assert "the client offered no audio that can be recorded, only LPC/8000, EVS/16000, video" in {
+        facts.reason for facts in bench.store.facts.values()
+    }
+
+
 def test_a_call_may_begin_on_hold(tmp_path: Path) -> None:
     async def play(bench: Bench) -> None:
         bench.give(request("INVITE", 1, 1, description(direction="inactive")))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gzip
 import io
 from collections.abc import Sequence
 from pathlib import Path
@@ -51,6 +52,27 @@ def test_files_that_follow_each_other_in_any_order(tmp_path: Path) -> None:
     second = [(at, b"%d" % at) for at in range(50, 100, 10)]
     files = [saved(tmp_path, "b", second), saved(tmp_path, "a", first)]
     assert [frame for batch in read(files) for frame in batch] == first + second
+
+
+@pytest.mark.parametrize("name", ["a.pcap", "a.pcap.gz"])
+def test_a_file_whose_frames_lie_in_another_order(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SORTED_FRAMES", 7)
+    frames = [(at * 1_000_000_000, b"%d" % at) for at in range(100)]
+    data = pcap([*frames[60:], *frames[:60]], nano=True)
+    (tmp_path / name).write_bytes(gzip.compress(data) if name.endswith("gz") else data)
+    found = read([CaptureFile(str(tmp_path / name))])
+    assert [frame for batch in found for frame in batch] == frames
+    assert len(found) == 15
+
+
+def test_of_a_large_file_the_order_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_SORTED_BYTES", 300)
+    monkeypatch.setattr(module, "CHUNK_BYTES", 100)
+    frames = [(at * 1_000_000_000, b"%d" % at) for at in (*range(60, 100), *range(60))]
+    found = [octets for batch in read([saved(tmp_path, "a", frames)]) for _, octets in batch]
+    assert found == [octets for _, octets in frames]
 
 
 def test_files_of_the_same_time_become_one(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from gateway.config.settings import SipSettings
+from gateway.config.sip import SipSettings
 from gateway.io import connection
 from gateway.io.connection import Connection
 from gateway.sip.effects import Flow

@@ -14,8 +14,8 @@ from typing import cast
 
 import pytest
 
+from gateway.io import child, progress
 from gateway.io import controls as controls_module
-from gateway.io import progress, supervisor
 from gateway.io.alarms import Alarms
 from gateway.io.channel import Configure, Message
 from gateway.io.controls import RunningControls
@@ -243,7 +243,7 @@ def test_what_is_asked_while_no_worker_answers_is_done_by_the_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(controls_module, "ANSWER_SECONDS", 0.2)
-    monkeypatch.setattr(supervisor, "RESTART_SECONDS", 1.0)
+    monkeypatch.setattr(child, "RESTART_SECONDS", 1.0)
 
     async def scenario(rig: Rig) -> None:
         await rig.speak(1.0)
@@ -294,7 +294,7 @@ def test_the_next_worker_keeps_nothing_of_a_pause_that_had_just_ended(tmp_path: 
 def test_after_a_death_the_state_shown_is_the_state_that_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(supervisor, "RESTART_SECONDS", 0.0)
+    monkeypatch.setattr(child, "RESTART_SECONDS", 0.0)
 
     async def scenario(rig: Rig) -> None:
         session = SessionId(1)

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from gateway.io import supervisor
+from gateway.io import child
 from gateway.io.append import PartEnded
 from gateway.io.channel import Configure, Message, Ready
 from gateway.io.receive import media_socket
-from gateway.io.supervisor import Supervisor
+from gateway.io.supervisor import Supervisor, WorkerFailed
 from gateway.recording.engine import EngineSettings
 from gateway.recording.messages import CallReport, Close, Command, Finished, Open
 from gateway.recording.model import Role
@@ -97,7 +97,7 @@ def payload(folder: Path, part: int, torn: bool) -> tuple[list[int], list[bytes]
 def test_a_killed_worker_is_replaced_and_goes_on_with_the_same_sockets(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(supervisor, "RESTART_SECONDS", 0.0)
+    monkeypatch.setattr(child, "RESTART_SECONDS", 0.0)
 
     async def scenario() -> Control:
         control = Control(tmp_path)
@@ -159,7 +159,7 @@ def test_a_worker_that_cannot_start_is_not_waited_for_forever(
         control = Control(tmp_path)
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
-                with pytest.raises(supervisor.WorkerFailed):
+                with pytest.raises(WorkerFailed):
                     await control.supervisor.start()
         finally:
             await control.supervisor.stop()
@@ -169,7 +169,7 @@ def test_a_worker_that_cannot_start_is_not_waited_for_forever(
 
 
 def test_stopping_while_a_worker_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(supervisor, "RESTART_SECONDS", 1.0)
+    monkeypatch.setattr(child, "RESTART_SECONDS", 1.0)
 
     async def scenario() -> int:
         control = Control(tmp_path)

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from gateway.config.settings import SettingsError, TlsSettings, parse
+from gateway.config.settings import SettingsError, parse
+from gateway.config.sip import TlsSettings
 from gateway.demo.client import Client
 from gateway.io import admission
 from gateway.io.tls import TlsError, make_context

@@ -9,6 +9,7 @@ from gateway.recording.call import MAX_CUTS, MAX_NOTES, Call, Opening, Phase, re
 from gateway.recording.messages import CallReport, Finished
 from gateway.recording.model import (
     CallState,
+    Cause,
     Cut,
     Direction,
     LegReport,
@@ -65,6 +66,20 @@ def test_a_call_without_audio_is_not_recorded() -> None:
     assert facts.state is CallState.NOT_RECORDED
     assert "no audio came" in facts.reason
     assert not facts.recordings
+
+
+def test_a_call_that_was_paused_from_its_beginning_to_its_end_says_so() -> None:
+    call = Call(OPENING)
+    call.hang_up("the caller hung up", 2000)
+    pause = Redaction(0, 9, (Role.EXTERNAL, Role.AGENT), Cause.FEATURE_CODE)
+    finished = Finished("c", "r", legs(9), (pause,), 1)
+    call.report(finished)
+    call.drain(finished)
+    call.settle()
+    facts = call.facts()
+    assert facts.state is CallState.NOT_RECORDED
+    assert facts.reason == "all of its audio was paused; the caller hung up"
+    assert call.why() is Why.CHOICE
 
 
 def test_counts_go_on_over_workers_and_the_gap_is_told_of() -> None:

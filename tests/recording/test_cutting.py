@@ -90,6 +90,8 @@ def frames(audio: Coded, blocks: list[tuple[int, bytes]], frame: int, ticks: int
         ("G722", 1, 1),
         ("L16 wideband", 4, 2),
         ("iLBC 30 ms", 50, 240),
+        ("G726-24", 3, 8),
+        ("AAL2-G726-32", 1, 2),
     ],
 )
 @settings(max_examples=20)
@@ -140,7 +142,7 @@ def test_samples_that_share_no_unit_with_the_call_clock_are_cut_to_the_unit(cut:
     assert found == expected
 
 
-@pytest.mark.parametrize("name", ["Opus", "AMR", "iLBC 20 ms"])
+@pytest.mark.parametrize("name", ["Opus", "AMR", "iLBC 20 ms", "Speex", "DVI4"])
 @settings(max_examples=20)
 @given(cut=timelines, seed=ragged)
 def test_packets_that_cannot_be_cut_fall_whole(name: str, cut: Timeline, seed: int) -> None:

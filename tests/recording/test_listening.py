@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ from gateway.recording.narrowband import Voice
 from gateway.redaction.digit import Digit
 from gateway.redaction.inband_exact import HIGH, KEYS, LOW, RATE
 from gateway.redaction.rules import CardRule, Rules
-from tests.codecs.coded import cut, encoded, ffmpeg
+from tests.codecs.coded import cut, dvi4, encoded, ffmpeg, speex_packets
 from tests.recording.simulation import MS, PCMA, PLAN, SECOND, Datagram, Played, play, rtp, sent
 
 NO_CARD_RULE = Rules(card=CardRule(active=False))
@@ -122,41 +122,65 @@ def test_tones_are_looked_for_where_the_rules_say(where: str, events: tuple[int,
     assert bool(named(heard(played, Role.EXTERNAL))) is not looked
 
 
+@dataclass(frozen=True)
+class Format:
+    """A payload format as a leg has it, and how a sound becomes packets of so many samples of it."""
+
+    name: str
+    packed: Callable[[np.ndarray], list[bytes]]
+    rate: int = RATE
+    samples: int = 160
+    clock: int = RATE
+    channels: int = 1
+
+
+def by_ffmpeg(size: int, *options: str, rate: int = RATE) -> Callable[[np.ndarray], list[bytes]]:
+    return lambda pcm: cut(ffmpeg(pcm.tobytes(), "-f", "s16le", "-ar", str(rate), "-i", "-", *options), size)
+
+
+FORMATS = (
+    Format("PCMU", by_ffmpeg(160, "-f", "mulaw")),
+    Format("G722", by_ffmpeg(160, "-f", "g722", rate=16_000), 16_000, 320),
+    Format("GSM", by_ffmpeg(33, "-f", "gsm")),
+    Format(
+        "OPUS",
+        lambda pcm: encoded("libopus", pcm, 48_000, 960, b="24k", application="voip"),
+        48_000, 960, 48_000, 2,
+    ),
+    Format("G726-16", by_ffmpeg(40, "-c:a", "g726le", "-b:a", "16k", "-f", "g726le")),
+    Format("G726-24", by_ffmpeg(60, "-c:a", "g726le", "-b:a", "24k", "-f", "g726le")),
+    Format("G726-32", by_ffmpeg(80, "-c:a", "g726le", "-b:a", "32k", "-f", "g726le")),
+    Format("AAL2-G726-40", by_ffmpeg(100, "-c:a", "g726", "-b:a", "40k", "-f", "g726")),
+    Format("G723", by_ffmpeg(24, "-c:a", "g723_1", "-b:a", "6300", "-f", "g723_1"), samples=240),
+    Format("SPEEX", lambda pcm: speex_packets(pcm, RATE, "-b:a", "15k")),
+    Format("SPEEX", lambda pcm: speex_packets(pcm, 16_000, "-b:a", "28k"), 16_000, 320, 16_000),
+    Format("DVI4", lambda pcm: dvi4(RATE, 160, pcm).payloads),
+)  # fmt: skip
+
+
 @pytest.mark.parametrize("loss", [0.0, 0.02])
-@pytest.mark.parametrize("name", ["PCMU", "G722", "GSM", "OPUS"])
-def test_every_codec_is_listened_to(name: str, loss: float) -> None:
-    rate, clock = {"OPUS": (48_000, 48_000), "G722": (16_000, RATE)}.get(name, (RATE, RATE))
-    form = PayloadFormat(
-        {"PCMU": 0, "GSM": 3, "G722": 9}.get(name, 111), name, clock, 2 if name == "OPUS" else 1
-    )
+@pytest.mark.parametrize("kind", FORMATS, ids=lambda kind: f"{kind.name}-{kind.clock}")
+def test_every_codec_is_listened_to(kind: Format, loss: float) -> None:
+    rate, clock = kind.rate, kind.clock
+    form = PayloadFormat(111, kind.name, clock, kind.channels)
     plan = replace(PLAN, legs=tuple(LegPlan(leg.role, (form,)) for leg in PLAN.legs))
     wave = np.zeros(SECONDS * rate)
     for place, key in zip(places(), DIGITS, strict=True):
         wave[place * rate // RATE :][: 60 * rate // 1000] = pair(key, 60 * rate // 1000, -12, rate)
-    payloads = coded(name, wave.astype(np.int16), rate)
     chance = np.random.default_rng(4)
+    pace = kind.samples * SECOND // rate
+    payloads = kind.packed(wave.astype(np.int16))
+    if not loss:
+        assert len(multimon(Voice(by_name(kind.name, clock)).hear(payloads))) > len(DIGITS) / 2
     datagrams = [
-        Datagram(number * 20 * MS, 0, rtp(number, number * clock // 50, payload, 1, form.payload_type))
+        Datagram(number * pace, 0, rtp(number, number * pace * clock // SECOND, payload, 1, 111))
         for number, payload in enumerate(payloads)
         if chance.random() >= loss
     ]
     played = play(datagrams, plan=plan, closed=SECONDS * SECOND, rules=NO_CARD_RULE)
-    assert named(heard(played, Role.EXTERNAL, name, clock)) == ""
+    assert named(heard(played, Role.EXTERNAL, kind.name, clock)) == ""
     kept = sum(report.media_units for report in played.finished.legs)
     assert kept > 2 * RATE  # and not everything is gone
-
-
-def coded(name: str, pcm: np.ndarray, rate: int) -> list[bytes]:
-    """A sound in packets of 20 ms."""
-    match name:
-        case "OPUS":
-            return encoded("libopus", pcm, rate, 960, b="24k", application="voip")
-        case "GSM":
-            return cut(ffmpeg(pcm.tobytes(), "-f", "s16le", "-ar", "8000", "-i", "-", "-f", "gsm"), 33)
-        case "G722":
-            return cut(ffmpeg(pcm.tobytes(), "-f", "s16le", "-ar", "16000", "-i", "-", "-f", "g722"), 160)
-        case _:
-            return cut(ffmpeg(pcm.tobytes(), "-f", "s16le", "-ar", "8000", "-i", "-", "-f", "mulaw"), 160)
 
 
 @pytest.mark.parametrize("late", [150 * MS, 400 * MS, 2 * SECOND])

@@ -215,6 +215,32 @@ def test_rtcp_on_the_same_port_is_counted_apart() -> None:
     assert sum(e.count for e in played.events if isinstance(e, Refused) and e.kind == "rtcp") == 4
 
 
+@pytest.mark.parametrize(
+    ("name", "broken"),
+    [
+        ("DVI4", b"\1\2\3"),
+        ("G723", bytes(23)),
+        ("Speex", b"\x7f" * 5),
+        ("GSM", bytes(20)),
+        ("AMR", b"\xff" * 30),
+    ],
+)
+def test_what_its_codec_cannot_read_is_counted_and_costs_nothing_else(name: str, broken: bytes) -> None:
+    audio = SAMPLES[name]()
+    datagrams = stream(audio)
+    for number in (5, 30, 31):
+        datagrams[number] = replace(datagrams[number], data=datagrams[number].data[:12] + broken)
+    played = record(datagrams, form(audio.codec))
+    assert sum(e.count for e in played.events if isinstance(e, Refused) and e.kind == "payload") == 3
+    assert (played.finished.legs[0].packets, played.finished.legs[0].lost) == (len(datagrams), 0)
+    payloads = [broken if number in (5, 30, 31) else each for number, each in enumerate(audio.payloads)]
+    assert played.audio(Role.EXTERNAL) == b"".join(payloads)
+    heard, expected = rendered(played, audio.codec.sample_rate), decoded(audio)
+    assert abs(heard.size - expected.size) <= audio.codec.sample_rate / 4000
+    samples = audio.ticks * audio.codec.sample_rate // audio.codec.clock_rate
+    assert heard[-5 * samples :].any()
+
+
 def test_a_tone_told_in_another_clock_is_masked_for_as_long_as_it_was() -> None:
     audio = coded.opus()
     datagrams = stream(audio)

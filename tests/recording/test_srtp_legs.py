@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from pylibsrtp import Policy, Session
 
-from gateway.recording.messages import SrtpKey, Unreadable
+from gateway.recording.messages import Reformat, Refused, SrtpKey, Unreadable
 from gateway.recording.model import Role
 from tests.recording.simulation import PLAN, SECOND, Datagram, play, sent, speech
 
@@ -45,3 +46,17 @@ def test_strangers_are_not_taken_for_a_key_that_was_not_told() -> None:
     played = play(sealed(sent(audio), TOLD) + strangers, plan=SECURE)
     assert played.audio(Role.EXTERNAL) == audio
     assert not any(isinstance(event, Unreadable) for event in played.events)
+
+
+@pytest.mark.parametrize("late", [0, 12, 60])
+def test_what_is_under_way_when_a_call_leaves_srtp_is_no_noise(late: int) -> None:
+    """The party that gives up SRTP hears so later than we do: packets go on under the keys that were."""
+    audio = speech(4)
+    stream = sent(audio, sequence=65_500)
+    left = 100
+    told_ns = stream[left].arrival - SECOND // 100
+    datagrams = sealed(stream[: left + late], TOLD) + stream[left + late :]
+    plain = Reformat(PLAN.call_id, PLAN.legs, held=False, swapped=False)
+    played = play(datagrams, plan=SECURE, commands=[(told_ns, plain)])
+    assert played.audio(Role.EXTERNAL) == audio
+    assert not any(isinstance(event, Unreadable | Refused) for event in played.events)

@@ -39,9 +39,20 @@ OPUS, G722, GSM = (
     PayloadFormat(3, "GSM", 8000),
 )
 L16 = PayloadFormat(97, "L16", 11_025)
-FORMATS = (PCMA, PCMU, G722, GSM, L16, OPUS)
+SPEEX, DVI4 = PayloadFormat(98, "SPEEX", 16_000), PayloadFormat(5, "DVI4", 8000)
+FORMATS = (PCMA, PCMU, G722, GSM, L16, OPUS, SPEEX, DVI4)
 # Octets and RTP ticks of 20 ms; L16 at that rate has no whole number of ticks, so it is a little less.
-PACKETS = {8: (160, 160), 0: (160, 160), 9: (160, 160), 3: (33, 160), 97: (440, 220), 96: (0, 960)}
+PACKETS = {
+    8: (160, 160),
+    0: (160, 160),
+    9: (160, 160),
+    3: (33, 160),
+    97: (440, 220),
+    96: (0, 960),
+    98: (0, 320),
+    5: (84, 160),
+}
+ALONE = (96, 98, 5)  # of these a packet is 20 ms
 SECONDS = 12
 
 
@@ -62,7 +73,7 @@ class Habit:
 TURNS = ("", "source", "jump", "codec", "size", "silence", "tone", "noise", "delay")
 habits = st.builds(
     Habit,
-    kind=st.sampled_from([8, 8, 8, 0, 9, 3, 97, 96]),
+    kind=st.sampled_from([8, 8, 8, 0, 9, 3, 97, 96, 98, 5]),
     many=st.sampled_from([1, 1, 1, 2, 3]),
     loss=st.sampled_from([0, 0, 0.01, 0.1]),
     twice=st.sampled_from([0, 0, 0.02]),
@@ -76,11 +87,13 @@ habits = st.builds(
 def payload(kind: int, many: int, random: Random) -> bytes:
     if kind == 96:  # RFC 6716 section 3.1: one frame of 20 ms; its length is anybody's
         return bytes((0x98,)) + random.randbytes(random.randrange(20, 90))
+    if kind == 98:  # RFC 5574: a frame of 160 bits; now and then one that is cut
+        return bytes((0x1F,)) + random.randbytes(19 - (random.randrange(50) == 0))
     return random.randbytes(PACKETS[kind][0] * many)
 
 
 def sends(habit: Habit, leg: int, random: Random) -> Iterator[Datagram]:
-    kind, many, ssrc, at = habit.kind, 1 if habit.kind == 96 else habit.many, 7, random.randrange(40) * MS
+    kind, many, ssrc, at = habit.kind, 1 if habit.kind in ALONE else habit.many, 7, random.randrange(40) * MS
     timestamp, sequence = random.randrange(1 << 32), random.randrange(1 << 16)
     number = 0
     while at < SECONDS * SECOND:
@@ -95,7 +108,7 @@ def sends(habit: Habit, leg: int, random: Random) -> Iterator[Datagram]:
                 case "codec":
                     kind = random.choice([8, 0, 9])
                 case "size":
-                    many = 2 if many == 1 and kind != 96 else 1
+                    many = 2 if many == 1 and kind not in ALONE else 1
                 case "silence":
                     at, timestamp = at + 3 * SECOND, timestamp + 3 * PACKETS[kind][1] * 50
                 case "delay":

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from bench.inband import BASE, DIGITS, GUARD, Point, Spandsp, Wave, a_law, listen, masked, multimon, tones
 from gateway.codecs.g711 import A_LAW
 from gateway.demo.speech import DIALOGUES, load
-from gateway.redaction.inband import Found, Gap, Listener
+from gateway.redaction.inband import Found, Listener
 from gateway.redaction.inband_echo import echoes
 from gateway.redaction.inband_exact import HIGH, LOW, RATE
+from gateway.redaction.inband_runs import Gap
 
 WORST = Point(level=-36, twist=8, low=1.5, high=-1.5, length=40, noise=15)
 POINTS = [
@@ -126,6 +127,10 @@ def chord(*hertz: float, seconds: float = 1.0, level: float = -10.0) -> Wave:
             (770, 941),
             (980, 1180),
             (1004,),
+            # Harmonics of a high voice next to keys' tones.
+            (751, 1502),
+            (680, 1360),
+            (966, 1449),
         ),
     ],
     ids=str,

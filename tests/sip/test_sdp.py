@@ -85,6 +85,49 @@ def test_answer() -> None:
         answer(parse(OFFER), g711, [1], "192.0.2.1", 5, 2, secret)
 
 
+def known(name: str, *_: object) -> bool:
+    return name != "LPC"
+
+
+@pytest.mark.parametrize(
+    ("formats", "answered"),
+    [
+        ("2 4 96 101 8 0", "101 8 0 2 4 96"),
+        ("99 97 7 18", "18 99 97"),
+        ("2 7", "2"),
+        ("96 4", "96 4"),
+    ],
+)
+def test_what_keeps_less_of_a_voice_is_taken_after_all_else(formats: str, answered: str) -> None:
+    maps = b"a=rtpmap:96 speex/16000\na=rtpmap:97 DVI4/8000\na=rtpmap:99 AAL2-G726-40/8000\na=rtpmap:101 telephone-event/8000\n"
+    (media,) = parse(b"v=0\nm=audio 4 RTP/AVP " + formats.encode() + b"\n" + maps).media
+    lines = (
+        answer(SessionDescription("", (media,)), known, [6], "192.0.2.1", 1, 1, secret).decode().splitlines()
+    )
+    assert lines[5] == f"m=audio 6 RTP/AVP {answered}"
+    assert [str(f.payload_type) for f in media.accepted(known)] == answered.replace("101 ", "").split()
+
+
+@pytest.mark.parametrize(
+    ("line", "named"),
+    [
+        (b"m=audio 4 RTP/AVP 7 101 13 98", ("LPC/8000", "payload type 98")),
+        (b"m=audio 4 RTP/AVP 96 15 7 12 4 2", ("EVS/16000", "G728/8000", "LPC/8000", "QCELP/8000")),
+        (b"m=audio 4 RTP/AVP 99", ("A" * 32,)),
+        (b"m=video 4 RTP/AVP 7", ("video",)),
+        (b"m=image 4 udptl t38", ("T.38 fax",)),
+        (b"m=image 4 udptl other", ("image",)),
+        (b"m=\x1b[31m 4 RTP/AVP 7", ("something that is no media",)),
+    ],
+)
+def test_what_a_line_is_about_is_named(line: bytes, named: tuple[str, ...]) -> None:
+    maps = (
+        b"\na=rtpmap:96 EVS/16000\na=rtpmap:101 telephone-event/8000\na=rtpmap:99 " + b"a" * 500 + b"/8000\n"
+    )
+    (media,) = parse(b"v=0\n" + line + maps).media
+    assert media.named() == named
+
+
 def test_channels_and_parameters_are_asked_about_and_answered() -> None:
     asked = []
 

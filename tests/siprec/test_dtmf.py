@@ -33,6 +33,7 @@ def info(kind: str, body: bytes) -> Request:
         (RELAY, b"Signal=a\r\nDuration=x", Digit.A, 0),
         (RELAY, b"Signal=D\r\nDuration=99999999", Digit.D, 60_000),
         (RELAY, b"Signal=15\r\nDuration=99999999999999999999", Digit.D, 0),
+        (RELAY, b'Signal="8"\r\nDuration="120"', Digit.EIGHT, 120),
         (RELAY, b"7", Digit.SEVEN, 0),
         (RELAY + ";charset=utf-8", b"Signal=9", Digit.NINE, 0),
         ("Application/DTMF-Relay", b"Signal=9", Digit.NINE, 0),

@@ -109,6 +109,47 @@ def pppoe(payload: bytes, kind: int = 0x0021) -> bytes:
     return struct.pack(">BBHHH", 0x11, 0, 7, 2 + len(payload), kind) + payload
 
 
+def labelled(payload: bytes, *labels: int, control: bool = False) -> bytes:
+    """MPLS labels, the last with the bottom of the stack; `control`: a control word behind them."""
+    words = [label << 12 | (place == len(labels) - 1) << 8 | 64 for place, label in enumerate(labels)]
+    return b"".join(struct.pack(">I", word) for word in words) + bytes(4) * control + payload
+
+
+def snap(payload: bytes, kind: int = IPV4) -> bytes:
+    return b"\xaa\xaa\x03\0\0\0" + struct.pack(">H", kind) + payload
+
+
+def wlan(payload: bytes, flags: int = 0x01, quality: bool = True, aggregated: bool = False) -> bytes:
+    """A data frame; `flags` is the second octet of its frame control."""
+    head = bytes([0x88 if quality else 0x08, flags]) + bytes(20) + b"\x30\x01"
+    head += bytes(6) * (flags & 3 == 3) + bytes([0x80 * aggregated, 0]) * quality
+    inner = snap(payload)
+    return head + (bytes(12) + struct.pack(">H", len(inner)) if aggregated else b"") + inner
+
+
+def radiotap(frame: bytes, flags: int | None = None, timed: bool = False, words: int = 1) -> bytes:
+    """`words` tell what fields there are; only the timer and the flags are."""
+    present = struct.pack("<I", timed | (flags is not None) << 1 | (words > 1) << 31)
+    present += b"".join(struct.pack("<I", (word < words - 1) << 31) for word in range(1, words))
+    fields = (bytes(-(4 + len(present)) % 8) + bytes(8)) * timed
+    fields += bytes([flags or 0, 0])
+    return struct.pack("<BBH", 0, 0, 4 + len(present) + len(fields)) + present + fields + frame
+
+
+def geneve(payload: bytes, kind: int = 0x6558, options: bytes = b"") -> bytes:
+    head = struct.pack(">BBHI", len(options) // 4, 0, kind, 42 << 8)
+    return udp(head + options + payload, 50_000, 6081)
+
+
+def tzsp(frame: bytes, protocol: int = 1, fields: bytes = b"") -> bytes:
+    return udp(struct.pack(">BBH", 1, 0, protocol) + fields + b"\x01" + frame, 50_000, 37_008)
+
+
+def gtp(packet: bytes, flags: int = 0x30, optional: bytes = b"") -> bytes:
+    head = struct.pack(">BBHI", flags, 0xFF, len(optional) + len(packet), 7)
+    return udp(head + optional + packet, 2152, 2152)
+
+
 def gre(
     payload: bytes,
     kind: int,

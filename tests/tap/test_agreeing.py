@@ -71,7 +71,7 @@ def test_an_answer_with_nothing_of_the_offer_is_taken_at_its_word() -> None:
 
 
 def test_a_codec_that_cannot_be_recorded_leaves_a_stream_without_formats() -> None:
-    caller, _ = agree(sdp("A", 4000, "4"), sdp("B", 5000, "4"))
+    caller, _ = agree(sdp("A", 4000, "7"), sdp("B", 5000, "7"))
     assert caller.formats == ()
     assert caller.to == (B, 5000)
 

@@ -26,6 +26,13 @@ def test_while_a_call_goes_on_and_what_began_then() -> None:
     assert not announced.known((HERE, THERE), 101)
 
 
+def test_what_goes_beside_the_audio_is_of_the_call_too() -> None:
+    announced = Announced()
+    announced.told(1, [stream(HERE)], [ELSEWHERE])
+    assert announced.known((THERE, ELSEWHERE), 5)
+    assert not announced.known((THERE, ("192.0.2.9", 4001)), 5)
+
+
 def test_a_place_that_is_taken_again() -> None:
     announced = Announced()
     announced.told(1, [stream(HERE)])

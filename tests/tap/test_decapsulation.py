@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from dataclasses import replace
 from ipaddress import IPv6Address
 
@@ -27,13 +28,20 @@ from tests.tap.building import (
     ethernet,
     extension,
     fragment_header,
+    geneve,
     gre,
+    gtp,
     ipv4,
     ipv6,
+    labelled,
     pppoe,
+    radiotap,
+    snap,
     tcp,
+    tzsp,
     udp,
     vxlan,
+    wlan,
 )
 
 PAYLOAD = b"INVITE sip:b SIP/2.0\r\n\r\n"
@@ -41,6 +49,12 @@ DATAGRAM = udp(PAYLOAD, 6000, 7000)
 OLD = ipv4(DATAGRAM)
 NEW = ipv6(DATAGRAM)
 INNER = ethernet(OLD)
+
+
+def nflogged(packet: bytes) -> bytes:
+    """The field of a log that has the packet (<linux/netfilter/nfnetlink_log.h>)."""
+    return struct.pack("<HH", 4 + len(packet), 9) + packet
+
 
 WAYS = {
     "plain": (ETHERNET, ethernet(OLD)),
@@ -79,6 +93,64 @@ WAYS = {
     "ipv6 alone": (229, NEW),
     "pppoe": (ETHERNET, ethernet(pppoe(OLD), 0x8864)),
     "pppoe, ipv6, tagged and padded": (ETHERNET, ethernet(pppoe(NEW, 0x57), 0x8864, [0x8100]) + bytes(4)),
+    "pppoe, a protocol of one octet": (
+        ETHERNET,
+        ethernet(b"\x11\0\0\x07" + (len(OLD) + 1).to_bytes(2) + b"\x21" + OLD, 0x8864),
+    ),
+    "pppoe without ethernet": (51, pppoe(OLD)),
+    "ppp": (9, b"\0\x21" + OLD),
+    "ppp, framed": (50, b"\xff\x03\0\x57" + NEW),
+    "ppp, framed and short": (9, b"\xff\x03\x21" + OLD),
+    "ppp with labels": (9, b"\x02\x81" + labelled(OLD, 16)),
+    "cisco in the place of ppp": (50, b"\x0f\0\x08\0" + OLD),
+    "cisco's hdlc": (104, b"\x8f\0\x86\xdd" + NEW),
+    "snap": (ETHERNET, ethernet(snap(OLD), 8 + len(OLD))),
+    "snap, tagged": (ETHERNET, ethernet(snap(NEW, IPV6), 8 + len(NEW), [0x8100])),
+    "snap, cooked": (COOKED, cooked(snap(OLD), 4)),
+    "llc alone": (100, snap(OLD)),
+    "wireless": (105, wlan(OLD) + bytes(4)),
+    "wireless without quality of service": (105, wlan(OLD, 0x02, quality=False)),
+    "wireless between access points": (105, wlan(OLD, 0x03)),
+    "wireless with ht control": (105, wlan(OLD, 0x81)[:26] + bytes(4) + wlan(OLD)[26:]),
+    "wireless, aggregated": (105, wlan(OLD, aggregated=True)),
+    "radiotap": (127, radiotap(wlan(OLD))),
+    "radiotap with a timer and three words": (127, radiotap(wlan(OLD), 0x10, timed=True, words=3)),
+    "radiotap, padded": (127, radiotap(wlan(OLD)[:26] + bytes(2) + wlan(OLD)[26:], 0x20, timed=True)),
+    "radiotap in per-packet information": (192, b"\0\0\x0c\0\x7f\0\0\0" + bytes(4) + radiotap(wlan(OLD))),
+    "pktap": (258, b"\x6c\0\0\0\x01\0\0\0\x01\0\0\0" + bytes(96) + INNER),
+    "nflog": (239, b"\x02\0\0\x05\x08\0\x01\0" + bytes(4) + b"\x05\0\x0a\0x\0\0\0" + nflogged(OLD)),
+    "a label": (ETHERNET, ethernet(labelled(OLD, 16), 0x8847)),
+    "three labels, tagged": (ETHERNET, ethernet(labelled(NEW, 0x4567, 17, 18), 0x8847, [0x8100])),
+    "a label for many": (ETHERNET, ethernet(labelled(OLD, 16), 0x8848)),
+    "a pseudowire": (ETHERNET, ethernet(labelled(INNER, 16, 17, control=True), 0x8847)),
+    "a pseudowire without a control word": (ETHERNET, ethernet(labelled(INNER, 16, 17), 0x8847)),
+    "a pseudowire of a station that looks like ip": (
+        ETHERNET,
+        ethernet(labelled(b"\x4c\x5e" + INNER[2:], 16), 0x8847),
+    ),
+    "a pseudowire, tagged inside": (
+        ETHERNET,
+        ethernet(labelled(ethernet(NEW, IPV6, [0x8100]), 16, control=True), 0x8847),
+    ),
+    "labels in gre": (ETHERNET, ethernet(ipv4(gre(labelled(OLD, 16), 0x8847), protocol=47))),
+    "labels in ip": (ETHERNET, ethernet(ipv4(labelled(OLD, 16), protocol=137))),
+    "labels alone": (219, labelled(NEW, 16)),
+    "geneve": (ETHERNET, ethernet(ipv4(geneve(INNER)))),
+    "geneve with options": (ETHERNET, ethernet(ipv6(geneve(INNER, options=bytes(12))), IPV6)),
+    "geneve with ip": (ETHERNET, ethernet(ipv4(geneve(OLD, 0x0800)))),
+    "tzsp": (ETHERNET, ethernet(ipv4(tzsp(INNER)))),
+    "tzsp with fields": (ETHERNET, ethernet(ipv4(tzsp(INNER, fields=b"\0\x0a\x01\xc8\x0c\x01\x06")))),
+    "tzsp of wireless": (ETHERNET, ethernet(ipv4(tzsp(wlan(OLD), 18)))),
+    "gtp": (ETHERNET, ethernet(ipv4(gtp(OLD)))),
+    "gtp with a sequence number": (ETHERNET, ethernet(ipv4(gtp(NEW, 0x32, bytes(4))))),
+    "gtp with extensions": (
+        ETHERNET,
+        ethernet(ipv4(gtp(OLD, 0x34, b"\0\0\0\x85\x01\x10\x05\xc0\x02" + bytes(7)))),
+    ),
+    "vxlan with a policy's group": (
+        ETHERNET,
+        ethernet(ipv4(udp(b"\x88\0\0\x07\0\0\x2a\0" + INNER, 50_000, 4789))),
+    ),
     "ip in ip": (ETHERNET, ethernet(ipv4(OLD, protocol=4))),
     "ipv6 in ip": (ETHERNET, ethernet(ipv4(NEW, protocol=41))),
     "vxlan": (ETHERNET, ethernet(ipv4(vxlan(INNER)))),
@@ -149,9 +221,13 @@ def test_tcp_has_its_payload_behind_the_options() -> None:
     assert (found.protocols[0], found.offsets[0] - found.headers[0]) == (6, 32)
 
 
-def test_a_datagram_on_the_port_of_a_tunnel_may_be_none() -> None:
-    found, _, _ = decapsulate(batch([ethernet(ipv4(udp(b"\x80" + bytes(171), 4000, 8472)))]))
-    assert found.sizes.tolist() == [172]
+@pytest.mark.parametrize("port", [4789, 8472, 6081, 37_008, 2152])
+def test_a_datagram_on_the_port_of_a_tunnel_may_be_none(port: int) -> None:
+    texts = [b"\x80" + bytes(171), b"\x80", b"SIP/2.0 200 OK\r\nTo: b\r\n"]
+    found, _, refused = decapsulate(batch([ethernet(ipv4(udp(text, 4000, port))) for text in texts]))
+    assert refused == {}
+    assert payloads(found) == texts
+    assert (found.offsets - found.headers).tolist() == [8, 8, 8]
 
 
 def test_pieces_are_told_apart() -> None:
@@ -184,6 +260,17 @@ def test_pieces_are_told_apart() -> None:
         (ETHERNET, ethernet(ipv4(tcp(b"", 1)[:12] + b"\x40" + bytes(7), protocol=6)), "bad_tcp"),
         (ETHERNET, ethernet(ipv4(b"\x30\x01\x88\x0b" + bytes(20), protocol=47)), "tunnel"),
         (ETHERNET, ethernet(b"\x12\0\0\0\0\x02\0\x21", 0x8864), "tunnel"),
+        (ETHERNET, ethernet(b"\x42\x42\x03" + bytes(35), 38), "not_ip"),
+        (ETHERNET, ethernet(ipv4(bytes(60), protocol=50)), "encrypted"),
+        (ETHERNET, ethernet(labelled(bytes(40), 16), 0x8847), "tunnel"),
+        (ETHERNET, ethernet(ipv4(gtp(OLD, 0x34, b"\0\0\0\x85" + bytes(4)))), "tunnel"),
+        (105, b"\x80" + wlan(OLD)[1:], "not_ip"),
+        (105, b"\xc8" + wlan(OLD)[1:], "not_ip"),
+        (105, wlan(OLD, 0x41), "encrypted"),
+        (105, wlan(OLD, 0x05), "tunnel"),
+        (127, b"\x01" + radiotap(wlan(OLD))[1:], "tunnel"),
+        (239, b"\x02\0\0\0\x03\0\x01\0", "tunnel"),
+        (258, bytes(40), "tunnel"),
         (ETHERNET, ethernet(OLD, tags=[0x8100] * MAX_LAYERS), "depth"),
         (ETHERNET, b"", "short"),
     ],
@@ -200,12 +287,28 @@ def test_frames_that_the_capture_cut_are_told_apart() -> None:
     assert decapsulate(replace(frames, lengths=frames.sizes + 1))[2] == {"cut": 1}
 
 
+def test_of_a_frame_that_the_capture_cut_text_is_given_as_far_as_it_goes() -> None:
+    whole = [ethernet(OLD), ethernet(NEW, IPV6), ethernet(ipv4(vxlan(INNER)))]
+    audio, lost = ethernet(ipv4(udp(b"\x80" + bytes(171)))), ethernet(ipv4(DATAGRAM, more=True))
+    frames = batch(
+        [
+            *(frame[:-9] for frame in whole),
+            audio[:-9],
+            lost[:-9],
+            ethernet(ipv4(tcp(PAYLOAD, 1), protocol=6))[:-9],
+        ]
+    )
+    found, fragments, refused = decapsulate(replace(frames, lengths=frames.sizes + 9))
+    assert payloads(found) == [PAYLOAD[:-9]] * 3
+    assert (len(fragments), refused) == (0, {"cut": 6})
+
+
 def test_no_frames_at_all() -> None:
     found, fragments, refused = decapsulate(batch([]))
     assert (len(found), len(fragments), refused) == (0, 0, {})
 
 
-LAYER = st.sampled_from(("tag", "vxlan", "gre", "erspan 2", "erspan 3"))
+LAYER = st.sampled_from(("tag", "vxlan", "gre", "erspan 2", "erspan 3", "labels", "geneve", "tzsp"))
 
 
 @given(st.lists(LAYER, max_size=4), st.binary(max_size=60), st.integers(1, 4000), st.booleans())
@@ -219,6 +322,12 @@ def test_any_pile_of_layers(layers: list[str], payload: bytes, port: int, new: b
                 frame = ethernet(frame[14:], int.from_bytes(frame[12:14]), [0x8100])
             case "vxlan":
                 frame = ethernet(ipv4(vxlan(frame)))
+            case "labels":
+                frame = ethernet(labelled(frame, 16, 17, control=True), 0x8847)
+            case "geneve":
+                frame = ethernet(ipv4(geneve(frame, options=bytes(8))))
+            case "tzsp":
+                frame = ethernet(ipv6(tzsp(frame)), IPV6)
             case "gre":
                 frame = ethernet(ipv6(gre(frame, 0x6558), following=47), IPV6)
             case "erspan 2":
@@ -232,7 +341,8 @@ def test_any_pile_of_layers(layers: list[str], payload: bytes, port: int, new: b
 
 
 @given(
-    st.lists(st.binary(max_size=120), max_size=8), st.sampled_from((ETHERNET, COOKED, COOKED_2, NULL, RAW))
+    st.lists(st.binary(max_size=120), max_size=8),
+    st.sampled_from((ETHERNET, COOKED, COOKED_2, NULL, RAW, 9, 51, 100, 104, 105, 127, 192, 219, 239, 258)),
 )
 def test_noise_is_refused_or_lies_within_its_frame(frames: list[bytes], link_type: int) -> None:
     noise = batch(frames, link_type)

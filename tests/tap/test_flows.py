@@ -127,6 +127,17 @@ def test_packets_before_their_call_wait_for_it() -> None:
     assert flows.early() == []
 
 
+def test_a_call_that_is_dealt_with_late_has_its_audio_and_nothing_from_before() -> None:
+    """Many calls at once take their time; a telephone may have had another call at the same place shortly before."""
+    flows = Flows()
+    for at in range(9):
+        flows.take(datagrams([(BOB, ALICE, rtp(at), at * SECOND)]), at * SECOND)
+    flows.set(1, flow(ALICE), agreed_ns=3 * SECOND)
+    assert [found(batch) for batch in flows.early()] == [[(1, rtp(at))] for at in range(1, 9)]
+    flows.set(2, flow(ALICE))
+    assert [found(batch) for batch in flows.early()] == [[(2, rtp(at))] for at in range(6, 9)]
+
+
 def test_what_waits_is_let_go_after_its_time_and_beyond_its_room() -> None:
     flows = Flows(Limits(early_ns=SECOND, early_bytes=4 * 172))
     flows.take(datagrams([(BOB, ALICE, rtp(0), 0)]), 0)
@@ -163,6 +174,39 @@ def test_audio_both_ways_without_signalling_is_told_of_once() -> None:
     assert flows.unsignalled.ended() == []
 
 
+def test_what_came_before_a_call_began_is_not_its_audio() -> None:
+    flows = Flows()
+    flows.take(datagrams([(BOB, ALICE, rtp(at), at * 20 * MS) for at in range(20)]), 0)
+    flows.set(1, flow(ALICE), None, 200 * MS)
+    assert [each for batch in flows.early() for each in found(batch)] == [
+        (1, rtp(at)) for at in range(10, 20)
+    ]
+    flows.release(1)
+    flows.set(1, flow(ALICE))
+    assert len([each for batch in flows.early() for each in found(batch)]) == 20
+
+
+def test_how_long_audio_without_signalling_goes_to_be_a_call_is_a_limit() -> None:
+    def told(seconds: int, lasts_ns: int) -> list[Pair]:
+        flows = Flows(Limits(lasts_ns=lasts_ns))
+        times = [at * 20 * MS for at in range(50 * seconds + 1)]
+        for way in ((ALICE, BOB), (BOB, ALICE)):
+            flows.take(datagrams([(*way, rtp(at), now) for at, now in enumerate(times)]), 0)
+        flows.take(datagrams([]), 60 * SECOND)
+        return flows.unsignalled.ended()
+
+    assert told(3, 4 * SECOND) == []
+    assert told(4, 4 * SECOND) == [Pair(0, 4 * SECOND, (BOB, ALICE))]
+
+
+def test_what_goes_one_way_alone_is_told_of_where_that_is_wanted() -> None:
+    for one_way, expected in ((False, []), (True, [Pair(0, SECOND, (BOB, ALICE), both_ways=False)])):
+        flows = Flows(Limits(lasts_ns=SECOND, one_way=one_way))
+        flows.take(datagrams([(ALICE, BOB, rtp(at), at * 20 * MS) for at in range(51)]), 0)
+        flows.take(datagrams([]), 60 * SECOND)
+        assert flows.unsignalled.ended() == expected
+
+
 def test_a_generator_with_one_port_for_a_thousand_calls_costs_no_thousandfold() -> None:
     flows = Flows()
     for leg in range(1000):
@@ -173,7 +217,22 @@ def test_a_generator_with_one_port_for_a_thousand_calls_costs_no_thousandfold() 
     assert stranger == [(leg, rtp(1)) for leg in range(1000 - MAX_AT_ONE, 1000)]
     for leg in range(1000):
         flows.set(leg, flow(ALICE, BOB))
-    assert len(found(flows.take(datagrams([(BOB, ALICE, rtp(1), 0)] * 10), 0))) == 10 * MAX_AT_ONE
+    coming = [(BOB, ALICE, rtp(number), 0) for number in range(10)]
+    assert len(found(flows.take(datagrams(coming), 0))) == 10 * MAX_AT_ONE
+
+
+def test_what_a_mirror_shows_twice_is_taken_once() -> None:
+    """As a capture comes, as what waited for its signalling, and of the next call in its place."""
+    flows = Flows()
+    early = [(BOB, ALICE, rtp(at), at * 20 * MS) for at in range(8) for _ in "ab"]
+    assert flows.take(datagrams(early), 0) is None
+    flows.set(4, flow(ALICE))
+    assert [each for batch in flows.early() for each in found(batch)] == [(4, rtp(at)) for at in range(8)]
+    later = [(BOB, ALICE, rtp(at), at * 20 * MS) for at in range(8, 80) for _ in "ab"]
+    assert found(flows.take(datagrams(later), 0)) == [(4, rtp(at)) for at in range(8, 80)]
+    flows.release(4)
+    flows.set(4, flow(ALICE))
+    assert found(flows.take(datagrams(later), 0)) == [(4, rtp(at)) for at in range(8, 80)]
 
 
 def test_a_leg_is_heard_where_it_goes_whoever_was_to_speak() -> None:

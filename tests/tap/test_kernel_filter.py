@@ -114,7 +114,7 @@ def test_fragments_and_tunnels_pass_whole(passes: Callable[[bytes], bool]) -> No
     assert passes(ipv4(UDP, bytes(100), fragment=185))
     assert passes(ipv4(TCP, bytes(100), fragment=185))
     assert passes(ipv6(44, bytes(100)))
-    for tunnel in (47, 4, 41):
+    for tunnel in (47, 4, 41, 137, 51):
         assert passes(ipv4(tunnel, bytes(100)))
         assert passes(ipv6(tunnel, bytes(100)))
 
@@ -137,6 +137,8 @@ def test_tags_are_passed_over() -> None:
             ethernet(0x86DD, ipv6(UDP, ports(1, 2)), 0x88A8, 0x8100),
             ethernet(0x8864, bytes(40)),
             ethernet(0x8864, bytes(40), 0x8100),
+            ethernet(0x8847, bytes(40)),
+            ethernet(0x8848, bytes(40), 0x88A8, 0x8100),
         ]
         left_out = [
             ethernet(0x0800, ipv4(TCP, ports(1, 22)), 0x8100),

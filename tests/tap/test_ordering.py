@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.tap.frames import FrameBatch, merged
-from gateway.tap.ordering import UNTIDY_NS, Ordering
+from gateway.tap.ordering import UNTIDY_NS, Ordering, in_order
 from gateway.tap.records import LATEST_NS
 from tests.tap.building import batch
 
@@ -62,3 +62,49 @@ def test_several_captures_become_one() -> None:
         b"10", b"20", b"30", b"30", b"50", b"60",
     ]  # fmt: skip
     assert merged([one]) is one
+
+
+def sorted_out(*batches: list[int]) -> list[int] | None:
+    """The times of all frames, each frame having the one that its octets name; None where their order stays."""
+    found = in_order([frames([at * SECOND for at in times]) for times in batches])
+    if found is None:
+        return None
+    named = [
+        int(found.octets[at : at + size].tobytes())
+        for at, size in zip(found.offsets, found.sizes, strict=True)
+    ]
+    assert found.arrivals.tolist() == named
+    return [at // SECOND for at in named]
+
+
+def test_captures_behind_each_other_are_one_traffic() -> None:
+    assert sorted_out([50, 52], [55, 10, 13], [20]) == [10, 13, 20, 50, 52, 55]
+    assert sorted_out([10, 30, 50, 11, 29, 51]) == [10, 11, 29, 30, 50, 51]
+
+
+def test_a_capture_from_its_end_is_turned_round() -> None:
+    assert sorted_out(list(range(90, 40, -1)), list(range(40, 0, -1))) == list(range(1, 91))
+    times = [at * SECOND // 50 for at in range(500, 0, -1)]
+    found = in_order([frames(times[:200]), frames(times[200:])])
+    assert found is not None
+    assert found.arrivals.tolist() == times[::-1]
+    assert found.numbers.tolist()[-1] == 1
+
+
+def test_what_lies_in_the_order_of_a_clock_stays() -> None:
+    assert sorted_out([]) is None
+    assert sorted_out([7]) is None
+    assert sorted_out([10, 11], [11, 90]) is None
+    assert sorted_out([100, 150, 200, 140, 190, 260]) is None, "a clock that was set back"
+    assert sorted_out([10, 11, 4000, 12, 13, 1, 14]) is None, "single wild times"
+
+
+@given(st.lists(st.lists(st.integers(0, 99), max_size=9), min_size=1, max_size=4))
+def test_nothing_is_lost_by_an_order(batches: list[list[int]]) -> None:
+    found = in_order([frames([at * SECOND for at in times]) for times in batches])
+    if found is not None:
+        assert (np.diff(found.arrivals) >= 0).all()
+        assert sorted(found.offsets.tolist()) == sorted(set(found.offsets.tolist())), (
+            "each once, wherever it is put"
+        )
+        assert len(found) == sum(map(len, batches))

@@ -12,6 +12,7 @@ from gateway.tap.fragments import Decapsulator
 from gateway.tap.signalling import ECHO_NS, MAX_STREAMS, Overheard, Signalling
 from gateway.tap.tcp import FIN, GAP_NS, SYN
 from tests.tap.building import IPV6, batch, ethernet, ipv4, ipv6, tcp, udp
+from tests.tap.test_websocket import AGREED, ASKED, frame
 
 SECOND = 1_000_000_000
 ACK = 0x10
@@ -243,3 +244,33 @@ def test_whatever_goes_by_nothing_breaks(pieces: list[tuple[bytes, int, int]]) -
     for data, cut, sequence in pieces:
         wire.hears(over_tcp(data[cut:], sequence), over_udp(data[cut:]))
     wire.hearing.finish(wire.now)
+
+
+def test_sip_in_a_websocket_at_any_port() -> None:
+    wire, sequence = Wire(), [100, 900]
+
+    def carried(side: int, data: bytes) -> bytes:
+        ports = (40_000, 8088) if side == 0 else (8088, 40_000)
+        segment = over_tcp(data, sequence[side], ACK, *ports)
+        sequence[side] += len(data)
+        return segment
+
+    assert wire.texts(carried(0, ASKED), carried(1, AGREED)) == []
+    assert wire.texts(carried(0, frame(message(), key=b"abcd"))) == [message()]
+    whole = frame(answer()) + frame(b"", kind=9) + frame(message("b"))
+    assert wire.texts(*(carried(1, whole[at : at + 30]) for at in range(0, len(whole), 30))) == [
+        answer(), message("b"),
+    ]  # fmt: skip
+    assert wire.texts(carried(1, frame(b"x", extended=0x40))) == ["bad_sip"]
+    assert wire.texts(carried(0, b"GET / HTTP/1.1\r\nHost: elsewhere\r\n\r\n")) == ["bad_sip"]
+
+
+def test_a_connection_at_another_port_is_followed_within_one_batch() -> None:
+    """Segments that begin in the middle of a line, with whatever octet."""
+    data = message(body=b"0123456789" * 20)
+    first = data[: 11 * 11]
+    rest = [data[at : at + 7] for at in range(len(first), len(data), 7)]
+    frames = [over_tcp(first, 5, ACK, 40_000, 9000)]
+    frames += [over_tcp(piece, 5 + len(first) + 7 * at, ACK, 40_000, 9000) for at, piece in enumerate(rest)]
+    assert any(not piece[:1].isalpha() for piece in rest)
+    assert Wire().texts(*frames) == [data]

@@ -22,6 +22,9 @@ PCMA = "8"
 BOTH = "8 0"
 MAPS = {"8": "PCMA/8000", "0": "PCMU/8000", "9": "G722/8000", "101": "telephone-event/8000", "13": "CN/8000"}
 
+# The way of the call that `answered` gives: who speaks, and to where.
+TALK = [("caller", PLACES["B"][0], 5000), ("callee", PLACES["A"][0], 4000)]
+
 Kind = TypeVar("Kind")
 
 
@@ -120,3 +123,13 @@ def message(
     if body and not any(field.startswith("Content-Type") for field in fields):
         lines.append("Content-Type: application/sdp")
     return "\r\n".join([*lines, f"Content-Length: {len(body.encode())}", "", body]).encode()
+
+
+def answered(people: str = "101 202") -> Trace:
+    """A call from A to B that both speak in."""
+    trace = Trace()
+    trace("A>B", "INVITE", sdp("A", 4000), people=people)
+    trace("B>A", "180 INVITE", tags="a b", people=people)
+    trace("B>A", "200 INVITE", sdp("B", 5000), tags="a b", people=people)
+    trace("A>B", "ACK", tags="a b", people=people)
+    return trace
