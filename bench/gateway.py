@@ -169,5 +169,5 @@ def check_limits(calls: int) -> None:
     needed, (_, most) = DESCRIPTORS_PER_CALL * calls + 200, resource.getrlimit(resource.RLIMIT_NOFILE)
     if most != resource.RLIM_INFINITY and most < needed:
         raise GatewayError(
-            f"{most:,} open files a process, {calls:,} calls need {needed:,}: raise `ulimit -Hn`"
+            f"{most:,} open files a process, {needed:,} are needed for so many calls: raise `ulimit -Hn`"
         )
