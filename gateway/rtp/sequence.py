@@ -29,6 +29,7 @@ from gateway.rtp.tones import Events, Tone
 
 MAX_DROPOUT = 3000  # RFC 3550 appendix A.1: a longer jump forward is a restart
 RESTART_SLOTS = 64  # left free before a stream that starts, for its packets that come out of order
+VARYING_OCTETS = 8  # a millisecond, as of G.711: more than speech in a codec whose packets vary in size
 MAX_CELLS = 4096  # ring size at which a leg's packets are refused: 40 s of 10 ms packets
 SHARE = (
     12  # part of a ring that nearly always holds all that is due: what comes in a slice, and a little more
@@ -257,7 +258,12 @@ class LegTable:
             heads = slots[row : row + 1, offset : offset + codec.heads]
             ticks = int(codec.durations(audio.size[:1], heads)[0])
             packet_ns = max(ticks, 1) * 1_000_000_000 // codec.clock_rate
-            self._homes.claim(leg, Shape.fitting(int(audio.size.max()), packet_ns, self._span_ns))
+            size = int(audio.size.max())
+            if (
+                not codec.frames
+            ):  # sizes vary, and a stream may begin with its least: a ring outgrown is memory taken twice
+                size = max(size, VARYING_OCTETS * packet_ns // 1_000_000)
+            self._homes.claim(leg, Shape.fitting(size, packet_ns, self._span_ns))
 
     def _put(self, packets: RtpColumns, slots: Octets, faults: Counter[str]) -> list[Tone]:
         """Packets of their legs' streams into their cells."""

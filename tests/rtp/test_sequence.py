@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.codecs.registry import by_name
 from gateway.rtp.sequence import MAX_CELLS, LegTable
 from tests.recording.listening import CODECS, EVENTS, STARTED, Heard, listen
 from tests.recording.simulation import HOLD_BACK, MS, SECOND, Datagram, batch, rtp, sent, speech
@@ -256,6 +257,21 @@ def test_a_tick_that_is_late_at_a_streams_beginning_needs_no_larger_ring() -> No
     early = Datagram(SECOND, 0, rtp(999, 5000 - 160, bytes(160)))
     table.receive(batch([early], [leg], STARTED))
     assert (int(table.late[leg]), int(table.lost[leg])) == (1, 0)
+
+
+def test_a_stream_that_begins_with_silence_has_a_ring_for_speech() -> None:
+    """Opus begins with packets of some octets; its ring is not outgrown when somebody speaks."""
+    table = LegTable(1, SECOND)
+    leg = table.open({111: by_name("opus", 48_000, 2)}, frozenset())
+    silence, loud = b"\xf8\xff\xfe", b"\xf8" + bytes(150)  # RFC 6716 section 3.1: frames of 20 ms
+    sizes = [silence, silence, silence, loud]
+    packets = [rtp(n, n * 960, payload, payload_type=111) for n, payload in enumerate(sizes)]
+    for number, data in enumerate(packets):
+        table.receive(batch([Datagram(number * 20 * MS, 0, data)], [leg], STARTED))
+        if number == 1:
+            small = table.ring(leg)
+    assert table.ring(leg) is small
+    assert len(table.waiting(leg)[0]) == 4
 
 
 def test_a_packet_that_overtook_the_first_keeps_its_place_where_the_ring_gets_wider() -> None:
