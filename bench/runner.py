@@ -183,14 +183,14 @@ async def run(course: Course, folder: Path, say: Say = lambda _: None) -> Figure
     """Measure in a new folder. Raises GatewayError, FloorError, PeerError, ClientError, NoPorts."""
     check_limits(course.calls + first_calls())
     with ExitStack() as stack:
-        if not course.tap:
-            return await _run(course, folder, say, None)
         try:
-            stack.enter_context(own_network())
-            mirror = Mirror(0)
+            stack.enter_context(own_network())  # where nobody else sends to a port that is measured
+            mirror = Mirror(0) if course.tap else None
+            return await _run(course, folder, say, mirror)
         except NoMirror as error:
-            raise GatewayError(str(error)) from error
-        return await _run(course, folder, say, mirror)
+            if course.tap:
+                raise GatewayError(str(error)) from error
+        return await _run(course, folder, say, None)
 
 
 async def _run(course: Course, folder: Path, say: Say, mirror: Mirror | None) -> Figures:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from bench.figures import Course, Figures
 from bench.gateway import GatewayError
 from bench.load import Load
+from bench.peers import PeerError
 from bench.ports import NoPorts
 from gateway.demo.client import ClientError
 
@@ -70,7 +71,7 @@ def measure(
         say(f"{row.name}, {row.course.calls} calls")
         try:
             figures = one(row.course)
-        except (GatewayError, NoPorts, ClientError) as error:
+        except (GatewayError, NoPorts, PeerError, ClientError) as error:
             if not found:
                 raise
             say(f"{row.name}, {row.course.calls} calls: {error}")

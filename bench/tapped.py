@@ -9,7 +9,8 @@ from typing import Self
 from bench.callers import Standing
 from bench.load import Load
 from bench.mirror import SIP_PORT, SWITCH, TRUNK, Mirror, frame, place
-from bench.traffic import EVENT_TYPE
+from bench.traffic import EVENT_TYPE, secret
+from gateway.demo.client.srtp import Srtp
 
 MESSAGES = 3  # that set a call up
 
@@ -78,9 +79,13 @@ class TappedCallers:
         form = self._load.format
         channels = f"/{form.channels}" if form.channels > 1 else ""
         address, port = place(number, side)
-        return (
-            f"v=0\r\no=- 1 1 IN IP4 {address}\r\ns=-\r\nc=IN IP4 {address}\r\nt=0 0\r\n"
-            f"m=audio {port} RTP/AVP {form.payload_type} {EVENT_TYPE}\r\n"
-            f"a=rtpmap:{form.payload_type} {self._load.codec}/{form.clock_rate}{channels}\r\n"
-            f"a=rtpmap:{EVENT_TYPE} telephone-event/8000\r\n"
-        )
+        suite = self._load.suite
+        profile = "RTP/SAVP" if suite else "RTP/AVP"
+        lines = [
+            *("v=0", f"o=- 1 1 IN IP4 {address}", "s=-", f"c=IN IP4 {address}", "t=0 0"),
+            f"m=audio {port} {profile} {form.payload_type} {EVENT_TYPE}",
+            f"a=rtpmap:{form.payload_type} {self._load.codec}/{form.clock_rate}{channels}",
+            f"a=rtpmap:{EVENT_TYPE} telephone-event/8000",
+            *([Srtp(suite, secret(side)).line()] if suite else []),
+        ]
+        return "".join(f"{line}\r\n" for line in lines)

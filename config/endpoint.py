@@ -34,6 +34,14 @@ def _address(text: str) -> str:
     return text
 
 
+def _name_server(text: str) -> str:
+    try:
+        IPv4Address(text.partition(":")[0])
+    except ValueError as error:
+        raise ValueError(f"{text!r} is not an IPv4 address, with or without a port") from error
+    return _place(text)
+
+
 def _network(text: str) -> str:
     """Raises ValueError."""
     ip_network(text)
@@ -103,12 +111,28 @@ class EndpointSettings(Section):
     first_rtp_port: int = Field(
         12_000, ge=1024, le=65_000, description=f"First RTP port; each process takes {PORTS_EACH}."
     )
+    name_servers: tuple[Annotated[str, AfterValidator(_name_server)], ...] = Field(
+        (),
+        description="Name servers for the hosts of `registrar`, `proxy` and `destination`, as address or address:port; unset: "
+        "those of the system.",
+    )
     peers: tuple[Annotated[str, AfterValidator(_network)], ...] = Field(
         (),
         description="Networks that may send SIP besides the hosts of `registrar`, `proxy` and `destination`.",
     )
     destination: Annotated[str, AfterValidator(_destination)] = Field(
         description="The practice's number on the trunk, or the SIP URI of its telephone or telephone system."
+    )
+    show_caller: Literal["name", "number", "nowhere"] = Field(
+        "name",
+        description="Where the practice's phone is shown who calls. `name`: the display name of From has the number, and the name "
+        "where there is one; the address stays that of `user`. `number`: the address of From has the number, too, as telephone systems "
+        "and trunks with CLIP no screening take it. `nowhere`: `user` calls.",
+    )
+    transfers: bool = Field(
+        True,
+        description="Whether the practice's telephone may hand on a call (REFER), to others of its telephone system and to hosts of "
+        "`peers`. Never where `destination` is on the trunk.",
     )
     calls: int = Field(
         8,

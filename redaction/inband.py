@@ -34,11 +34,13 @@ MASK_TWIST, PRESS_TWIST = 13.0, 11.0  # dB: 8 are asked for, and noise and codec
 OTHER_SHARE, OTHER_OF_REST = 0.013, 0.06
 PRESS_SHARE = 0.88
 # A speech codec that does not keep the wave leaves of a tone less, and adds sounds: that much is made up for.
-CODED_SHARE, CODED_OTHER, CODED_LEVEL = 0.06, 1.8, 2.0
+CODED_SHARE, CODED_OTHER, CODED_LEVEL = 0.08, 2.6, 2.0
 # So does a gain that cuts the peaks off: what is as loud as can be for so much of a window is cut. Speech is never two tones then.
 CUT_LEVEL, CUT_PART = 0.9, 0.3
 CUT_SHARE, CUT_OTHER = 0.14, 0.08
 PRESS_POWER = 2 * (32768 * 10 ** ((-50 - 3.14) / 20)) ** 2 / 2  # two tones of -50 dBm0 each
+# A decoder with a memory is out of step after a loss, and what it gives is no clean tone for so many samples.
+ASTRAY = RATE // 4
 EDGE, BRIDGE = 128, 80  # about a gap: samples looked at on one side, and on each side where both are
 EDGE_SHARE = 0.92
 
@@ -74,14 +76,14 @@ class Listener:
         self._tail = np.zeros((rows, TAIL), np.float32)
         self._fill = np.full(rows, CONTEXT, np.int64)  # samples kept
         self._base = np.full(rows, -CONTEXT, np.int64)  # position of the first, a multiple of BLOCK
-        self._coded = np.zeros(rows, np.bool_)
+        self._coded, self._adaptive = np.zeros((2, rows), np.bool_)
         self._room = np.empty(0, np.float32)  # used again: fresh memory costs more than what is done with it
         self._runs: dict[int, dict[Digit, Run]] = {}
         self._gaps: dict[int, list[Gap]] = {}
 
-    def reset(self, row: int, coded: bool = False) -> None:
-        """A stream begins at position 0; `coded`: its codec does not keep the wave."""
-        self._coded[row] = coded
+    def reset(self, row: int, coded: bool = False, adaptive: bool = False) -> None:
+        """A stream begins at position 0; `coded`: its codec does not keep the wave; `adaptive`: its decoder has a memory."""
+        self._coded[row], self._adaptive[row] = coded, adaptive
         self._tail[row] = 0
         self._fill[row], self._base[row] = CONTEXT, -CONTEXT
         self._runs.pop(row, None)
@@ -133,11 +135,20 @@ class Listener:
             return
         windows = np.lib.stride_tricks.sliding_window_view(wave, WINDOW, axis=1)[which, starts]
         fits = basis(WINDOW).fit(windows)
-        for index, share in _tones(basis(WINDOW), windows, fits, self._coded[rows[which]], LEVELS[-1][1]):
-            row = int(rows[which[index]])
-            start = int(self._base[row] + starts[index])
-            hit = _hit(fits, index, share, start, start + WINDOW, bool(self._coded[row]))
-            hits.setdefault(row, []).append(hit)
+        positions = self._base[rows[which]] + starts
+        coded = self._unclean(rows[which], positions)
+        for index, share in _tones(basis(WINDOW), windows, fits, coded, LEVELS[-1][1]):
+            start = int(positions[index])
+            hit = _hit(fits, index, share, start, start + WINDOW, bool(coded[index]))
+            hits.setdefault(int(rows[which[index]]), []).append(hit)
+
+    def _unclean(self, rows: Ints, positions: Ints) -> Bools:
+        """In which windows a tone may be less than clean: of such a codec, or soon after a loss."""
+        unclean = self._coded[rows]
+        for row in (row for row in self._gaps if self._adaptive[row]):
+            for gap in self._gaps[row]:
+                unclean |= (rows == row) & (positions + WINDOW > gap.start) & (positions < gap.stop + ASTRAY)
+        return unclean
 
     def _look_at_gaps(self, wave: Wave, rows: Ints, ready: Ints, hits: dict[int, list[Hit]]) -> None:
         """Fit what lies on either side of losses, where a tone of which part was lost is too short for a window."""
@@ -152,7 +163,8 @@ class Listener:
         for fitting, some in pieces.items():
             windows = np.stack([piece.wave for piece in some])
             fits = fitting.fit(windows)
-            coded = self._coded[[piece.gap.row for piece in some]]
+            of = [piece.gap.row for piece in some]
+            coded = self._coded[of] | self._adaptive[of]
             for index, share in _tones(fitting, windows, fits, coded, EDGE_SHARE):
                 piece = some[index]
                 turn = _turn(piece.gap.stop)
@@ -190,7 +202,8 @@ class Listener:
             kept = wave[mine, start : start + TAIL]
             self._tail[rows[mine], : kept.shape[1]] = kept
         for row in [row for row in self._gaps if row in set(rows.tolist())]:
-            self._gaps[row] = [gap for gap in self._gaps[row] if gap.stop > self._base[row]]
+            since = self._base[row] - ASTRAY * int(self._adaptive[row])
+            self._gaps[row] = [gap for gap in self._gaps[row] if gap.stop > since]
             if not self._gaps[row]:
                 del self._gaps[row]
         for row in [row for row in self._runs if row in set(rows.tolist())]:

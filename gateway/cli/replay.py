@@ -22,6 +22,7 @@ from gateway.io.starting import CannotStart
 
 NS = 1e9
 TLS = "sip_tls"
+CUT = "cut"
 OK, CANNOT_RUN, INTERRUPTED = 0, 2, 130
 
 
@@ -87,8 +88,10 @@ def _summary(done: Replayed) -> Iterator[str]:
     for kind, count in sorted(done.unheard.items()):
         if kind != TLS:
             yield f"not followed: {kind} {count}"
-    if done.refused:
-        kinds = ", ".join(f"{kind} {count}" for kind, count in sorted(done.refused.items()))
+    if count := done.refused.get(CUT):
+        yield f"packets of which the capture holds the beginning alone: {count}; nothing is recorded of their audio"
+    if others := sorted((kind, count) for kind, count in done.refused.items() if kind != CUT):
+        kinds = ", ".join(f"{kind} {count}" for kind, count in others)
         yield f"packets that are neither UDP nor TCP, or could not be read: {kinds}"
     if done.interrupted:
         yield "interrupted: the rest was not read"

@@ -18,99 +18,24 @@ import pjsua2
 
 from gateway.endpoint import conversation as acts
 from gateway.endpoint import messages
-from gateway.endpoint.conversation import Action, Conversation, Manner, Phase, Sound, Way
+from gateway.endpoint.conversation import Action, Manner, Phase, Sound, Way
+from gateway.endpoint.legs import Holding, Leg, Line, Talk
 from gateway.endpoint.messages import Configure, Described, Over, Side
-from gateway.endpoint.pjsip import INVALID, Pjsip, PjsipFault, Player
+from gateway.endpoint.parting import Parting
+from gateway.endpoint.pjsip import INVALID, Pjsip, PjsipFault
+from gateway.endpoint.showing import caller_in, shown
 
 MAX_PJSUA_CALLS = 4  # of a process, as the wheel was built
 MAX_CALLS = MAX_PJSUA_CALLS // 2  # each call has two legs
 CODECS = ("PCMA/8000", "PCMU/8000", "G722/16000", "GSM/8000", "ILBC/8000", "SPEEX/16000", "SPEEX/8000")
 POLL_MS = 10
-HOLD_TRIES, HOLD_SECONDS = (
-    8,
-    0.7,
-)  # until a leg holds as it should: its peer may have another INVITE on its way
+HOLD_SECONDS = 0.7  # between two tries to hold a leg, or take it back
 MAX_KEY_MS = 60_000  # pjsip has a huge number where a peer says nothing
 LAST_SAMPLE_SECONDS = 0.06  # from the bridge to the wire
 LEAVE_SECONDS = 2.0  # for BYE and the end of the registration when the process is stopped
 BUSY_HERE = 486
 ACCOUNT_PROXY = 2  # PJSUA_REG_USE_ACC_PROXY: REGISTER goes through the forwarder, too
 NS = 1_000_000_000
-
-
-class Leg(pjsua2.Call):
-    """One of pjsip's calls; tells its owner what happens."""
-
-    def __init__(self, agent: Agent, account: pjsua2.Account, number: int = INVALID) -> None:
-        super().__init__(account, number)
-        self._agent = agent
-        self.talk: Talk | None = None
-        self.side = Side.CALLER
-        self.asked_to_hold = False
-
-    @property
-    def audio_status(self) -> int:
-        """Of its audio, as pjsua2.CallMediaStatus has it."""
-        found = [int(media.status) for media in self.info.media if media.type == pjsua2.MediaType.AUDIO]
-        none = int(pjsua2.CallMediaStatus.NONE)
-        return next((status for status in found if status != none), none)
-
-    @property
-    def on_hold(self) -> bool:
-        """Whether we hold it."""
-        return self.audio_status == int(pjsua2.CallMediaStatus.LOCAL_HOLD)
-
-    def onCallState(self, prm: pjsua2.OnCallStateParam) -> None:
-        if self.talk is None:
-            return
-        info = self.info
-        if info.state == pjsua2.InvState.CONFIRMED:
-            self._agent.connected(self.talk, self)
-        elif info.state == pjsua2.InvState.DISCONNECTED:
-            self._agent.left(self.talk, self, int(info.lastStatusCode))
-
-    def onCallMediaState(self, prm: pjsua2.OnCallMediaStateParam) -> None:
-        if self.talk is not None:
-            self._agent.media(self.talk, self)
-
-    def onDtmfDigit(self, prm: pjsua2.OnDtmfDigitParam) -> None:
-        if self.talk is not None:
-            way = Way.INFO if prm.method == pjsua2.DtmfMethod.SIP_INFO else Way.RTP
-            self._agent.key(self.talk, self, prm.digit, way, prm.duration)
-
-
-class Line(pjsua2.Account):
-    """The account on the trunk."""
-
-    def __init__(self, agent: Agent) -> None:
-        super().__init__()
-        self._agent = agent
-
-    def onIncomingCall(self, prm: pjsua2.OnIncomingCallParam) -> None:
-        self._agent.arrived(prm.callId)
-
-    def onRegState(self, prm: pjsua2.OnRegStateParam) -> None:
-        self._agent.tell(messages.Registered(int(prm.code), prm.expiration))
-
-
-class Holding:
-    """Whether a leg should be on hold, and what is still done for it."""
-
-    def __init__(self, on: bool) -> None:
-        self.on, self.tries, self.next = on, HOLD_TRIES, 0.0
-
-
-class Talk:
-    """A call: its conversation, its legs, and what is played."""
-
-    def __init__(self, name: str, manner: Manner, caller: Leg) -> None:
-        self.name = name
-        self.conversation = Conversation(manner)
-        self.legs = {Side.CALLER: caller}
-        self.player: Player | None = None
-        self.spoken: float | None = None  # when the last sample of the notice is on its way
-        self.due: float | None = None
-        self.holds: dict[Side, Holding] = {}  # that are not yet as they should be
 
 
 class Agent:
@@ -132,6 +57,7 @@ class Agent:
             maxlen=64
         )  # ended legs: pjsip may not lose them within their callback
         self._lines = messages.Lines()
+        self._breath = 0.0  # when control is to be told again that this process is well
 
     def start(self) -> None:
         """Raises PjsipFault and RuntimeError."""
@@ -182,6 +108,7 @@ class Agent:
     def run(self) -> None:
         """Until the control process is gone."""
         while self._listen():
+            self._breathe()
             self._pjsip.handle_events(POLL_MS)
             self._look()
             self._dead.clear()
@@ -190,16 +117,26 @@ class Agent:
     def _listen(self) -> bool:
         if not select.select([self._channel], [], [], 0)[0]:
             return True
-        data = self._channel.recv(1 << 16)
+        try:
+            data = self._channel.recv(1 << 16)
+        except ConnectionResetError:  # it had not read all that we said
+            data = b""
         for message in self._lines.feed(data):
             match message:
                 case messages.HangUp(call):
                     for talk in [t for n, t in self._talks.items() if call in ("", n)]:
                         self._do(talk, talk.conversation.end())
+                case messages.Transfer(call, target) if call in self._talks:
+                    self._do(self._talks[call], self._talks[call].conversation.transferred(target))
                 case messages.Renew() if self._config.registrar:
                     with suppress(RuntimeError):  # it is being renewed
                         self._line.setRegistration(True)
         return bool(data)
+
+    def _breathe(self) -> None:
+        if (now := time.monotonic()) >= self._breath:
+            self._breath = now + messages.BREATH_SECONDS
+            self.tell(messages.Alive())
 
     def _look(self) -> None:
         now = time.monotonic()
@@ -231,42 +168,49 @@ class Agent:
         return True
 
     def _leave(self) -> None:
-        """Take leave of everybody, for a moment."""
+        """Take leave of everybody, for a moment; without the forwarder where it is gone."""
+        parting: Parting | None = None
+        with suppress(OSError):
+            parting = Parting(self._config)
         self._endpoint.hangupAllCalls()
-        if self._config.registrar:
+        if self._config.registrar and parting is None:
             with suppress(RuntimeError):
                 self._line.setRegistration(False)
         until = time.monotonic() + LEAVE_SECONDS
-        while time.monotonic() < until and (self._talks or self._line.info.regIsActive):
+        while time.monotonic() < until and (parting or self._talks or self._line.info.regIsActive):
             self._pjsip.handle_events(POLL_MS)
+            if parting:  # to the end: what is sent over UDP is sent again
+                parting.look()
         os._exit(0)  # pjsip's own end waits for what nobody will answer
 
     def tell(self, message: messages.FromProcess) -> None:
         with suppress(OSError):  # control is gone; `_listen` sees it
             self._channel.sendall(messages.write(message))
 
-    def arrived(self, number: int) -> None:
+    def arrived(self, number: int, invite: str) -> None:
         leg = Leg(self, self._line, number)
         if len(self._talks) >= MAX_CALLS:
             self._pjsip.hang_up(number, BUSY_HERE)
             self._dead.append(leg)
             return
         info = leg.info
-        talk = Talk(info.callIdString, self._manner, leg)
+        talk = Talk(info.callIdString, self._manner, leg, caller_in(invite))
         leg.talk = talk
         self._talks[talk.name] = talk
         self.tell(messages.Arrived(talk.name, time.monotonic_ns()))
         self._do(talk, talk.conversation.arrived(info.remOfferer))
 
     def connected(self, talk: Talk, leg: Leg) -> None:
-        self.tell(messages.Connected(talk.name, time.monotonic_ns(), leg.side))
+        self.tell(messages.Connected(talk.name, time.monotonic_ns(), leg.side, leg.info.callIdString))
         self._do(talk, talk.conversation.answered(leg.side))
         if leg.side is Side.CALLEE:  # its media may have been there before, early
             self.media(talk, leg)
 
     def left(self, talk: Talk, leg: Leg, status: int) -> None:
         self._dead.append(leg)
-        self._do(talk, talk.conversation.left(leg.side, status))
+        self._listen()  # a telephone that hands its call on may hang up at once
+        if talk.legs.get(leg.side) is leg:  # and not one before it
+            self._do(talk, talk.conversation.left(leg.side, status))
 
     def media(self, talk: Talk, leg: Leg) -> None:
         """A leg's streams are other ones now."""
@@ -314,8 +258,8 @@ class Agent:
                 self._play(talk, sound)
             case acts.Hush():
                 self._hush(talk)
-            case acts.Dial():
-                self._dial(talk)
+            case acts.Dial(target):
+                self._dial(talk, target or self._config.destination)
             case acts.Bridge(one_way):
                 self._bridge(talk, one_way)
             case acts.Hold(side, on):
@@ -349,11 +293,14 @@ class Agent:
         if player:
             player.close()
 
-    def _dial(self, talk: Talk) -> None:
+    def _dial(self, talk: Talk, target: str) -> None:
         leg = Leg(self, self._line)
         leg.talk, leg.side = talk, Side.CALLEE
         talk.legs[Side.CALLEE] = leg
-        leg.makeCall(self._config.destination, pjsua2.CallOpParam(True))
+        param = pjsua2.CallOpParam(True)
+        param.txOption.localUri = shown(talk.who, self._config.identity, self._config.shown)
+        self.tell(messages.Dialling(talk.name, time.monotonic_ns(), target))
+        leg.makeCall(target, param)
 
     def _bridge(self, talk: Talk, one_way: bool) -> None:
         caller, callee = (self._port(talk, side) for side in Side)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from gateway.endpoint import messages
 from gateway.endpoint.messages import (
@@ -17,6 +17,7 @@ from gateway.endpoint.messages import (
     Cause,
     Connected,
     Described,
+    Dialling,
     FromProcess,
     Noticed,
     Over,
@@ -30,6 +31,7 @@ from gateway.tap.effects import (
     KeyPressed,
     MediaAgreed,
     Noted,
+    PartiesChanged,
     Party,
     Place,
     Seen,
@@ -39,8 +41,9 @@ from gateway.tap.effects import (
     TappedStream,
 )
 from gateway.tap.effects import Over as TapOver
-from gateway.tap.parties import callee_of, caller_of, notes_of
+from gateway.tap.parties import asserted, callee_of, caller_of, notes_of, party
 
+NOBODY = Party()
 NOTICE, UNANNOUNCED = "notice", "unannounced"  # markers of a call; the first is where the notice ended
 ENDPOINTS_NOTICE = "endpoint"  # the name of the notice that the endpoint plays
 KEYS = "0123456789*#ABCD"  # in the order of their events, RFC 4733 section 3.2
@@ -66,6 +69,9 @@ WHY = {
 @dataclass(slots=True)
 class _Call:
     number: TappedId
+    caller: Party
+    called: Party = NOBODY
+    taken: bool = False  # by somebody of the practice, for the first time
     streams: dict[Side, TappedStream] = field(default_factory=dict)
     noticed: Noticed | None = None
     bridged: bool = False
@@ -96,8 +102,10 @@ class Telling:
             case Noticed():
                 call.noticed = message
                 return []
+            case Dialling(_, at_ns, target):
+                return self._dialled(call, at_ns, target)
             case Connected(_, at_ns, messages.Side.CALLEE):
-                return [Answered(call.number, at_ns)]
+                return [Answered(call.number, at_ns), *self._took(call, message)]
             case Bridged(_, at_ns):
                 return self._bridged(call, at_ns)
             case messages.KeyPressed(_, at_ns, side, key, lasts_ms) if key in KEYS:
@@ -111,13 +119,14 @@ class Telling:
     def _seen(self, arrived: Arrived) -> Seen:
         self._numbers += 1
         invite = arrived.invite
-        call = self._calls[arrived.call] = _Call(TappedId(self._numbers))
+        caller = caller_of(invite) if invite else Party()
+        call = self._calls[arrived.call] = _Call(TappedId(self._numbers), caller)
         name = hashlib.sha256(arrived.call.encode("utf-8", "surrogateescape")).hexdigest()[:16]
         return Seen(
             call.number,
             arrived.at_ns,
             name,
-            caller_of(invite) if invite else Party(),
+            caller,
             callee_of(invite) if invite else Party(),
             (self._here, self._here),
             notes=notes_of(invite) if invite else (),
@@ -132,10 +141,31 @@ class Telling:
         return [self._agreed(call, told.at_ns)] if call.bridged else []
 
     def _bridged(self, call: _Call, at_ns: int) -> list[TapEffect]:
-        call.bridged = True
+        again, call.bridged = call.bridged, True
+        if again:
+            call.streams = {side: replace(call.streams[side], paused=False) for side in call.streams}
+            return [self._agreed(call, at_ns)]
         whole = call.noticed is not None and call.noticed.whole
         when = call.noticed.at_ns if call.noticed and whole else at_ns
         return [self._agreed(call, at_ns), Noted(call.number, when, NOTICE if whole else UNANNOUNCED)]
+
+    def _took(self, call: _Call, connected: Connected) -> list[TapEffect]:
+        """Who answered is whom the telephone system vouches for, else whom we called; not the number by which the call came."""
+        found = asserted(connected.answer.headers) if connected.answer else None
+        callee = found or call.called
+        transfer, call.taken = call.taken, True
+        if not callee.user:
+            return []
+        return [PartiesChanged(call.number, connected.at_ns, call.caller, callee, transfer)]
+
+    def _dialled(self, call: _Call, at_ns: int, target: str) -> list[TapEffect]:
+        """Nothing is kept of what a caller says who is handed on, until somebody else has answered."""
+        target = target.partition("?")[0]
+        call.called = party(f"<{target}>") if "@" in target else Party()
+        if not call.bridged:
+            return []
+        call.streams = {side: replace(stream, paused=True) for side, stream in call.streams.items()}
+        return [self._agreed(call, at_ns)]
 
     @staticmethod
     def _agreed(call: _Call, at_ns: int) -> MediaAgreed:

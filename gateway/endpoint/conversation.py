@@ -5,13 +5,14 @@ Pure: every input gives back the actions to carry out, in order, before the next
     NOTICE      the caller is answered, or has early media, and hears the notice
     DIALLING    the practice's phone is called; the caller hears it ring, or what it sends early
     BRIDGED     they hear each other
+    TRANSFER    the practice's phone has handed the call on, and is being hung up
     SORRY       the practice's phone did not take the call; the caller, who is answered, hears the busy tone
     OVER        both legs are hung up, or being hung up
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from gateway.endpoint.messages import Cause, Side
@@ -24,6 +25,7 @@ class Phase(StrEnum):
     NOTICE = "notice"
     DIALLING = "dialling"
     BRIDGED = "bridged"
+    TRANSFER = "transfer"
     SORRY = "sorry"
     OVER = "over"
 
@@ -62,7 +64,9 @@ class Hush:
 
 @dataclass(frozen=True, slots=True)
 class Dial:
-    """Call the practice's number."""
+    """Call the practice's number, or to whom it has handed the call."""
+
+    target: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +156,8 @@ class Conversation:
         self._status = 0
         self._told = False
         self._dialled = False
+        self._talked = False  # caller and practice heard each other
+        self._target = ""  # to whom the call was handed on
 
     def arrived(self, offers: bool = True) -> Actions:
         """The INVITE came. Without an offer nothing can be played before the answer, so that there is none that is late."""
@@ -168,7 +174,7 @@ class Conversation:
                 return [Hush(), Bridge(one_way=True)]
             case ((Phase.DIALLING | Phase.BRIDGED), _) if Side.CALLEE in self._up:
                 return self._bridge()
-            case Phase.DIALLING, Side.CALLER:
+            case ((Phase.DIALLING | Phase.TRANSFER), Side.CALLER):
                 return [Play(Sound.RINGING)]
             case _:
                 return []
@@ -202,11 +208,33 @@ class Conversation:
         """A key was pressed; before there is somebody to tell, it is for nobody."""
         return [Relay(side.other, key, way)] if self.phase is Phase.BRIDGED else []
 
+    def transferred(self, target: str) -> Actions:
+        """The practice's phone hands the call to somebody else; the caller, who may be on hold, hears that one's phone ring."""
+        if self.phase is not Phase.BRIDGED:
+            return []
+        self.phase, self._target = Phase.TRANSFER, target
+        waiting: Actions = [Hold(Side.CALLER, False)] if Side.CALLEE in self._held else []
+        self._held.discard(Side.CALLEE)
+        return [*waiting, Play(Sound.RINGING), HangUp(Side.CALLEE, OK)]
+
+    def _dial(self, target: str) -> Actions:
+        """Another leg to the practice; of the one before nothing is left."""
+        self.phase = Phase.DIALLING
+        self._gone.discard(Side.CALLEE)
+        self._up.discard(Side.CALLEE)
+        return [Play(Sound.RINGING), Dial(target), Arm(self._manner.ring_seconds)]
+
     def timed_out(self) -> Actions:
         """The time asked for is over."""
         match self.phase:
             case Phase.NOTICE:
                 return self._after_notice(False)
+            case Phase.TRANSFER:
+                return self._dial(self._target)
+            case Phase.DIALLING if self._target:
+                self._target = ""
+                self.phase = Phase.TRANSFER
+                return [HangUp(Side.CALLEE, UNAVAILABLE)]
             case Phase.DIALLING:
                 self._why(Cause.NO_ANSWER)
                 return [HangUp(Side.CALLEE, UNAVAILABLE), *self._sorry(UNAVAILABLE)]
@@ -218,6 +246,8 @@ class Conversation:
     def dial_failed(self) -> Actions:
         """The practice's number could not even be called."""
         self._gone.add(Side.CALLEE)
+        if self._target:
+            return self._back()
         self._why(Cause.UNREACHABLE)
         return self._sorry(UNAVAILABLE)
 
@@ -227,6 +257,10 @@ class Conversation:
         match self.phase, side:
             case Phase.OVER, _:
                 return self._settled()
+            case Phase.TRANSFER, Side.CALLEE:
+                return [Arm(0.0)]  # its place is free in a moment
+            case Phase.DIALLING, Side.CALLEE if Side.CALLEE not in self._up and self._target:
+                return self._back()
             case Phase.DIALLING, Side.CALLEE if Side.CALLEE not in self._up:
                 self._why(_refusal(status), status)
                 return self._sorry(status)
@@ -235,11 +269,16 @@ class Conversation:
             case Phase.SORRY, _:
                 return self._end()
             case _, Side.CALLER:
-                self._why(Cause.CALLER_BYE if self.phase is Phase.BRIDGED else Cause.CANCELLED)
+                self._why(Cause.CALLER_BYE if self._talked else Cause.CANCELLED)
                 return self._end()
             case _:
                 self._why(Cause.CALLEE_BYE)
                 return self._end()
+
+    def _back(self) -> Actions:
+        """To whom the call was handed did not take it: it comes back to the practice's number."""
+        self.phase, self._target = Phase.TRANSFER, ""
+        return [Play(Sound.RINGING), Arm(0.0)]
 
     def end(self) -> Actions:
         """The gateway wants the call to end."""
@@ -263,6 +302,7 @@ class Conversation:
     def _bridge(self) -> Actions:
         """Once more after each new description: the streams behind the legs are others then."""
         first = self.phase is not Phase.BRIDGED
+        self._talked = True
         self.phase = Phase.BRIDGED
         if not first:
             return [Bridge()]

@@ -32,6 +32,16 @@ def described(sdp: bytes) -> bytes:
     return "".join(f"{line}\r\n" for line in lines).encode()
 
 
+def offers_audio(sdp: bytes) -> bool:
+    """Whether something so described has a line that is not refused."""
+    return re.search(rb"^m=audio [1-9]", sdp, re.MULTILINE) is not None
+
+
+def count(sdp: bytes) -> int:
+    """Its lines of media."""
+    return sdp.count(b"\r\nm=")
+
+
 def _lines(media: Media) -> Iterator[str]:
     formats = [
         each

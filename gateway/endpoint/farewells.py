@@ -37,6 +37,10 @@ class Farewells:
             while len(kept) > MAX_KEPT:
                 kept.popitem(last=False)
 
+    def leaving(self, call_id: str) -> Request | None:
+        """What would end a dialog, which goes on."""
+        return self._leaves.get(call_id)
+
     def stands(self, call_id: str) -> bool:
         """Whether there is a dialog, or is to be one."""
         return call_id in self._leaves

@@ -19,9 +19,23 @@ import re
 from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
+from gateway.endpoint.challenges import answered, understood
+from gateway.endpoint.describing import count
+from gateway.endpoint.effects import (
+    Answered,
+    Description,
+    Dropped,
+    Effect,
+    Given,
+    Hop,
+    Referred,
+    ToOutside,
+    ToSeat,
+)
 from gateway.endpoint.farewells import LEAVING, Farewells
+from gateway.endpoint.referring import Referring, notify
 from gateway.endpoint.rewriting import (
     FORWARDED,
     forwards,
@@ -33,7 +47,8 @@ from gateway.endpoint.rewriting import (
     with_list,
     without_own_route,
 )
-from gateway.endpoint.screening import fits, screened
+from gateway.endpoint.screening import OFFERING, fits, screened
+from gateway.endpoint.showing import caller_field
 from gateway.sip.answers import ALLOW, media_type, response
 from gateway.sip.errors import BadMessage
 from gateway.sip.headers import MAGIC_COOKIE, NameAddr, SipUri, Via, bracketed
@@ -42,62 +57,11 @@ from gateway.sip.message import Headers, Message, Request, Response, parse, seri
 MAX_DIALOGS = (
     65_536  # Call-IDs remembered, the longest silent forgotten first; of a process four at most are in use
 )
+MAX_LEGS = 1_024  # legs of which more is known, the oldest forgotten first
 OURS = "ht"  # behind the cookie of a branch: ours
 _BRANCH = re.compile(rf"{MAGIC_COOKIE}{OURS}(\d{{1,4}})-(\d{{1,5}})-(.+)", re.ASCII)
 
 Place = tuple[str, int]
-
-
-@dataclass(frozen=True, slots=True)
-class Hop:
-    """A place outside, and how it is reached."""
-
-    transport: str  # udp, tcp
-    host: str
-    port: int | None = None  # none: what DNS or the default says
-
-
-@dataclass(frozen=True, slots=True)
-class ToSeat:
-    """Send to a process, numbered from 0."""
-
-    seat: int
-    data: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class ToOutside:
-    """Send to the trunk or a phone; `back`: an answer, over the connection by which the request came."""
-
-    hop: Hop
-    data: bytes
-    back: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Dropped:
-    """Something could not be forwarded: few fixed kinds, a metric label."""
-
-    kind: str
-
-
-@dataclass(frozen=True, slots=True)
-class Description:
-    """A session description of a process's went by: what it takes on that leg, as it was agreed."""
-
-    call_id: str
-    sdp: str = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Given:
-    """A call was given to a process, which is soon to answer: else say `unanswered`."""
-
-    call_id: str
-    invite: Request = field(repr=False)  # as it came
-
-
-Effect = ToSeat | ToOutside | Dropped | Description | Given
 
 
 @dataclass(slots=True)
@@ -120,8 +84,15 @@ class Forwarder:
         choose: Callable[[], int | None],
         secret: str,
         proxies: dict[str, Hop] | None = None,
+        password: str = "",
+        referring: Referring | None = None,
     ) -> None:
         self._here, self._inside, self._choose, self._secret = here, inside, choose, secret
+        self._password, self._referring = password, referring
+        self._referred: OrderedDict[str, None] = (
+            OrderedDict()
+        )  # legs to the practice that handed their calls on
+        self._lines: OrderedDict[str, int] = OrderedDict()  # of media, in the newest offer of a leg
         self._proxies = proxies or {}  # by `host:port` of a URI: where requests go that begin something
         self._dialogs: OrderedDict[str, tuple[int, str]] = (
             OrderedDict()
@@ -205,7 +176,9 @@ class Forwarder:
             return [Dropped(error.kind)]
 
     def _request_in(self, request: Request, source: Hop) -> list[Effect]:
-        if request.method not in FORWARDED:  # REFER among them: nobody is to be called but the practice
+        if request.method == "REFER" and self._referring:
+            return self._refer(request, source, self._referring)
+        if request.method not in FORWARDED:
             return self._answer(request, source, 405, "Method Not Allowed")
         call_id = request.headers.get("Call-ID") or ""
         within = NameAddr.parse(request.headers.get("To") or "").tag is not None
@@ -221,6 +194,7 @@ class Forwarder:
         assert isinstance(safe, Request)
         if request.method == "INFO" and not safe.body:
             return self._answer(request, source, 200, "OK")
+        self._keep_lines(call_id, safe)
         moved = self._moved(safe, request, source, hops - 1)
         if seat is None and (seat := self._choose()) is None:
             return self._answer(request, source, 486, "Busy Here")
@@ -232,6 +206,37 @@ class Forwarder:
         self._openings[call_id] = _Opening(request, source, seat)
         return [Given(call_id, request), ToSeat(seat, moved)]
 
+    def _refer(self, request: Request, source: Hop, referring: Referring) -> list[Effect]:
+        """The practice may hand on its calls; nobody else may have anybody called."""
+        call_id = request.headers.get("Call-ID") or ""
+        leave = self._farewells.leaving(call_id)
+        if call_id in self._calls:
+            return self._answer(request, source, 405, "Method Not Allowed")
+        if leave is None or leave.method != "BYE":
+            return self._unknown(request, source)
+        target = referring.target(request)
+        accepted = self._answer(request, source, 202, "Accepted")
+        if call_id in self._referred:  # it was sent again
+            return accepted
+        self._referred[call_id] = None
+        if len(self._referred) > MAX_LEGS:
+            self._referred.popitem(last=False)
+        return [Referred(call_id, target), *accepted]
+
+    def _keep_lines(self, call_id: str, safe: Request) -> None:
+        """An offer has no fewer lines than the one before (RFC 3264 section 8), or pjsip ends; nor has an UPDATE more,
+        which it does not always survive. Raises BadMessage."""
+        lines = count(safe.body) if safe.method in OFFERING else 0
+        if not lines:
+            return
+        before = self._lines.get(call_id, 0)
+        if lines < before or (safe.method == "UPDATE" and before and lines != before):
+            raise BadMessage(488, "the description has other media than the one before", "other_lines")
+        self._lines[call_id] = lines
+        self._lines.move_to_end(call_id)
+        if len(self._lines) > MAX_LEGS:
+            self._lines.popitem(last=False)
+
     def _moved(self, safe: Request, request: Request, source: Hop, hops: int) -> bytes:
         """Ready for a process. Raises BadMessage where it is too large for one."""
         stamped = request.via.stamped((source.host, source.port or 0))
@@ -240,7 +245,7 @@ class Forwarder:
         place = f"{self._inside[0]}:{self._inside[1]}"
         fields = [("Via", f"SIP/2.0/UDP {place};branch={self._branch(request)};back={back};vias={vias}")]
         if request.method == "INVITE":
-            fields.append(("Record-Route", self._record_route))
+            fields += [("Record-Route", self._record_route), *caller_field(request)]
         headers = without_own_route(safe.headers, self._here.host, self._here.port)
         data = serialise(replace(safe, headers=with_forwards(Headers((*fields, *headers.fields)), hops)))
         fits(data)
@@ -263,15 +268,20 @@ class Forwarder:
         if not found:
             return [Dropped("not_our_response")]
         seat, port, branch = found.groups()
-        safe = screened(answer)
+        safe = screened(understood(answer))
         via = f"SIP/2.0/UDP {self._inside[0]}:{port};rport;branch={branch}"
         headers = with_list(safe.headers, "Via", (via,))
+        if answer.cseq.method == "BYE" and (answer.headers.get("Call-ID") or "") in self._referred:
+            headers = with_list(headers, "CSeq", (f"{answer.cseq.number - 1} {answer.cseq.method}",))
         if answer.cseq.method == "INVITE":
             routes = (*headers.all("Record-Route"), self._record_route)
             headers = with_list(headers, "Record-Route", routes)
         data = serialise(replace(safe, headers=headers))
         fits(data)
-        return [ToSeat(int(seat), data)]
+        taken: list[Effect] = (
+            [Answered(answer)] if answer.cseq.method == "INVITE" and answer.status < 300 else []
+        )
+        return [*taken, ToSeat(int(seat), data)]
 
     def _request_out(self, request: Request, seat: int) -> list[Effect]:
         call_id = request.headers.get("Call-ID") or ""
@@ -282,17 +292,29 @@ class Forwarder:
         hop = self._next_hop(NameAddr.parse(routes[0]).uri if routes else request.uri, call_id, begins)
         if request.method == "INVITE":
             self._remember(call_id, seat, hop.transport)
+        told, request = self._released(request, call_id)
         host = bracketed(self._here.host)
         # The process's own Via would tell the trunk of ports of loopback; it is put back together from the branch.
         branch = f"{MAGIC_COOKIE}{OURS}{seat}-{request.via.port}-{request.via.branch}"
         via = f"SIP/2.0/{hop.transport.upper()} {host}:{self._here.port};rport;branch={branch}"
-        headers = with_list(honest(request.headers), "Route", routes)
+        headers = with_list(honest(request.headers, bool(self._referring)), "Route", routes)
         headers = with_list(headers, "Via", (via, *request.headers.all("Via")[1:]))
         if request.method == "REGISTER":
             headers = with_list(headers, "Contact", tuple(map(plain, headers.all("Contact"))))
         sent = replace(request, headers=with_forwards(headers, forwards(request) - 1))
+        sent = answered(sent, self._password)
         self._farewells.heard(sent, outward=True)
-        return [ToOutside(hop, serialise(sent))]
+        return [*told, ToOutside(hop, serialise(sent))]
+
+    def _released(self, request: Request, call_id: str) -> tuple[list[Effect], Request]:
+        """Who handed a call on is told that it is done before it gets its BYE, which has the number after that NOTIFY's."""
+        if request.method != "BYE" or call_id not in self._referred:
+            return [], request
+        number = request.cseq.number
+        contact = f"<sip:{bracketed(self._here.host)}:{self._here.port}>"
+        leave = self._farewells.leaving(call_id)  # none: the BYE is sent again
+        told = self._leave(notify(leave, number, contact), call_id) if leave else []
+        return told, replace(request, headers=with_list(request.headers, "CSeq", (f"{number + 1} BYE",)))
 
     def _response_out(self, answer: Response) -> list[Effect]:
         params = dict(answer.via.params)

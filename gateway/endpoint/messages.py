@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 
-from gateway.sip.message import Request
+from gateway.sip.message import Request, Response
 
+BREATH_SECONDS = 2.0
 MAX_LINE = 1 << 20  # octets; a description has 32,768 at most
 
 
@@ -52,6 +53,7 @@ class Configure:
     password: str = field(repr=False)
     realm: str
     destination: str = field(repr=False)  # URI of the practice's number
+    shown: str  # where the practice is shown who calls: name, number, nowhere
     media_address: str  # written into descriptions
     bound_address: str  # where RTP is received
     first_port: int  # of RTP
@@ -77,6 +79,11 @@ class Broken:
     """The process cannot take calls; it ends."""
 
     why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Alive:
+    """The process does its work; said every BREATH_SECONDS."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,12 +115,24 @@ class Described:
 
 
 @dataclass(frozen=True, slots=True)
+class Dialling:
+    """Somebody of the practice is called: the number that was set, or to whom a call was handed on."""
+
+    call: str
+    at_ns: int
+    target: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Connected:
     """One leg was answered."""
 
     call: str
     at_ns: int
     side: Side
+    leg: str = ""  # its Call-ID
+    # Of the practice's phone; the control process, which sees it go by, fills it in.
+    answer: Response | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,14 +190,22 @@ class HangUp:
 
 
 @dataclass(frozen=True, slots=True)
+class Transfer:
+    """To a process: hand a call to somebody else of the practice."""
+
+    call: str
+    target: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Renew:
     """To the process that registers: the connection to the registrar is lost, register anew."""
 
 
 FromProcess = (
-    Ready | Broken | Registered | Arrived | Described | Connected | Noticed | Bridged | KeyPressed | Relayed | Over
+    Ready | Broken | Alive | Registered | Arrived | Described | Dialling | Connected | Noticed | Bridged | KeyPressed | Relayed | Over
 )  # fmt: skip
-ToProcess = Configure | HangUp | Renew
+ToProcess = Configure | HangUp | Transfer | Renew
 Line = FromProcess | ToProcess
 KINDS = {kind.__name__: kind for kind in Line.__args__}
 _ENUMS = {"side": Side, "cause": Cause}

@@ -36,10 +36,11 @@ def with_list(headers: Headers, name: str, values: tuple[str, ...]) -> Headers:
     return Headers((*((name, value) for value in values), *kept))
 
 
-def honest(headers: Headers) -> Headers:
-    """pjsip says that it can be transferred and replaced, which would take a call out of our hands."""
+def honest(headers: Headers, refer: bool = False) -> Headers:
+    """pjsip says that it can be transferred and replaced, which would take a call out of our hands; `refer`: we can."""
     if headers.get("Allow"):
-        headers = with_list(headers, "Allow", (", ".join(sorted(FORWARDED)),))
+        taken = {*FORWARDED, "REFER"} if refer else FORWARDED
+        headers = with_list(headers, "Allow", (", ".join(sorted(taken)),))
     options = tuple(each for each in headers.all("Supported") if each.lower() not in WITHHELD)
     return with_list(headers, "Supported", options)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from gateway.endpoint.describing import described
+from gateway.endpoint.describing import described, offers_audio
 from gateway.sip.answers import media_type
 from gateway.sip.errors import BadMessage
 from gateway.sip.headers import NameAddr, SipUri
@@ -24,6 +24,7 @@ MAX_OCTETS = (
 )
 MAX_VALUE = 512  # characters of a field's value
 MAX_ROUTES = 16  # of one message
+OFFERING = ("INVITE", "UPDATE")  # methods whose description is an offer
 SDP, KEY = "application/sdp", "application/dtmf-relay"
 
 # The fields of a dialog, of what is agreed for it, and of authentication; what each must look like.
@@ -126,10 +127,14 @@ def _body(message: Message) -> tuple[bytes, str]:
         parts = split(message.headers.get("Content-Type") or SDP, message.body)
         sdp = next((part.body for part in parts if part.media_type == SDP), None)
         if sdp is not None:
-            return described(sdp), SDP
+            text = described(sdp)
+            offered = isinstance(message, Request) and message.method in OFFERING
+            if offered and not offers_audio(text):  # pjsip has no answer to it
+                raise BadMessage(488, "the description has no audio over RTP and IPv4", "no_audio")
+            return text, SDP
     except (MultipartError, SdpError) as error:
         raise BadMessage(400, "the description cannot be read", "bad_description") from error
-    if isinstance(message, Request) and message.method in ("INVITE", "UPDATE"):
+    if isinstance(message, Request) and message.method in OFFERING:
         raise BadMessage(415, "the body is no description", "unsupported_body")
     return b"", ""
 

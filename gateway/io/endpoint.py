@@ -3,42 +3,52 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
+import fcntl
 import logging
 import os
 import secrets
-import socket
 import tempfile
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from importlib.util import find_spec
+from ipaddress import ip_network
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gateway.config.endpoint import CALLS_EACH, PORTS_EACH, EndpointSettings
-from gateway.endpoint.front import Forwarder, Hop
+from gateway.endpoint.effects import Hop
+from gateway.endpoint.front import Forwarder
 from gateway.endpoint.messages import (
     Arrived,
     Cause,
     Configure,
+    Connected,
     Described,
     FromProcess,
     Over,
     Ready,
     Registered,
+    Side,
 )
-from gateway.io.front import DEFAULT_PORT, Front
+from gateway.endpoint.referring import Referring
+from gateway.io.front import Front
 from gateway.io.seats import Seat, SeatFailed
 from gateway.io.sounds import NoticeFault, make_notice, make_tones
 from gateway.sip.access import AllowList
 from gateway.sip.headers import bracketed
-from gateway.sip.message import Request
+from gateway.sip.message import Request, Response
 from gateway.storage.files import PrivateFileFault, read_private
+
+if TYPE_CHECKING:
+    from gateway.io.names import Names
 
 log = logging.getLogger(__name__)
 
 MODULE = "pjsua2"
+PACKAGES = {MODULE: "pjsua2", "dns": "dnspython"}  # what the extra installs, by what is imported
+AWAY = (408, 503)  # what pjsip says of a registrar that does not answer, RFC 3263 section 4.3
 VARIABLE = "HUSHTAP_TRUNK_PASSWORD"
 RENEW_SECONDS = 1.0  # after a lost connection, so that a registrar that closes each at once is not flooded
 MAX_PASSWORD_BYTES = 1024
@@ -66,6 +76,10 @@ class Endpoint:
         self._settings = settings
         self._hear, self._drop, self._registered, self._pool = hear, drop, registered, pool
         self._folder = tempfile.TemporaryDirectory(prefix="hushtap-endpoint-")
+        self._lock = os.open(self._folder.name, os.O_RDONLY | os.O_DIRECTORY)
+        fcntl.flock(
+            self._lock, fcntl.LOCK_SH
+        )  # what clears old files away, as systemd-tmpfiles does, passes it over
         self._seats: list[Seat] = []
         self._takes: set[int] = set()  # numbers of processes that take calls now
         self.calls: dict[str, int] = {}  # that are not over, and the process of each
@@ -73,6 +87,7 @@ class Endpoint:
         self._invites: OrderedDict[str, Request] = (
             OrderedDict()
         )  # by which calls came that are not told of yet
+        self._answers: OrderedDict[str, Response] = OrderedDict()  # to calls of ours that are not told of yet
         self._legs: dict[str, Described] = {}  # of calls that are not over
         self._known = False  # to the registrar
         self._draining = self._stopping = False
@@ -99,6 +114,8 @@ class Endpoint:
         """Make the notice, open the ports, start the processes. Raises EndpointFault."""
         settings = self._settings
         self._check_installed()
+        from gateway.io.names import Names
+
         password = read_password(settings, os.environ)
         folder = Path(self._folder.name)
         try:
@@ -106,14 +123,21 @@ class Endpoint:
             ringing, busy = await asyncio.to_thread(make_tones, folder)
         except NoticeFault as error:
             raise EndpointFault(str(error)) from error
-        allowed = AllowList(await self._peers())
+        hosts = (settings.registrar, settings.proxy, _host_of(destination(settings)))
+        places = [_split(host) for host in hosts if host]
+        names = Names(settings.name_servers, [host for host, _ in places])
+        await self._find(names, places)
+        allowed = AllowList([ip_network(peer) for peer in settings.peers])
         front = Front(
             settings.address,
             settings.port,
-            lambda host: host in allowed,
+            lambda host: host in allowed or names.holds(host),
             self._drop,
             self._describe,
             self._invited,
+            self._answered,
+            self._refer,
+            names,
         )
         try:
             inside = await front.start()
@@ -123,7 +147,7 @@ class Endpoint:
                 f"the endpoint cannot listen on {place}: {os.strerror(error.errno or 0)}"
             ) from error
         self._front = front
-        front.forwarder = self._forwarder(inside)
+        front.forwarder = self._forwarder(inside, password)
         if settings.register_here:
             front.trunk = Hop(settings.transport, *_split(settings.proxy or settings.registrar))
             front.cut = self._cut
@@ -156,37 +180,45 @@ class Endpoint:
         await asyncio.gather(*(seat.stop() for seat in self._seats))
         if self._front:
             self._front.close()
+        os.close(self._lock)
         self._folder.cleanup()
 
     def _check_installed(self) -> None:
-        if find_spec(MODULE) is None:
-            raise EndpointFault(
-                "the endpoint needs pjsua2, which is not installed: install hushtap with the extra `endpoint`"
-            )
+        for module, package in PACKAGES.items():
+            if find_spec(module) is None:
+                raise EndpointFault(
+                    f"the endpoint needs {package}, which is not installed: install hushtap with the extra `endpoint`"
+                )
 
-    async def _peers(self) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
-        """Networks that may send SIP: those set, and where the trunk and the practice's phone are."""
-        networks = [ipaddress.ip_network(peer) for peer in self._settings.peers]
-        loop = asyncio.get_running_loop()
-        for place in filter(
-            None, (self._settings.registrar, self._settings.proxy, _host_of(destination(self._settings)))
-        ):
-            host, port = _split(place)
+    async def _find(self, names: Names, places: list[tuple[str, int | None]]) -> None:
+        """Where the trunk and the practice's phone are: from there SIP may come."""
+        for host, port in places:
             try:
-                found = await loop.getaddrinfo(host, port or DEFAULT_PORT, proto=socket.IPPROTO_UDP)
+                await names.find(host, port, self._settings.transport)
             except OSError:
-                log.warning("no address is known of %s: it may send nothing until the next start", host)
-                continue
-            networks += [ipaddress.ip_network(entry[4][0]) for entry in found]
-        return networks
+                log.warning("no address is known of %s yet: it may send nothing until there is", host)
 
-    def _forwarder(self, inside: tuple[str, int]) -> Forwarder:
+    def _forwarder(self, inside: tuple[str, int], password: str) -> Forwarder:
         settings = self._settings
         here = Hop(settings.transport, settings.public_address or settings.address, settings.port)
         proxies = {
             settings.registrar.lower(): Hop(settings.transport, *_split(settings.proxy or settings.registrar))
         }
-        return Forwarder(here, inside, self._choose, secrets.token_hex(16), proxies)
+        return Forwarder(
+            here, inside, self._choose, secrets.token_hex(16), proxies, password, self._referring()
+        )
+
+    def _referring(self) -> Referring | None:
+        """Calls are handed on within the practice's own telephone system; on the trunk that would be calls at its cost."""
+        settings = self._settings
+        place = _host_of(destination(settings))
+        trunks = {_split(each)[0].lower() for each in (settings.registrar, settings.proxy) if each}
+        if not settings.transfers or _split(place)[0].lower() in trunks:
+            return None
+        peers = AllowList([ip_network(peer) for peer in settings.peers])
+        tail = ";transport=tcp" if ";transport=tcp" in destination(settings).lower() else ""
+        ours = settings.public_address or settings.address, settings.port
+        return Referring(place, ours, tail, lambda host: host in peers)
 
     def _choose(self) -> int | None:
         """The process with the fewest calls of those that have room; all together have no more than was set."""
@@ -214,6 +246,7 @@ class Endpoint:
             password=password,
             realm=settings.realm,
             destination=destination(settings),
+            shown=settings.show_caller,
             media_address=settings.public_address or settings.address,
             bound_address=settings.address,
             first_port=settings.first_rtp_port + number * PORTS_EACH,
@@ -236,11 +269,15 @@ class Endpoint:
                 self._pool(len(self._takes), False)
                 return
             case Registered(status):
+                if status in AWAY and (trunk := self._front.trunk):
+                    self._front.names.failed(trunk.host, trunk.port, trunk.transport)
                 self._tell_registration(status < 300)
                 return
             case Arrived(call):
                 self.calls[call] = number
                 message = replace(message, invite=self._invites.pop(call, None))
+            case Connected(leg=leg, side=Side.CALLEE):
+                message = replace(message, answer=self._answers.pop(leg, None))
             case Described(leg=leg):
                 self._legs[leg] = message
                 message = replace(message, sdp=self._sdp.get(leg, ""))
@@ -262,6 +299,16 @@ class Endpoint:
         self._invites[call] = invite
         if len(self._invites) > MAX_INVITES:
             self._invites.popitem(last=False)
+
+    def _refer(self, leg: str, target: str) -> None:
+        told = self._legs.get(leg)
+        if told and (number := self.calls.get(told.call)) is not None:
+            self._seats[number].transfer(told.call, target)
+
+    def _answered(self, answer: Response) -> None:
+        self._answers[answer.headers.get("Call-ID") or ""] = answer
+        if len(self._answers) > MAX_INVITES:
+            self._answers.popitem(last=False)
 
     def _forget(self, call: str) -> None:
         self.calls.pop(call, None)

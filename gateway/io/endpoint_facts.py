@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from gateway.config.endpoint import EndpointSettings
-from gateway.io.endpoint import MODULE, EndpointFault, read_password
+from gateway.io.endpoint import PACKAGES, EndpointFault, read_password
 from gateway.io.endpoint_taps import tap_of
 from gateway.io.ring import TapFault
 from gateway.io.sounds import NoticeFault, make_notice
@@ -53,6 +53,6 @@ def _measure(endpoint: EndpointSettings) -> EndpointFacts:
     except TapFault as error:
         interface_fault = str(error)
     return EndpointFacts(
-        endpoint.name, find_spec(MODULE) is not None, seconds, notice_fault, password_fault, bool(password),
+        endpoint.name, all(find_spec(each) is not None for each in PACKAGES), seconds, notice_fault, password_fault, bool(password),
         interface, interface_fault,
     )  # fmt: skip

@@ -4,16 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
-from gateway.endpoint.front import Description, Dropped, Effect, Forwarder, Given, Hop, ToOutside, ToSeat
+from gateway.endpoint.effects import (
+    Answered,
+    Description,
+    Dropped,
+    Effect,
+    Given,
+    Hop,
+    Referred,
+    ToOutside,
+    ToSeat,
+)
+from gateway.endpoint.front import Forwarder
 from gateway.io.datagrams import Datagrams
 from gateway.sip.effects import Flow
 from gateway.sip.errors import BadMessage
 from gateway.sip.framing import StreamFramer
-from gateway.sip.message import Request
+from gateway.sip.message import Request, Response
+
+if TYPE_CHECKING:  # it needs what only those install who have an endpoint
+    from gateway.io.names import Names
 
 log = logging.getLogger(__name__)
 
@@ -23,22 +37,20 @@ MAX_MESSAGE_BYTES = 65_535
 MAX_UNSENT_BYTES = 1 << 20
 MAX_WAITING = 64  # messages that wait for a name to be resolved or a connection to be made
 CONNECT_SECONDS = 5.0
+FIND_SECONDS = 20.0  # for a name and its places, of which the first may not answer
 ANSWER_SECONDS = (
     4.0  # a process says 100 at once to an INVITE that it can read; beyond what a busy machine takes
 )
-NAME_SECONDS = 60.0  # how long an address found for a name is used
 KEEPALIVE_SECONDS = (
     25.0  # RFC 5626 section 3.5.1: holds the connection open where there is address translation
 )
 KEEPALIVE = b"\r\n\r\n"
-DEFAULT_PORT = 5060
-
 Place = tuple[str, int]
 
 
 class Front:
     """`admits` says of an address whether it may speak to us; `drop` counts by kind, `described` is told of
-    the descriptions that processes send, and `invited` of the INVITEs that they are given, by Call-ID."""
+    the descriptions that processes send, and `invited` of the INVITEs that they are given, by Call-ID, and `answered` of what is answered to theirs, and `referred` of legs that are handed on."""
 
     def __init__(
         self,
@@ -48,9 +60,14 @@ class Front:
         drop: Callable[[str], None],
         described: Callable[[str, str], None],
         invited: Callable[[str, Request], None],
+        answered: Callable[[Response], None],
+        referred: Callable[[str, str], None],
+        names: Names,
     ) -> None:
         self._address, self._port, self._admits, self.drop = address, port, admits, drop
-        self._described, self._invited = described, invited
+        self._described, self._invited, self._answered = described, invited, answered
+        self._referred = referred
+        self.names = names
         self.trunk: Hop | None = None  # the way to which is kept open
         self.cut: Callable[[], None] = lambda: None  # is told that a connection to there was lost
         self.forwarder: Forwarder  # set once the ports are known
@@ -60,7 +77,6 @@ class Front:
         self._inside: Datagrams | None = None
         self._server: asyncio.Server | None = None
         self._streams: dict[Place, Stream] = {}  # by the peer
-        self._names: dict[str, tuple[float, str]] = {}  # addresses, with when they were found
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> Place:
@@ -108,7 +124,7 @@ class Front:
     def left(self, peer: Place, stream: Stream) -> None:
         if self._streams.get(peer) is stream:
             del self._streams[peer]
-            if self.trunk and peer == (self._known(self.trunk.host), self.trunk.port or DEFAULT_PORT):
+            if (trunk := self.trunk) and peer == self.names.known(trunk.host, trunk.port, trunk.transport):
                 self.cut()
 
     def _datagram(self, data: bytes, flow: Flow) -> None:
@@ -133,6 +149,10 @@ class Front:
                     self.drop(kind)
                 case Description(call_id, sdp):
                     self._described(call_id, sdp)
+                case Answered(answer):
+                    self._answered(answer)
+                case Referred(call_id, target):
+                    self._referred(call_id, target)
                 case Given(call_id, invite):
                     self._invited(call_id, invite)
                     self._loop.call_later(ANSWER_SECONDS, self._look_for_answer, call_id)
@@ -142,9 +162,8 @@ class Front:
 
     def _send(self, hop: Hop, data: bytes, back: bool) -> None:
         """At once where the address is known and the connection open, else as soon as it is."""
-        address = self._known(hop.host)
-        if address is not None:
-            peer = (address, hop.port or DEFAULT_PORT)
+        peer = self.names.known(hop.host, hop.port, hop.transport)
+        if peer is not None:
             if hop.transport == "udp":
                 assert self._outside
                 self._outside.send(data, peer)
@@ -161,25 +180,25 @@ class Front:
         self._spawn(self._send_later(hop, data))
 
     async def _send_later(self, hop: Hop, data: bytes) -> None:
-        try:
-            async with asyncio.timeout(CONNECT_SECONDS):
-                found = await self._loop.getaddrinfo(hop.host, hop.port or DEFAULT_PORT, proto=17)
-                address = found[0][4][0]
-                self._names[hop.host] = (time.monotonic(), str(address))
-                peer = (str(address), hop.port or DEFAULT_PORT)
-                if hop.transport == "tcp" and peer not in self._streams:
-                    await self._loop.create_connection(lambda: Stream(self), *peer)
-        except (OSError, TimeoutError):
+        peer: Place | None = None
+        with suppress(OSError, TimeoutError):
+            async with asyncio.timeout(FIND_SECONDS):
+                for peer in await self.names.find(hop.host, hop.port, hop.transport):
+                    if hop.transport == "udp" or peer in self._streams or await self._connect(peer):
+                        break
+                    self.names.failed(hop.host, hop.port, hop.transport)
+        if peer is None or (hop.transport == "tcp" and peer not in self._streams):
             self.drop("unreachable_peer")
             return
-        if hop.transport == "udp" or peer in self._streams:
-            self._send(Hop(hop.transport, *peer), data, back=True)
+        self._send(Hop(hop.transport, *peer), data, back=True)
 
-    def _known(self, host: str) -> str | None:
-        if ":" in host or host.replace(".", "").isdecimal():
-            return host
-        found, address = self._names.get(host, (0.0, ""))
-        return address if address and time.monotonic() - found < NAME_SECONDS else None
+    async def _connect(self, peer: Place) -> bool:
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                await self._loop.create_connection(lambda: Stream(self), *peer)
+        except (OSError, TimeoutError):
+            return False
+        return peer in self._streams
 
     async def _keep_alive(self) -> None:
         while True:

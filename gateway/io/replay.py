@@ -34,6 +34,7 @@ MAX_MEASURING = 100  # calls that may wait to be cut or measured before the repl
 MAX_CALLS = (
     4000  # at once; a capture's calls are refused for memory alone, not for what this machine could do live
 )
+UNFOLLOWED = "hushtap_tap_unfollowed_total"
 UNLISTED = "hushtap_tap_unexplained_calls_total"
 NS = 1_000_000_000
 MEGABYTE = 1 << 20
@@ -132,10 +133,20 @@ async def _run(settings: Settings, store: _NotingStore, captures: Captures, cloc
         capture_ns=capture_ns,
         took_ns=took_ns,
         refused=replaying.refused,
-        unheard=replaying.unheard,
+        unheard=_unfollowed(metrics),
         unlisted=int(metrics.registry.get_sample_value(UNLISTED) or 0),
         interrupted=bool(interrupted),
     )
+
+
+def _unfollowed(metrics: Metrics) -> dict[str, int]:
+    """What of telephony could not be followed, by kind."""
+    samples = (sample for family in metrics.registry.collect() for sample in family.samples)
+    return {
+        sample.labels["kind"]: int(sample.value)
+        for sample in samples
+        if sample.name == UNFOLLOWED and sample.value
+    }
 
 
 @contextmanager

@@ -168,7 +168,6 @@ class Replaying:
         self._quiet_ns = 0  # since when nothing has come
         self.packets = self.messages = 0
         self.began_ns: int | None = None
-        self.unheard: dict[str, int] = {}  # by kind
 
     @property
     def latest_ns(self) -> int:
@@ -228,7 +227,6 @@ class Replaying:
         self._clock.set(heard.at_ns)
         self._well(self.latest_ns)
         if isinstance(heard, Unheard):
-            self.unheard[heard.kind] = self.unheard.get(heard.kind, 0) + 1
             self._calls.tapped.hear(Unfollowed(TAP, heard.kind, heard.at_ns, heard.number))
         else:
             self._calls.tapped.hear(_passed(heard))

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from gateway.endpoint.messages import (
+    BREATH_SECONDS,
+    Alive,
     BadLine,
     Broken,
     Configure,
@@ -18,12 +20,14 @@ from gateway.endpoint.messages import (
     Ready,
     Renew,
     ToProcess,
+    Transfer,
     write,
 )
 from gateway.io.child import Child, Program
 
 log = logging.getLogger(__name__)
 
+SILENT_SECONDS = 20.0  # of a process, before it is killed; more than a busy machine takes for what takes two
 STOP_SECONDS = 5.0  # for a process to take leave, before it is killed
 READ_BYTES = 1 << 16
 ENDPOINT = Program("gateway.endpoint", socket.SOCK_STREAM, mute=True, stop_seconds=STOP_SECONDS)
@@ -52,10 +56,15 @@ class Seat(Child):
         self._socket: socket.socket | None = None
         self._lines = Lines()
         self._why = ""
+        self._heard = 0.0  # when it last said something
 
     def hang_up(self, call: str) -> None:
         """End one of its calls, or with an empty name all."""
         self._send(HangUp(call))
+
+    def transfer(self, call: str, target: str) -> None:
+        """Hand one of its calls to somebody else."""
+        self._send(Transfer(call, target))
 
     def renew(self) -> None:
         """Register anew, where it is this one that does."""
@@ -63,9 +72,22 @@ class Seat(Child):
 
     def _connect(self, end: socket.socket) -> None:
         end.setblocking(False)
-        self._socket, self._lines = end, Lines()
+        self._socket, self._lines, self._heard = end, Lines(), self._loop.time()
         self._loop.add_reader(end, self._hear)
         self._send(self._configure)
+        self._loop.call_later(BREATH_SECONDS, self._look, end)
+
+    def _look(self, end: socket.socket) -> None:
+        """Whether the process at the other end still does its work."""
+        if self._socket is not end or self._stopping:
+            return
+        self._hear()
+        if self._loop.time() - self._heard > SILENT_SECONDS and self._process:
+            log.error("%s says nothing and is killed", self._name)
+            with suppress(ProcessLookupError):
+                self._process.kill()
+        else:
+            self._loop.call_later(BREATH_SECONDS, self._look, end)
 
     def _hear(self) -> None:
         while self._socket:
@@ -78,6 +100,7 @@ class Seat(Child):
             if not data:
                 self._loop.remove_reader(self._socket)
                 return
+            self._heard = self._loop.time()
             try:
                 for message in self._lines.feed(data):
                     self._take(message)
@@ -90,7 +113,7 @@ class Seat(Child):
                 self._ready.set()
             case Broken(why):
                 self._why = why
-            case Configure() | HangUp() | Renew():
+            case Alive() | Configure() | HangUp() | Transfer() | Renew():
                 return
         self._on_message(self.number, message)
 

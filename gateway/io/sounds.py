@@ -18,6 +18,7 @@ from gateway.config.endpoint import EndpointSettings
 
 RATE = 16_000  # Hz, of the endpoint's conference bridge
 MAX_SECONDS = 240.0  # a notice that callers would not hear to its end
+LEAST_SECONDS = 0.5  # what is shorter is a file that was cut off
 SPEAKER = "espeak-ng"
 SPEAKING_SECONDS = 60.0
 TONE_HZ, TONE_LEVEL = 425, 0.1  # ITU-T E.180: the tone of most of Europe
@@ -51,6 +52,8 @@ def make_notice(settings: EndpointSettings, folder: Path) -> tuple[Path | None, 
     seconds = len(samples) / RATE
     if not seconds:
         raise NoticeFault(f"{source}: holds no audio")
+    if seconds < LEAST_SECONDS:
+        raise NoticeFault(f"{source}: lasts {seconds:.2f} seconds: that is no notice")
     if seconds > MAX_SECONDS:
         raise NoticeFault(f"{source}: lasts longer than {MAX_SECONDS:.0f} seconds")
     if not samples.any():

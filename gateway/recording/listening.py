@@ -240,7 +240,7 @@ class Listening:
             if not (known and run.rate == self._rate[leg] and -SLACK <= lead <= LONGEST_GAP):
                 if known:  # what was heard last ends here
                     tones += self._look_again(leg, int(self._next[leg]) - AGAIN_SLOTS, int(self._next[leg]))
-                self._begin(leg, run.media, run.rate, run.voice.coded)
+                self._begin(leg, run.media, run.rate, run.voice)
                 self._slots[leg, 0] = run.slots[0]
                 lead = 0
             self._slots[leg, 1] = run.slots[1]
@@ -277,7 +277,7 @@ class Listening:
                 Gap(0, start, stop) for start, stop in (*run.gaps, (len(run.wave), len(run.wave) + BEYOND))
             ]
             listener = Listener(1)
-            listener.reset(0, run.voice.coded)
+            listener.reset(0, run.voice.coded, run.voice.adaptive)
             found = listener.find(wave[None], np.array([0]), np.array([len(wave)]), gaps)
             for tone in found:
                 tones += self._mask(leg, run, tone.start, min(tone.stop, len(run.wave)), tone.digit)
@@ -346,15 +346,15 @@ class Listening:
         return Tone(leg, slot, start, ticks, NO_TYPE, digit, INBAND)
 
     def _spread(self, tone: Tone, rate: int, key: Digit) -> None:
-        """Search for a key that was found in the audio; on its own leg where a codec may have hidden part of it."""
+        """Search for a key that was found in the audio; on its own leg where a codec, or a loss, may have hidden part of it."""
         leg, came = tone.leg, self._table.arrived(tone.leg, tone.slot)
         if came is not None:
-            whole = leg not in self._voices or not self._voices[leg].coded
+            whole = leg not in self._voices or not self._voices[leg].adaptive
             legs = [each for each in self._siblings(leg) if each != leg or not whole]
             self._seek(legs, leg, tone.start, key, came - tone.ticks * NS // rate, came)
 
-    def _begin(self, leg: int, media: int, rate: int, coded: bool = False) -> None:
+    def _begin(self, leg: int, media: int, rate: int, voice: Voice | None = None) -> None:
         """A stream, or a part of it after a break, begins at an RTP time."""
-        self._listener.reset(leg, coded)
+        self._listener.reset(leg, *(voice.coded, voice.adaptive) if voice else ())
         self._origin[leg], self._media[leg], self._rate[leg] = media, media, rate
         self._voices.pop(leg, None)

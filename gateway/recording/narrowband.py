@@ -34,6 +34,11 @@ class Voice:
         """Whether the codec keeps what it takes for speech, not the wave."""
         return self.codec.speech
 
+    @property
+    def adaptive(self) -> bool:
+        """Whether what a payload says depends on those before it: after a loss it says something else for a while."""
+        return self.codec.bits < 8
+
     def hear(self, payloads: list[bytes]) -> Wave:
         """What some payloads say that follow each other, at 8 kHz."""
         # Payloads of coded samples are one long payload: to decode them at once saves most of the work.

@@ -4,8 +4,8 @@ The notice and the leg are described alike: how strong each of a few bands of te
 second, as a small root of its power, less the mean of the second around it and of all bands. A change of level is then
 a factor, which correlation does not see; the colour of a line and steady noise are nearly gone, and so is the rhythm that
 all speech has. A window of a second is heard where the two descriptions correlate. How much of a notice is heard is the
-share of its sounding time that lies in windows heard at one alignment, give or take what skewed clocks and jitter buffers
-shift. Other words by the same voice do not correlate.
+share of its sounding time that lies in windows heard at one alignment, give or take what jitter buffers shift, and at one
+pace, which skewed clocks change. Other words by the same voice do not correlate.
 """
 
 from __future__ import annotations
@@ -29,6 +29,9 @@ STEP = WINDOW // 4  # from one window to the next
 HEARD = 0.55  # least correlation of a window that is heard
 AGREEING = 0.25  # least part of two frames' strengths that agrees, on average, in what is heard
 SHIFT = 4  # frames by which a window may lie beside the alignment of the whole
+MOST_DRIFT = 0.006  # by which a notice may be played faster or slower than its file
+CLEARLY = 1.01  # by which another pace must be better
+MARGIN = 24  # frames, more than the longest notice drifts from its middle to its ends, and SHIFT
 LOST_FRAMES = 30  # a shorter run of zeros is taken for loss and not judged, a longer one for silence
 JUDGED = 0.5  # least share of a window's strength that must not be lost
 QUIET = 0.02  # of the loudest second: what is softer is not blown up until it resembles something
@@ -108,10 +111,24 @@ class Reference:
             raise NoticeError("it is silent but for moments")
         last = self.frames - WINDOW
         self.starts = np.append(np.arange(0, last, STEP), last)  # of its windows
+        reach = MOST_DRIFT * self.frames / 2
+        self._drifts = np.linspace(
+            -MOST_DRIFT, MOST_DRIFT, 2 * int(np.ceil(reach)) + 1
+        )  # a frame apart at its ends
 
     @property
     def seconds(self) -> float:
         return float(self.frames) / FRAMES_PER_SECOND
+
+    def paces(self) -> list[float]:
+        """By how much it may be played more slowly, as shares; the least first."""
+        order = np.argsort(np.abs(self._drifts), kind="stable")
+        return [float(drift) for drift in self._drifts[order]]
+
+    def lags(self, frames: npt.NDArray[np.integer], drift: float) -> npt.NDArray[np.integer]:
+        """By how many frames what lies there comes later, seen from the middle of the notice."""
+        lags: npt.NDArray[np.integer] = np.rint((frames - self.frames / 2) * drift).astype(np.intp)
+        return lags
 
 
 def search(reference: Reference, sound: Sound, latest: int) -> Heard | None:
@@ -120,15 +137,45 @@ def search(reference: Reference, sound: Sound, latest: int) -> Heard | None:
         return None
     matches = _matches(reference, sound)[:, : reference.frames + latest // HOP + 1]
     weights = np.array([np.count_nonzero(reference.sounding[at : at + WINDOW]) for at in reference.starts])
-    padded = np.pad(matches, ((0, 0), (SHIFT, SHIFT)))
-    near = sliding_window_view(padded, 2 * SHIFT + 1, axis=1).max(axis=2)
-    place = int((weights @ np.where(near > HEARD, near, 0)).argmax())
-    heard = _together(near[:, place] > HEARD)
-    if not heard.any():
-        return None
-    around = padded[:, place : place + 2 * SHIFT + 1]
-    exact = place - SHIFT + int((weights[heard] @ around[heard]).argmax())
-    return _heard(reference, sound, heard, exact)
+    padded = np.pad(matches, ((0, 0), (2 * MARGIN, 2 * MARGIN)))
+    near = sliding_window_view(padded, 2 * SHIFT + 1, axis=1).max(
+        axis=2
+    )  # its column 0 is alignment SHIFT - 2 * MARGIN
+    place = _likeliest(reference, np.where(near > HEARD, near, 0), weights, matches.shape[1])
+    exact, drift = _exact(reference, padded, weights, place)
+    at = exact + reference.lags(reference.starts + WINDOW // 2, drift) + 2 * MARGIN - SHIFT
+    heard = _together(near[np.arange(len(at)), at] > HEARD)
+    return _heard(reference, sound, heard, exact, drift) if heard.any() else None
+
+
+def _likeliest(reference: Reference, strong: Floats, weights: npt.NDArray[np.integer], count: int) -> int:
+    """The alignment of the notice's middle at which most is heard, at whatever pace."""
+    best, place = -1.0, 0
+    for drift in reference.paces():
+        starts = reference.lags(reference.starts + WINDOW // 2, drift) + 2 * MARGIN - SHIFT
+        totals = np.zeros(count, np.float32)
+        for row, start, weight in zip(strong, starts.tolist(), weights.tolist(), strict=True):
+            totals += weight * row[start : start + count]
+        if totals.max() > best:
+            best, place = float(totals.max()), int(totals.argmax())
+    return place
+
+
+def _exact(
+    reference: Reference, padded: Floats, weights: npt.NDArray[np.integer], place: int
+) -> tuple[int, float]:
+    """The alignment near a place, and the pace, at which all windows together correlate best."""
+    rows = np.arange(len(reference.starts))
+    best, exact, pace = 0.0, place, 0.0
+    for drift in reference.paces():
+        lags = reference.lags(reference.starts + WINDOW // 2, drift) + 2 * MARGIN
+        totals = []
+        for shift in range(-SHIFT, SHIFT + 1):
+            found = padded[rows, place + shift + lags]
+            totals.append(float(weights @ np.where(found > HEARD / 2, found, 0)))
+        if max(totals) > best * CLEARLY:
+            best, exact, pace = max(totals), place + int(np.argmax(totals)) - SHIFT, drift
+    return exact, pace
 
 
 def _matches(reference: Reference, sound: Sound) -> Floats:
@@ -164,12 +211,16 @@ def _together(windows: Flags) -> Flags:
     return windows & (beside[:-2] | beside[2:])
 
 
-def _heard(reference: Reference, sound: Sound, windows: Flags, place: int) -> Heard | None:
+def _heard(reference: Reference, sound: Sound, windows: Flags, place: int, drift: float) -> Heard | None:
     """What the windows that are heard come to; None where it may be chance."""
     middles = reference.starts + WINDOW / 2
     nearest = np.abs(np.arange(reference.frames)[:, None] - middles).argmin(axis=1)
     covered = windows[nearest]
-    ends = _agreeing(reference, sound, covered, place - reference.frames)
+    frames = np.arange(reference.frames)
+    places = (
+        frames + reference.lags(frames, drift) + place - reference.frames
+    )  # of the notice's frames in the audio
+    ends = _agreeing(reference, sound, covered, places)
     frames = np.flatnonzero(covered & reference.sounding)
     frames = frames[(frames >= ends.start) & (frames < ends.stop)]
     if len(frames) < CHANCE_SECONDS * FRAMES_PER_SECOND:
@@ -177,19 +228,19 @@ def _heard(reference: Reference, sound: Sound, windows: Flags, place: int) -> He
     sounding = np.flatnonzero(reference.sounding)
     first = 0.0 if frames[0] == sounding[0] else float(frames[0]) / reference.frames
     last = 1.0 if frames[-1] == sounding[-1] else float(frames[-1] + 1) / reference.frames
-    return Heard((place - reference.frames) * HOP, len(frames) / len(sounding), first, last)
+    return Heard(int(places[0]) * HOP, len(frames) / len(sounding), first, last)
 
 
-def _agreeing(reference: Reference, sound: Sound, covered: Flags, start: int) -> slice:
-    """The stretch of a notice, begun at a frame of the audio, in which both agree most: tells where it was cut off.
+def _agreeing(reference: Reference, sound: Sound, covered: Flags, places: npt.NDArray[np.integer]) -> slice:
+    """The stretch of a notice, whose frames lie at these places of the audio, in which both agree most: tells where it was cut off.
 
     A window is heard, too, when a part of it is not there; so what is at the ends is judged by frames.
     """
-    there = slice(max(0, -start), min(reference.frames, sound.features.shape[1] - start))
+    there = (places >= 0) & (places < sound.features.shape[1])
     audio = np.zeros_like(reference.features)
-    audio[:, there] = sound.features[:, there.start + start : there.stop + start]
+    audio[:, there] = sound.features[:, places[there]]
     known = np.ones(reference.frames, np.bool_)
-    known[there] = sound.known[there.start + start : there.stop + start]
+    known[there] = sound.known[places[there]]
     strength = (audio**2).sum(axis=0)
     # Silence where the notice sounds does not agree with it either.
     strength = np.maximum(strength, strength[covered].mean())

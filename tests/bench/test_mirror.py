@@ -9,16 +9,16 @@ import struct
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 from bench import runner, sniffers
 from bench.figures import Course
-from bench.gateway import Gateway
+from bench.gateway import Gateway, GatewayError
 from bench.load import Load
-from bench.mirror import AGENT_PORT, SWITCH, TRUNK, TRUNK_PORT, Mirror, own_network
+from bench.mirror import AGENT_PORT, SWITCH, TRUNK, TRUNK_PORT, Mirror, NoMirror, own_network
 from bench.peers import PeerError
 from bench.sending import ROOT, Sending
 from bench.sniffers import Sniffer
@@ -136,6 +136,24 @@ def test_who_is_not_root_is_told_that_it_must_be_so() -> None:
     )
     ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert "needs root" in ended.stdout
+
+
+def test_without_root_all_but_a_mirrored_port_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @contextmanager
+    def refused() -> Iterator[None]:
+        raise NoMirror("it needs root")
+        yield
+
+    async def measured(course: Course, folder: Path, say: runner.Say, mirror: Mirror | None) -> bool:
+        return mirror is None
+
+    monkeypatch.setattr(runner, "own_network", refused)
+    monkeypatch.setattr(runner, "_run", measured)
+    assert asyncio.run(runner.run(Course(1, 1), tmp_path))
+    with pytest.raises(GatewayError, match="it needs root"):
+        asyncio.run(runner.run(Course(1, 1, tap=True), tmp_path))
 
 
 def test_what_a_sniffer_keeps_is_counted_without_signalling(

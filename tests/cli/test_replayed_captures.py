@@ -165,3 +165,21 @@ def test_wild_times_and_long_silence_cost_nothing(hushtap: Hushtap) -> None:
     assert rows[0]["reason"].startswith("nothing more was heard of the call")
     assert rows[1]["started"].startswith("2036-01-03")
     assert [leg["packets"] for leg in rows[1]["legs"]] == [50, 50]
+
+
+def test_what_a_capture_cuts_is_told(hushtap: Hushtap) -> None:
+    """Of the first message the last octets, and all audio but its beginning."""
+    call = whole_call(1.0, name="cut")
+    frames = [
+        (at, frame[:-3] if place == 0 else frame[:80] if len(frame) == 214 else frame)
+        for place, (at, frame) in enumerate(call.frames)
+    ]
+    records = pcap(call.frames[:0], nano=True)
+    for (at, whole), (_, frame) in zip(call.frames, frames, strict=True):
+        records += struct.pack("<IIII", at // SECOND, at % SECOND, len(frame), len(whole)) + frame
+    Path("cut.pcap").write_bytes(records)
+    outcome = hushtap("replay", "--json", "cut.pcap")
+    assert outcome.status == 0
+    assert [row["participants"][0]["number"] for row in outcome.json] == ["+15551230001"]
+    assert "packets of which the capture holds the beginning alone: 101" in outcome.err
+    assert "not followed: cut_sip 1" in outcome.err

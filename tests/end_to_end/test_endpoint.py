@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +35,7 @@ class EndpointGateway(Gateway):
         notice = write_wav(folder / "notice.wav", NOTICE)
         with self.config.open("a", encoding="utf-8") as file:
             file.write(
-                f'\n[[attach]]\nkind = "endpoint"\nregistrar = "{HOST}:{free_port()}"\nregister_here = false\n'
+                f'\n[[attach]]\nkind = "endpoint"\nregistrar = "localhost"\nregister_here = false\n'
                 f'user = "practice"\naddress = "{HOST}"\nport = {self.trunk[1]}\nnotice = "{notice.name}"\n'
                 f'destination = "sip:201@{HOST}:{phone}"\ncalls = 2\nfirst_rtp_port = {free_range(32)}\n'
             )
@@ -112,7 +114,8 @@ def test_nothing_is_kept_of_what_the_notice_was_played_over(evening: Evening) ->
 def test_the_call_is_marked_with_the_end_of_the_notice(evening: Evening) -> None:
     (marker,) = evening.call["markers"]
     assert marker["kind"] == "notice"
-    assert NOTICE_SECONDS < marker["at"] < NOTICE_SECONDS + 5.0
+    answered = int(np.flatnonzero(evening.legs()["agent"] != judge.NOTHING)[0]) / 8000
+    assert 0 < marker["at"] <= answered < NOTICE_SECONDS + PATIENCE_SECONDS
     assert evening.gateway.metric("hushtap_endpoint_notices_total", outcome="whole") == 1
 
 
@@ -133,8 +136,11 @@ def test_keys_are_masked_and_told_nowhere(evening: Evening) -> None:
     assert "Signal" not in evening.gateway.log.read_text()
 
 
-def test_the_caller_is_known_by_the_number(evening: Evening) -> None:
-    assert {p["number"] for p in evening.call["participants"]} >= {NUMBER}
+def test_the_caller_and_who_answered_are_known_by_their_numbers_and_the_phone_is_shown_who_calls(
+    evening: Evening,
+) -> None:
+    assert {p["number"] for p in evening.call["participants"]} == {NUMBER, "201"}
+    assert f'"{NUMBER}"' in next(m.get("From") for m in evening.phone.heard if m.method == "INVITE")
     assert evening.call["direction"] == "inbound"
 
 
@@ -149,3 +155,58 @@ def test_what_is_stored_is_whole(evening: Evening) -> None:
 
 def test_the_log_tells_no_number(evening: Evening) -> None:
     assert NUMBER not in evening.gateway.log.read_text()
+
+
+def test_a_call_that_is_handed_on_has_a_recording_for_each_who_took_it(tmp_path: Path) -> None:
+    port = free_port()
+
+    async def work(gateway: EndpointGateway) -> Phone:
+        phone = await Phone(sound=noise(41, BEFORE), port=port).open()
+        other = await Phone(sound=noise(43, BEFORE)).open()
+        caller = await Phone(sound=noise(42, BEFORE), number=NUMBER).open()
+        caller.call(gateway.trunk)
+        await phone.requested("ACK")
+        await asyncio.sleep(TALK_SECONDS)
+        phone.refer_to = f"<sip:202@{HOST}:{other.port}>"
+        phone.request("REFER")
+        await phone.requested("BYE")
+        await other.requested("ACK")
+        await asyncio.sleep(2 * TALK_SECONDS)
+        caller.request("BYE")
+        await other.requested("BYE")
+        for each in (phone, other, caller):
+            await each.close()
+        return other
+
+    with EndpointGateway(tmp_path, port) as gateway:
+        other = asyncio.run(work(gateway))
+        until("the call is over", lambda: gateway.metric("hushtap_calls_total") == 1, PATIENCE_SECONDS)
+        gateway.wait_idle()
+        (call,) = gateway.calls()
+        assert {p["number"] for p in call["participants"]} >= {NUMBER, "202"}
+        first, second = call["recordings"]
+        stored = _samples(judge.legs(judge.plaintexts(gateway.storage, second))["agent"])
+        said = decode(other.sound)
+        assert any(
+            similarity(stored, said[at : at + 4000])[0] > 0.99 for at in range(0, len(said) - 4000, 4000)
+        )
+        assert len(_samples(judge.legs(judge.plaintexts(gateway.storage, first))["agent"])) > 4000
+        assert [each["kind"] for each in call["markers"]] == ["notice"]
+        assert all(verdict["ok"] for verdict in gateway.verify())
+        assert gateway.terminate() == 0
+
+
+def test_both_sides_are_let_go_when_the_gateway_is_killed(tmp_path: Path) -> None:
+    port = free_port()
+
+    async def work(gateway: EndpointGateway) -> None:
+        phone, caller = await Phone(port=port).open(), await Phone(number=NUMBER).open()
+        caller.call(gateway.trunk)
+        await phone.requested("ACK")
+        os.kill(gateway.pid, signal.SIGKILL)  # and its processes live on
+        for each in (phone, caller):
+            await each.requested("BYE")
+            await each.close()
+
+    with EndpointGateway(tmp_path, port) as gateway:
+        asyncio.run(work(gateway))

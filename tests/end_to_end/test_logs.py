@@ -16,6 +16,7 @@ from gateway.demo.client import Digit
 from tests.end_to_end import callers
 from tests.end_to_end.client import Client, Voice, both, metadata, sdp
 from tests.end_to_end.gateway import Gateway, Json
+from tests.patience import PATIENCE_SECONDS
 from tests.ports import HOST
 
 CALLER, AGENT, EXTENSION = "+15550008642", "Zacharias Quillfeather", "617531"
@@ -55,6 +56,13 @@ def told(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         yield Told(form, gateway.log.read_text(encoding="utf-8"), metrics, calls)
 
 
+async def shows(http: httpx.AsyncClient, status: int) -> None:
+    """Wait until that is the answer to how the agent's extension stands."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while (await http.get(f"/v1/extensions/{EXTENSION}")).status_code != status:
+            await asyncio.sleep(0.1)
+
+
 async def by_the_client(gateway: Gateway, token: str) -> None:
     """A whole call with names, numbers and keys, paused by its agent with a reason."""
     plan = callers.call(1, 5.0)
@@ -64,12 +72,11 @@ async def by_the_client(gateway: Gateway, token: str) -> None:
         caller=replace(plan.caller, party=replace(plan.caller.party, number=CALLER), digits=keys),
         callee=replace(plan.callee, party=replace(plan.callee.party, number=EXTENSION, name=AGENT)),
     )
-    calling = asyncio.create_task(callers.place_all([plan], gateway.server))
     headers = {"Authorization": f"Bearer {token}"}
     async with httpx.AsyncClient(base_url=gateway.api, headers=headers, timeout=20) as http:
-        async with asyncio.timeout(20):
-            while (await http.get(f"/v1/extensions/{EXTENSION}")).status_code != 200:
-                await asyncio.sleep(0.1)
+        await shows(http, 404)  # the token is known before the call, which does not wait for it
+        calling = asyncio.create_task(callers.place_all([plan], gateway.server))
+        await shows(http, 200)
         for action in ("pause", "resume"):
             await http.post(f"/v1/extensions/{EXTENSION}/{action}", json={"reason": REASON})
     await calling

@@ -83,6 +83,7 @@ class Phone:
     events: bool = True  # telephone-event is offered and taken
     port: int = 0
     number: str = "caller"
+    refer_to: str = ""
     answers_in_ack: bool = False  # its INVITE had no offer
     heard: list[Message] = field(default_factory=list)
     packets: list[Packet] = field(default_factory=list)
@@ -221,6 +222,7 @@ class Phone:
             f"CSeq: {self._cseq} {method}",
             f"Contact: <sip:phone@{HOST}:{self.port}>",
             "Max-Forwards: 70",
+            *([f"Refer-To: {self.refer_to}"] if method == "REFER" else []),
             *([f"Content-Type: {kind}"] if body else []),
             f"Content-Length: {len(body)}",
         ]

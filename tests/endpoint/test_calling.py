@@ -18,6 +18,7 @@ from gateway.endpoint.messages import (
     Cause,
     Connected,
     Described,
+    Dialling,
     FromProcess,
     KeyPressed,
     Lines,
@@ -27,7 +28,7 @@ from gateway.endpoint.messages import (
     read,
     write,
 )
-from gateway.sip.message import Headers, Request
+from gateway.sip.message import Headers, Request, Response
 from gateway.tap import effects
 from gateway.tap.effects import End, MediaAgreed, Noted, Seen, TapEffect
 from gateway.tap.parties import DIVERTED, WITHHELD
@@ -84,6 +85,48 @@ def test_a_key_is_told_without_being_shown() -> None:
     assert "11" not in repr(pressed)
     assert "#" not in repr(KeyPressed("a", 60, Side.CALLER, "#", 160))
     assert told([*CALL, KeyPressed("a", 60, Side.CALLER, "flash", 0)]) == told(CALL)
+
+
+@pytest.mark.parametrize(("asserted", "destination", "callee"), [("<sip:207@pbx>", "sip:200@pbx", "207"), ("", "sip:200@pbx", "200"), ("", "sip:192.0.2.20", None)])  # fmt: skip
+def test_who_answered_is_known_better_than_by_the_number_that_was_called(
+    asserted: str, destination: str, callee: str | None
+) -> None:
+    fields = (("P-Asserted-Identity", asserted),) if asserted else ()
+    connected = Connected("a", 20, Side.CALLEE, "b", Response(200, "OK", Headers(fields)))
+    lines: list[FromProcess] = [
+        Arrived("a", 10, Request("INVITE", "sip:1@h", Headers((("From", "<sip:5@t>"),)))),
+        Dialling("a", 15, destination),
+        connected,
+    ]
+    found = [each for each in told(lines) if isinstance(each, effects.PartiesChanged)]
+    assert not any(each.transfer for each in found)
+    assert [
+        (each.caller.user and each.caller.user.reveal(), each.callee.user and each.callee.user.reveal())
+        for each in found
+    ] == ([("5", callee)] if callee else [])
+
+
+def test_a_call_that_is_handed_on_is_paused_until_somebody_has_it_and_is_a_transfer() -> None:
+    handed: list[FromProcess] = [
+        Dialling("a", 50, "sip:202@pbx?Replaces=x"),
+        Described("a", 51, Side.CALLEE, "c", False, SDP.format(port=12_004)),
+        Connected("a", 52, Side.CALLEE, "c"),
+        Bridged("a", 53),
+    ]
+    paused, described, answered, changed, agreed = told([*CALL, *handed])[4:]
+    assert isinstance(paused, MediaAgreed)
+    assert all(stream.paused for stream in paused.streams)
+    assert isinstance(described, MediaAgreed)
+    assert [stream.paused for stream in described.streams] == [True, False]
+    assert isinstance(answered, effects.Answered)
+    assert isinstance(changed, effects.PartiesChanged)
+    assert changed.transfer
+    assert changed.callee.user is not None
+    assert changed.callee.user.reveal() == "202"
+    assert isinstance(agreed, MediaAgreed)
+    assert [(stream.paused, stream.to) for stream in agreed.streams] == [
+        (False, ("192.0.2.1", 12_000)), (False, ("192.0.2.1", 12_004)),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("cause", Cause)
@@ -151,6 +194,6 @@ def test_a_line_without_end_is_told() -> None:
 
 
 def test_configuration_shows_no_secret() -> None:
-    text = repr(messages.Configure("f", "c", "sip:me", "r", 1, "user", "open sesame", "*", "sip:100@h", "a", "a", 1, 1, "", "", "", 1, 1, False, False))  # fmt: skip
+    text = repr(messages.Configure("f", "c", "sip:me", "r", 1, "user", "open sesame", "*", "sip:100@h", "name", "a", "a", 1, 1, "", "", "", 1, 1, False, False))  # fmt: skip
     assert "sesame" not in text
     assert "100" not in text

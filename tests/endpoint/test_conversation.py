@@ -54,6 +54,30 @@ def bridged() -> Conversation:
     return talk
 
 
+def test_a_call_that_is_handed_on_is_dialled_anew_and_comes_back_where_nobody_takes_it() -> None:
+    talk = bridged()
+    talk.held(CALLEE, True)
+    assert talk.transferred("sip:202@h") == [Hold(CALLER, False), Play(Sound.RINGING), HangUp(CALLEE, 200)]
+    assert talk.transferred("sip:203@h") == []
+    assert talk.left(CALLEE, 200) == [Arm(0.0)]
+    assert Dial("sip:202@h") in talk.timed_out()
+    assert talk.left(CALLEE, 486) == [Play(Sound.RINGING), Arm(0.0)]
+    assert Dial() in talk.timed_out()
+    assert of(talk.left(CALLEE, 486), Play) == [Play(Sound.BUSY)]
+    assert talk.left(CALLER, 200)[-1] == TellOver(Cause.REFUSED, 486)
+
+
+def test_a_caller_who_leaves_while_handed_on_ends_all() -> None:
+    talk = bridged()
+    talk.transferred("sip:202@h")
+    assert HangUp(CALLEE, 480) in talk.left(CALLER, 200)
+    assert talk.left(CALLEE, 200) == [TellOver(Cause.CALLER_BYE)]
+
+
+def test_only_a_call_with_somebody_is_handed_on() -> None:
+    assert ringing().transferred("sip:202@h") == []
+
+
 def of(actions: Actions, kind: type[Action]) -> list[Action]:
     return [action for action in actions if isinstance(action, kind)]
 
@@ -157,6 +181,7 @@ STEPS = st.sampled_from(
         ("media", CALLER), ("media", CALLEE), ("answered", CALLER), ("answered", CALLEE), ("notice_ended",),
         ("notice_failed",), ("held", CALLER, True), ("held", CALLER, False), ("held", CALLEE, True), ("timed_out",),
         ("held", CALLEE, False), ("key", CALLER, "1", Way.RTP), ("dial_failed",), ("left", CALLEE, 486), ("end",),
+        ("transferred", "sip:202@h"),
     ]
 )  # fmt: skip
 
@@ -177,4 +202,5 @@ def test_whatever_happens_every_leg_is_ended_and_the_end_is_told_once(
     assert len(of(actions, TellOver)) == 1
     if of(actions, TellBridged):
         assert actions.index(of(actions, TellNotice)[0]) < actions.index(of(actions, TellBridged)[0])
-    assert len(of(actions, Dial)) <= 1
+    handed = sum(name == "transferred" for name, *_ in steps)
+    assert len(of(actions, Dial)) <= 1 + 2 * handed

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.endpoint.front import Dropped, Effect, Forwarder, Given, Hop, ToOutside, ToSeat
+from gateway.endpoint.effects import Answered, Dropped, Effect, Given, Hop, ToOutside, ToSeat
+from gateway.endpoint.front import Forwarder
 from gateway.sip.message import Message, Request, Response, parse
 
 HERE, INSIDE = Hop("udp", "192.0.2.1", 5070), ("127.0.0.1", 40_000)
@@ -47,7 +48,7 @@ def answer(to: Message, status: int, *extra: str) -> bytes:
 
 
 def only(effects: list[Effect]) -> ToSeat | ToOutside:
-    (effect,) = (each for each in effects if not isinstance(each, Given))
+    (effect,) = (each for each in effects if not isinstance(each, Given | Answered))
     assert isinstance(effect, ToSeat | ToOutside)
     return effect
 
@@ -228,7 +229,7 @@ def test_no_endless_way() -> None:
 def test_octets_of_strangers_are_counted_or_forwarded_never_raised(data: bytes) -> None:
     front = forwarder([0] * 3)
     for effects in (front.from_outside(data, TRUNK), front.from_inside(data, 0)):
-        assert all(isinstance(effect, ToSeat | ToOutside | Dropped | Given) for effect in effects)
+        assert all(isinstance(effect, ToSeat | ToOutside | Dropped | Given | Answered) for effect in effects)
 
 
 def statuses(effects: list[Effect]) -> list[int]:
@@ -299,6 +300,26 @@ def test_who_picks_up_while_the_process_is_lost_is_let_go() -> None:
     ack = parse(refused.data)
     assert isinstance(ack, Request)
     assert (ack.method, ack.via, cancel.via) == ("ACK", ringing.via, ringing.via)
+
+
+def test_a_later_offer_with_fewer_lines_is_refused() -> None:
+    """RFC 3264 section 8; pjsip ends at one."""
+
+    def offer(method: str, tag: str, lines: int) -> list[Effect]:
+        sdp = "v=0\r\nc=IN IP4 198.51.100.1\r\n" + "m=audio 4000 RTP/AVP 8\r\n" * lines
+        data = request(method, "a", tag, TRUNK_VIA, "Content-Type: application/sdp")
+        return front.from_outside(
+            data.replace(b"Length: 0\r\n\r\n", f"Length: {len(sdp)}\r\n\r\n{sdp}".encode()), TRUNK
+        )
+
+    front = forwarder([0])
+    assert isinstance(offer("INVITE", "", 2)[-1], ToSeat)
+    assert statuses(offer("INVITE", "2", 1)) == [488]
+    assert statuses(offer("UPDATE", "2", 1)) == [488]
+    assert statuses(offer("UPDATE", "2", 3)) == [488]
+    assert isinstance(only(offer("UPDATE", "2", 2)), ToSeat)
+    assert isinstance(only(offer("INVITE", "2", 3)), ToSeat)
+    assert statuses(offer("INVITE", "2", 2)) == [488]
 
 
 def test_a_question_within_a_call_is_answered_while_there_is_one() -> None:

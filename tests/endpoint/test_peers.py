@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,7 +17,7 @@ from gateway.endpoint.messages import Arrived, Bridged, Cause, Described, Notice
 from tests.endpoint.phone import DEADLINE, HOST, Phone, said_by
 from tests.endpoint.sounds import decode, noise, similarity
 from tests.endpoint.trunk import NEEDS_PJSUA, NOTICE, Trunk, run, trunk, write_wav
-from tests.ports import free_port
+from tests.ports import free_port, free_range
 
 pytestmark = NEEDS_PJSUA
 UAC = Path(__file__).with_name("uac.xml")
@@ -26,7 +27,7 @@ ALIKE = 0.8
 
 
 @asynccontextmanager
-async def baresip(folder: Path, port: int, said: bytes) -> AsyncIterator[Path]:
+async def baresip(folder: Path, port: int, said: bytes, *more: str) -> AsyncIterator[Path]:
     """Answers every call at once, says `said`, and writes what it hears to a file of the folder."""
     folder.mkdir()
     speech = write_wav(folder / "said.wav", said)
@@ -35,7 +36,7 @@ async def baresip(folder: Path, port: int, said: bytes) -> AsyncIterator[Path]:
         "audio_player aubridge,nobody", f"snd_path {folder}", f"audio_source aufile,{speech}", f"audio_alert aufile,{speech}",
         "ausrc_srate 8000", "auplay_srate 8000", "ausrc_channels 1", "auplay_channels 1",
         f"rtp_ports {free_port()}-65000", "module g711.so", "module aufile.so", "module aubridge.so", "module sndfile.so",
-        "module_tmp account.so", "module_app menu.so",
+        "module_tmp account.so", "module_app menu.so", *more,
     ]  # fmt: skip
     (folder / "config").write_text("\n".join(lines) + "\n")
     (folder / "accounts").write_text(f"<sip:100@{HOST}>;regint=0;answermode=auto;audio_codecs=PCMA/8000/1\n")
@@ -101,6 +102,36 @@ def test_a_call_of_sipp_to_baresip(tmp_path: Path, transport: str) -> None:
         assert said_by(Phone(sound=said), audio[place + len(NOTICE) :])
         assert said_by(media, read_wav(next(telephone.glob("dump-*-dec.wav"))))
         await media.close()
+
+    run(work())
+
+
+def test_baresip_hands_a_call_on(tmp_path: Path) -> None:
+    """It hangs up as soon as it is told that this is done."""
+    port = free_range(8)  # baresip takes the one after it, too
+    steering = port + 5
+    control = (f"ctrl_tcp_listen {HOST}:{steering}", "module_app ctrl_tcp.so")
+
+    async def work() -> None:
+        one, other = await Phone(sound=noise(1, 2.0)).open(), await Phone(sound=noise(8, 2.0)).open()
+        changes = {"registrar": "localhost", "destination": f"sip:100@{HOST}:{port}"}
+        async with (
+            baresip(tmp_path / "baresip", port, noise(31, 30.0), *control),
+            trunk(tmp_path, changes=changes) as line,
+        ):
+            call = one.call(line.server)
+            await line.message(Bridged, call)
+            _, writer = await asyncio.open_connection(HOST, steering)
+            command = json.dumps({"command": "transfer", "params": f"sip:202@{HOST}:{other.port}"})
+            writer.write(f"{len(command)}:{command},".encode())
+            await other.requested("ACK")
+            await line.until(lambda: len(line.of(Bridged, call)) == 2, "not connected")
+            one.request("BYE")
+            await other.requested("BYE")
+            assert (await line.message(Over, call)).cause is Cause.CALLER_BYE
+            writer.close()
+        for each in (one, other):
+            await each.close()
 
     run(work())
 

@@ -11,6 +11,7 @@ import pytest
 
 from gateway.endpoint.messages import Bridged, Over
 from gateway.io.endpoint import EndpointFault
+from tests.endpoint.name_server import name_server
 from tests.endpoint.phone import DEADLINE, HOST
 from tests.endpoint.trunk import NEEDS_PJSUA, caller, run, trunk
 from tests.ports import free_port
@@ -75,6 +76,28 @@ def test_it_registers_and_takes_calls_and_ends_its_registration(tmp_path: Path, 
         assert ";transport=tcp" in told if transport == "tcp" else ";transport" not in told
 
     run(work())
+
+
+def test_a_trunk_is_found_by_its_srv_records(tmp_path: Path) -> None:
+    """The first of its hosts takes no connection."""
+    port, away = free_port(), free_port()
+    records = (
+        f"--srv-host=_sip._tcp.trunk.test,a.trunk.test,{away},1,0", f"--srv-host=_sip._tcp.trunk.test,a.trunk.test,{port},2,0",
+        f"--host-record=a.trunk.test,{HOST}",
+    )  # fmt: skip
+
+    async def work(server: str) -> None:
+        async with registrar("tcp", port, tmp_path):
+            settings = {
+                "registrar": "trunk.test", "register_here": True, "transport": "tcp", "name_servers": [server],
+                "password_file": password(tmp_path, "opensesame"),
+            }  # fmt: skip
+            async with trunk(tmp_path, changes=settings) as line:
+                await line.until(lambda: line.registered, "no answer of the registrar")
+                assert line.registered == [True]
+
+    with name_server(*records) as server:
+        run(work(server))
 
 
 def test_a_wrong_password_is_told(tmp_path: Path) -> None:

@@ -60,6 +60,15 @@ def test_an_invite_that_pjsip_could_not_read_is_refused(field: tuple[str, str]) 
     assert refused(request("INVITE", field, body=AUDIO)) == 400
 
 
+@pytest.mark.parametrize(
+    "line", ["m=audio 0 RTP/AVP 8", "m=audio 4000 RTP/SAVP 8", "m=video 4000 RTP/AVP 96", ""]
+)
+def test_an_offer_without_audio_that_can_be_had_is_refused(line: str) -> None:
+    body = f"v=0\r\no=- 1 1 IN IP4 192.0.2.9\r\ns=-\r\nc=IN IP4 192.0.2.9\r\nt=0 0\r\n{line}\r\n"
+    assert refused(request("INVITE", body=body)) == 488
+    assert screened(request("ACK", body=body)).body.startswith(b"v=0")
+
+
 def test_a_bye_is_heard_whatever_its_contact() -> None:
     assert screened(request("BYE", ("Contact", "<<<"))).headers.get("Contact") is None
 

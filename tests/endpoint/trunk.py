@@ -92,7 +92,9 @@ async def trunk(
         found.registered.append(known)
         found.news.set()
 
-    found.endpoint = Endpoint(settings, hear, found.dropped.append, registered)
+    found.endpoint = Endpoint(
+        settings, hear, found.dropped.append, registered, lambda processes, died: found.news.set()
+    )
     try:
         await found.endpoint.start()
         yield found

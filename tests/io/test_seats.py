@@ -45,7 +45,7 @@ say(messages.Over("leave taken", 0, messages.Cause.CALLER_BYE))
 TAKES_NONE = SPEAKS + 'say(messages.Broken("there is no sound"))\n'
 CONFIGURE = Configure(
     front="127.0.0.1:5060", contact="<sip:practice@192.0.2.1>", identity="sip:practice@example.com",
-    registrar="", expires_seconds=60, user="", password="", realm="*", destination="sip:42@example.com",
+    registrar="", expires_seconds=60, user="", password="", realm="*", destination="sip:42@example.com", shown="name",
     media_address="192.0.2.1", bound_address="192.0.2.1", first_port=12345, ports=8, notice="", ringing="",
     busy="", ring_seconds=30.0, busy_seconds=3.0, answer_late=False, notice_required=False,
 )  # fmt: skip

@@ -183,6 +183,23 @@ def test_every_codec_is_listened_to(kind: Format, loss: float) -> None:
     assert kept > 2 * RATE  # and not everything is gone
 
 
+def test_a_key_after_a_loss_is_found_though_the_decoder_is_out_of_step() -> None:
+    wave = np.zeros(SECONDS * 16_000, np.float32)
+    for place, key in zip(places(), CARD[:4] * 4, strict=True):
+        wave[2 * place : 2 * (place + 400)] = pair(key, 800, -12.0, 16_000)
+    # The first packet of a key, or its second.
+    lost = {place // 160 + number % 2 for number, place in enumerate(places())}
+    datagrams = [
+        Datagram(number * 20 * MS, 0, rtp(number, number * 160, payload, payload_type=9))
+        for number, payload in enumerate(FORMATS[1].packed(wave.astype(np.int16)))
+        if number not in lost
+    ]
+    form = PayloadFormat(9, "G722", RATE)
+    plan = replace(PLAN, legs=(LegPlan(Role.EXTERNAL, (form,)), LegPlan(Role.AGENT, (PCMA,))))
+    played = play(datagrams, plan=plan, closed=SECONDS * SECOND, rules=NO_CARD_RULE)
+    assert named(heard(played, Role.EXTERNAL, "G722")) == ""
+
+
 @pytest.mark.parametrize("late", [150 * MS, 400 * MS, 2 * SECOND])
 def test_packets_that_come_after_their_place_was_passed_are_looked_at(late: int) -> None:
     first, _ = keyed()

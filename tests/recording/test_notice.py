@@ -55,6 +55,9 @@ CONDITIONS: dict[str, Callable[[Pcm], Pcm]] = {
     "noise at -10 dB": lambda samples: noticed.noise(samples, -10),
     "clock 500 ppm slow": lambda samples: noticed.skewed(samples, 500),
     "clock 500 ppm fast": lambda samples: noticed.skewed(samples, -500),
+    "clock 5,000 ppm slow": lambda samples: noticed.skewed(samples, 5_000),
+    "-36 dB": noticed.through(partial(noticed.louder, decibels=-36), noticed.a_law),
+    "20 % loss in gaps of 80 ms": lambda samples: noticed.lossy(noticed.a_law(samples), 0.20, 4),
     "all at once": all_at_once,
 }
 
@@ -69,6 +72,18 @@ def test_a_notice_is_heard_whole(reference: Reference, talk: Pcm, condition: str
         assert abs(found.start - len(before)) < NEAR
         assert found.first < 0.1
         assert found.last > 0.9
+
+
+@pytest.mark.parametrize("ppm", [-5_000, 0, 5_000])
+def test_a_long_notice_is_heard_whole_at_another_pace(ppm: float) -> None:
+    """At its ends a notice of 40 s is a tenth of a second off then."""
+    spoken = np.resize(np.concatenate(noticed.others()), 40 * RATE)
+    before = noticed.music(7.0)
+    call = noticed.skewed(np.concatenate((before, spoken, silence(2))), ppm)
+    found = heard(Reference("long", spoken), noticed.a_law(call))
+    assert found is not None
+    assert found.share > 0.98
+    assert abs(found.start - len(before) * (1 + ppm * 1e-6)) < NEAR
 
 
 def test_no_other_words_are_taken_for_it() -> None:

@@ -153,6 +153,13 @@ def test_channels_and_parameters_are_asked_about_and_answered() -> None:
     assert [noise.payload_type for noise in media.noise()] == [13, 98]
 
 
+def test_redundant_payloads_are_known_and_not_taken() -> None:
+    offer = parse(b"v=0\nm=audio 4 RTP/AVP 8 100\na=rtpmap:100 red/8000\na=fmtp:100 8/8\n")
+    assert [format.payload_type for format in offer.media[0].redundant()] == [100]
+    text = answer(offer, g711, [6], "192.0.2.1", 1, 1, secret).decode()
+    assert "m=audio 6 RTP/AVP 8\r\n" in text
+
+
 def test_answer_over_ipv6_and_with_refused_line() -> None:
     text = answer(parse(OFFER), g711, [None, 40002, 0, 0, 0], "2001:db8::1", 5, 2, secret).decode()
     assert "c=IN IP6 2001:db8::1\r\n" in text

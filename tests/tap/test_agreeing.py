@@ -56,6 +56,14 @@ def test_events_and_noise_are_apart() -> None:
     assert (caller.noise, callee.noise) == ((13,), (13,))
 
 
+def test_redundant_payloads_are_known_and_are_no_encoding_that_both_share() -> None:
+    red = ("rtpmap:100 red/8000", "fmtp:100 101/101", "rtpmap:101 telephone-event/8000")
+    caller, callee = agree(sdp("A", 4000, "0 100 101", *red), sdp("B", 5000, "8 99", "rtpmap:99 red/8000"))
+    assert (caller.redundant, callee.redundant) == ((99, 100), (100, 99))
+    assert [f.payload_type for f in caller.formats] == [8]
+    assert [f.payload_type for f in callee.formats] == [0]
+
+
 def test_a_number_of_events_that_means_sound_to_the_receiver_is_none() -> None:
     offer = sdp("A", 4000, "8 97", "rtpmap:97 telephone-event/8000")
     answer = sdp("B", 5000, "8 97", "rtpmap:97 iLBC/8000")
