@@ -13,7 +13,7 @@ from bench.callers import Callers
 from bench.figures import Percentiles, Taken
 from bench.gateway import Gateway, check_limits
 from bench.load import Load
-from bench.runner import HOLD_BACK_SECONDS, IDLE_SECONDS, QUIET_SECONDS, at_rate, read_back
+from bench.runner import IDLE_SECONDS, QUIET_SECONDS, at_rate, read_back
 from bench.sending import Sending
 from gateway.demo.client import ClientError
 
@@ -73,9 +73,12 @@ class _Run:
         say(f"{count} calls of {coming.call_seconds:g} s, {coming.rate:g} a second")
         used = processes.by_process(pid)
         calls = asyncio.ensure_future(at_rate(coming.rate, map(self._one, range(count))))
-        await asyncio.sleep(coming.call_seconds + HOLD_BACK_SECONDS)
+        settled = (
+            coming.call_seconds + SPARE_SECONDS
+        )  # as many go as come, and those that ended are listened to
+        await asyncio.sleep(settled)
         first = processes.resident_bytes(pid)
-        await asyncio.sleep(max(0.0, coming.seconds - coming.call_seconds - HOLD_BACK_SECONDS))
+        await asyncio.sleep(max(0.0, coming.seconds - settled))
         last = processes.resident_bytes(pid)
         await calls
         taken = await read_back(self._gateway, self._sending.report())

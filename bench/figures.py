@@ -81,8 +81,8 @@ class Figures:
     floor: Sequence[Window]
     taken: Taken
     floor_missing: int  # packets that the floor lost
-    rss_base: int  # bytes, all processes, without a call
-    rss: dict[int, int]  # by calls
+    rss_base: int  # bytes, all processes, with the first calls alone
+    rss: dict[int, int]  # by calls besides these
     setup_ms: Percentiles
     ack_ms: Percentiles
     tick_late_ms: float | None  # the upper end of the bucket of the worst tick; None: beyond all buckets

@@ -12,6 +12,7 @@ import time
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -125,6 +126,7 @@ class Gateway:
                     buckets.setdefault(family.name, {})[float(sample.labels["le"])] = sample.value
         return Metrics(samples, buckets)
 
+    @cached_property
     def token(self) -> str:
         """What lets its holder press every key of every call."""
         return self._run("agents", "add", "bench", "--extension", "*").strip()
@@ -167,5 +169,5 @@ def check_limits(calls: int) -> None:
     needed, (_, most) = DESCRIPTORS_PER_CALL * calls + 200, resource.getrlimit(resource.RLIMIT_NOFILE)
     if most != resource.RLIM_INFINITY and most < needed:
         raise GatewayError(
-            f"{most:,} open files a process, {calls:,} calls need {needed:,}: raise `ulimit -Hn`"
+            f"{most:,} open files a process, {needed:,} are needed for so many calls: raise `ulimit -Hn`"
         )

@@ -24,7 +24,7 @@ def presses(gateway: Gateway) -> list[float]:
 
 
 def _presses(gateway: Gateway, connection: HTTPConnection) -> Iterator[float]:
-    headers = {"Authorization": f"Bearer {gateway.token()}", "Content-Type": "application/json"}
+    headers = {"Authorization": f"Bearer {gateway.token}", "Content-Type": "application/json"}
 
     def ask(method: str, path: str) -> tuple[int, float, Any]:
         began = time.monotonic()
@@ -37,7 +37,10 @@ def _presses(gateway: Gateway, connection: HTTPConnection) -> Iterator[float]:
     for call in _chosen(listed["calls"]):
         for key in KEYS:
             status, took, body = ask("POST", f"/v1/calls/{call}/{key}")
-            if status == HTTPStatus.OK:
+            if status in (
+                HTTPStatus.OK,
+                HTTPStatus.GATEWAY_TIMEOUT,
+            ):  # not confirmed in time: it took as long at least
                 yield took
             elif status != HTTPStatus.CONFLICT:  # as it is where the other keys of the load are still down
                 raise GatewayError(f"{key} was answered {status}: {body}")

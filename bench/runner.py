@@ -2,6 +2,10 @@
 
 The calls stand at the gateway for the whole run. While the floor is measured they get no packets, as if all parties
 were silent; a window of the gateway begins when what it holds back has filled again.
+
+What a call takes of memory is counted above a gateway that already has a call or two on each worker, their hold-back full:
+what the first of all calls brings into memory, code and arrays that all calls share, is no call's own. Those first calls
+are besides the calls of the course and fall silent when these come.
 """
 
 from __future__ import annotations
@@ -28,6 +32,8 @@ from bench.mirror import Mirror, NoMirror, own_network
 from bench.presses import presses
 from bench.sending import Sending, Sent
 from bench.tapped import TappedCallers, attach
+from gateway.config.settings import MediaSettings
+from gateway.io.workers import count_workers
 
 HOLD_BACK_SECONDS, TICK_SECONDS = 5.0, 0.1  # as by default
 FILL_SECONDS = HOLD_BACK_SECONDS + 1.5  # until what is committed in a second is what came in a second
@@ -36,6 +42,7 @@ IDLE_SECONDS = 1.0
 QUIET_SECONDS = 0.3  # after the last packet was sent, for those that are delayed
 SETTLE_SECONDS = 120.0  # all calls are stored by then
 POLL_SECONDS = 0.25
+FIRST_CALLS = 2  # at least, that stand before memory is measured; one on each worker
 
 Say = Callable[[str], None]
 
@@ -68,6 +75,7 @@ class Run:
     ) -> None:  # fmt: skip
         self._course, self._gateway, self._to_gateway = course, gateway, to_gateway
         self._floor, self._callers, self._peers = floor, callers, peers
+        self._first: list[Standing] = []
         self._standing: list[Standing] = []
         self._ack_ms: list[float] = []
 
@@ -76,9 +84,9 @@ class Run:
         for side in (self._floor, *self._peers.values()):
             side.sending.add(list(enumerate(side.ports)))
         await asyncio.sleep(IDLE_SECONDS)
-        base = processes.resident_bytes(gateway.pid)
-        say(f"setting up {course.calls} calls, {course.rate:g} a second")
         self._to_gateway.play(True)
+        base = await self._begin()
+        say(f"setting up {course.calls} calls, {course.rate:g} a second")
         steps = {max(1, course.calls // 2), course.calls} if course.halfway else {course.calls}
         rss = {count: await self._grow(count) for count in sorted(steps)}
         mine, floor = [], []
@@ -86,6 +94,8 @@ class Run:
         for number in range(course.pairs):
             say(f"pair {number + 1} of {course.pairs}")
             mine.append(await self._gateway_window(fill=number > 0, press=number == 0))
+            # What holds audio back has gone round by now: all of it is in use.
+            rss[course.calls] = max(rss[course.calls], processes.resident_bytes(gateway.pid))
             await asyncio.sleep(FILL_SECONDS)  # what the gateway held back is stored
             floor.append(await self._beside(self._floor))
             for name, side in self._peers.items():
@@ -112,17 +122,28 @@ class Run:
             peers_sent={name: _delivered(side.sending.report()) for name, side in self._peers.items()},
         )  # fmt: skip
 
+    async def _begin(self) -> int:
+        """Have the first calls; the memory in use when their held-back audio is in place and everything has been asked once."""
+        calls = range(self._course.calls, self._course.calls + first_calls())
+        await at_rate(self._course.rate, map(self._set_up, calls))
+        await asyncio.sleep(FILL_SECONDS)
+        self._gateway.metrics()
+        await asyncio.to_thread(presses, self._gateway)
+        base = processes.resident_bytes(self._gateway.pid)
+        self._first, self._standing = self._standing, []
+        self._to_gateway.remove([leg for call in self._first for leg, _ in call.legs])
+        return base
+
     async def _grow(self, count: int) -> int:
         """Have so many calls, all held-back audio in place; the memory in use then."""
-
-        async def one(number: int) -> None:
-            call = await self._callers.set_up(number)
-            self._to_gateway.add(call.legs)
-            self._standing.append(call)
-
-        await at_rate(self._course.rate, map(one, range(len(self._standing), count)))
+        await at_rate(self._course.rate, map(self._set_up, range(len(self._standing), count)))
         await asyncio.sleep(FILL_SECONDS)
         return processes.resident_bytes(self._gateway.pid)
+
+    async def _set_up(self, number: int) -> None:
+        call = await self._callers.set_up(number)
+        self._to_gateway.add(call.legs)
+        self._standing.append(call)
 
     async def _gateway_window(self, fill: bool, press: bool) -> _Measured:
         self._to_gateway.play(True)
@@ -154,13 +175,13 @@ class Run:
     async def _tear_down(self) -> Taken:
         await asyncio.sleep(QUIET_SECONDS)
         sent = self._to_gateway.report()
-        await at_rate(2 * self._course.rate, map(self._callers.tear_down, self._standing))
+        await at_rate(2 * self._course.rate, map(self._callers.tear_down, self._first + self._standing))
         return await read_back(self._gateway, sent)
 
 
 async def run(course: Course, folder: Path, say: Say = lambda _: None) -> Figures:
     """Measure in a new folder. Raises GatewayError, FloorError, PeerError, ClientError, NoPorts."""
-    check_limits(course.calls)
+    check_limits(course.calls + first_calls())
     with ExitStack() as stack:
         try:
             stack.enter_context(own_network())  # where nobody else sends to a port that is measured
@@ -174,6 +195,7 @@ async def run(course: Course, folder: Path, say: Say = lambda _: None) -> Figure
 
 async def _run(course: Course, folder: Path, say: Say, mirror: Mirror | None) -> Figures:
     """`mirror` shows the calls to a tap; without, they are recorded by recording sessions."""
+    calls = course.calls + first_calls()
     settings: dict[str, dict[str, object]] = {"redaction": {"inband": course.inband}}
     if mirror:
         settings |= attach(mirror)
@@ -188,10 +210,8 @@ async def _run(course: Course, folder: Path, say: Say, mirror: Mirror | None) ->
         others = peers(course, folder)
         sides = {name: beside(peer, interface) for name, (peer, interface) in others.items()}
         base = beside(floor)
-        gateway = stack.enter_context(Gateway(folder / "gateway", course.calls, settings))
-        to_gateway = stack.enter_context(
-            Sending(course.load, 2 * course.calls, mirror.phones if mirror else "")
-        )
+        gateway = stack.enter_context(Gateway(folder / "gateway", calls, settings))
+        to_gateway = stack.enter_context(Sending(course.load, 2 * calls, mirror.phones if mirror else ""))
         chosen_callers = (
             TappedCallers(course.load, mirror) if mirror else Callers(gateway.server, course.load)
         )
@@ -200,6 +220,11 @@ async def _run(course: Course, folder: Path, say: Say, mirror: Mirror | None) ->
     assert floor.kept is not None
     kept = {name: peer.kept for name, (peer, _) in others.items()}
     return replace(found, floor_missing=found.floor_missing - floor.kept.packets, peers_kept=kept)
+
+
+def first_calls() -> int:
+    """How many calls stand before memory is measured."""
+    return max(FIRST_CALLS, count_workers(MediaSettings()))
 
 
 def _watched(windows: Sequence[_Measured]) -> dict[str, Any]:

@@ -91,14 +91,20 @@ class Sealer:
         """Take plaintext; give the ciphertext that is now certain: first the header, then whole segments."""
         if self._finished:
             raise ValueError("the sealed stream is finished; nothing can be added")
-        held, at = self._held, 0
-        held += data
-        if len(held) > self._room:
-            with memoryview(held) as plain:
-                while len(plain) - at > self._room:
-                    self._seal(plain[at : at + self._room], last=False)
-                    at, self._room = at + self._room, self._later
-            del held[:at]
+        held, more = self._held, memoryview(data)
+        if (
+            len(held) + len(more) > self._room
+        ):  # what fills a segment is sealed where it is, not gathered first
+            at = self._room - len(held)
+            held += more[:at]
+            self._seal(held, last=False)
+            while len(more) - at > self._later:
+                self._seal(more[at : at + self._later], last=False)
+                at += self._later
+            self._room = self._later
+            held[:] = more[at:]
+        else:
+            held += more
         return self._flush()
 
     def finish(self) -> bytes:

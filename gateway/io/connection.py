@@ -71,8 +71,6 @@ class Connection(asyncio.Protocol):
             self._messages.extend(messages)
         if not self._framer.waiting:
             self._finished()
-        elif self._unfinished is None:
-            self._unfinished = self._loop.call_later(MESSAGE_SECONDS, self._too_slow)
         self._drain()
 
     def _drain(self) -> None:
@@ -82,13 +80,15 @@ class Connection(asyncio.Protocol):
             if self._transport.is_closing():
                 return
             self._take(self._messages.popleft())
-        if self._messages:
+        if self._messages:  # until they have had their turn the time is ours, not the peer's
             self._transport.pause_reading()
             self._loop.call_soon(self._drain)
         elif fault := self._framer.broken:
             self._server.broken(fault, self._flow)
             self._transport.close()
         else:
+            if self._framer.waiting and self._unfinished is None:
+                self._unfinished = self._loop.call_later(MESSAGE_SECONDS, self._too_slow)
             self._transport.resume_reading()
 
     def connection_lost(self, error: Exception | None) -> None:

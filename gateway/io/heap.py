@@ -7,8 +7,11 @@ import gc
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3  # <malloc.h>
 KEPT_BYTES = 256 << 20  # free memory that is not given back: some times the arrays of a tick of 4,000 calls
-MAPPED_BYTES = 32 << 20  # the most that the C library allows
+# Larger arrays, the rings of all legs, have pages of their own, which cost nothing until they are used; smaller ones may be given
+# memory that was used before, and zeroing it uses all of it. A tick of 4,000 calls makes none so large.
+MAPPED_BYTES = 8 << 20
 STEP_BYTES = 4 << 20
+WORK_BYTES = 4 << 20  # what the arrays of a tick of 200 calls take, all at once
 COLLECT_AFTER = (50_000, 20, 20)  # objects made and kept, and collections of the younger generations
 
 
@@ -25,3 +28,9 @@ def keep_heap() -> None:
         mallopt(M_MMAP_THRESHOLD, MAPPED_BYTES)
         mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
         mallopt(M_TOP_PAD, STEP_BYTES)
+
+
+def set_work_aside() -> None:
+    """Have what ticks work with in memory before the first call, as the arena is: it is taken and given back, tick by tick."""
+    taken = b"\xff" * WORK_BYTES  # every page is written to
+    del taken

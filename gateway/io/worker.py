@@ -17,7 +17,7 @@ from pathlib import Path
 from gateway.io.append import Appender
 from gateway.io.channel import Channel, ChannelClosed, Configure, Message, Ready, Ticked
 from gateway.io.following import Following
-from gateway.io.heap import collect_seldom, keep_heap
+from gateway.io.heap import collect_seldom, keep_heap, set_work_aside
 from gateway.io.log import begin_childs_log
 from gateway.io.overhearing import Overhearing
 from gateway.io.process_metrics import resident_bytes
@@ -175,7 +175,9 @@ def main(handle: int) -> None:
         (configure, _), *waiting = channel.receive()  # one that replaces another is told of its calls at once
         assert isinstance(configure, Configure)
         channel.send([Ready(locked)])
-        Worker(channel, configure).run(waiting)
+        worker = Worker(channel, configure)
+        set_work_aside()
+        worker.run(waiting)
     except ChannelClosed:
         return
 

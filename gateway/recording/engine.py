@@ -46,7 +46,7 @@ from gateway.rtp.tones import Tone
 SLICE_NS = 500_000_000  # how long a call's audio is collected for one commit
 REPORT_NS = 2_000_000_000  # between two tellings of all calls' counts: metrics are scraped less often
 FILL = 200  # calls of a share before the next one is begun
-RING_SLACK_NS = 2_000_000_000  # what a leg's ring holds beyond the hold-back: a slice, a late tick, jitter
+RING_SLACK_NS = 1_500_000_000  # what a leg's ring holds beyond the hold-back: a slice, a late tick, jitter
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,6 +71,10 @@ class Probation:
     def bound(self, leg: int) -> int:
         """Drop the oldest packets where too many are kept; returns how many."""
         strays = self._kept[leg]
+        if not len(
+            strays.packets
+        ):  # as nearly always: a dozen empty columns of each leg are kilobytes of each call
+            del self._kept[leg]
         excess = max(0, len(strays.packets) - MAX_STRAYS)
         if excess:
             self._kept[leg] = strays.take(np.arange(excess, len(strays.packets)))

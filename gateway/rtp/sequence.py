@@ -29,6 +29,7 @@ from gateway.rtp.tones import Events, Tone
 
 MAX_DROPOUT = 3000  # RFC 3550 appendix A.1: a longer jump forward is a restart
 RESTART_SLOTS = 64  # left free before a stream that starts, for its packets that come out of order
+VARYING_OCTETS = 8  # a millisecond, as of G.711: more than speech in a codec whose packets vary in size
 MAX_CELLS = 4096  # ring size at which a leg's packets are refused: 40 s of 10 ms packets
 SHARE = (
     12  # part of a ring that nearly always holds all that is due: what comes in a slice, and a little more
@@ -257,7 +258,12 @@ class LegTable:
             heads = slots[row : row + 1, offset : offset + codec.heads]
             ticks = int(codec.durations(audio.size[:1], heads)[0])
             packet_ns = max(ticks, 1) * 1_000_000_000 // codec.clock_rate
-            self._homes.claim(leg, Shape.fitting(int(audio.size.max()), packet_ns, self._span_ns))
+            size = int(audio.size.max())
+            if (
+                not codec.frames
+            ):  # sizes vary, and a stream may begin with its least: a ring outgrown is memory taken twice
+                size = max(size, VARYING_OCTETS * packet_ns // 1_000_000)
+            self._homes.claim(leg, Shape.fitting(size, packet_ns, self._span_ns))
 
     def _put(self, packets: RtpColumns, slots: Octets, faults: Counter[str]) -> list[Tone]:
         """Packets of their legs' streams into their cells."""
@@ -382,6 +388,8 @@ class LegTable:
         for leg in np.unique(legs[over]).tolist():
             of_leg = legs == leg
             lowest, highest = int(slot[of_leg].min()), int(slot[of_leg].max())
+            if highest >= self.committed[leg] + self._homes.cells[leg]:
+                self._pass_unused(leg, lowest)
             if self.committed[leg] > self.highest[leg]:  # nothing waits: what was missed is known to be lost
                 passed = max(0, lowest - RESTART_SLOTS - int(self.committed[leg]))
                 self.committed[leg] += passed
@@ -395,6 +403,14 @@ class LegTable:
             grown = Shape(cells, max(shape.width, wide))
             if grown != shape:
                 self._homes.grow(leg, grown)
+
+    def _pass_unused(self, leg: int, slot: int) -> None:
+        """Of a stream of which nothing is committed yet, keep no place before its first packet, which is in this slot or waits:
+        what would come there is later than a ring's span.
+        """
+        if self.committed[leg] == self._base_slot[leg]:
+            first = min([slot, *self.waiting(leg)[0][:1].tolist()])
+            self.committed[leg] = self.first[leg] = first
 
     def _advance(self, packets: RtpColumns, slot: Ints, media: Ints) -> None:
         """Remember each leg's highest packet, from which the next ones are counted."""

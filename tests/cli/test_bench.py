@@ -39,6 +39,21 @@ def test_a_load_that_cannot_be_made_is_a_sentence(
     assert len(told.err.splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    "options", [["--json", "--directory", "not-there"], ["--calls", "1", "--output", "a-file/results"]]
+)
+def test_a_folder_that_cannot_be_written_to_is_a_sentence(
+    options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a-file").touch()
+    assert main(["bench", *options]) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert len(told.err.splitlines()) == 1
+    assert options[-1].partition("/")[0] in told.err
+
+
 def test_without_a_compiler_it_says_so(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -146,7 +146,7 @@ def test_an_outage_is_a_gap_on_the_clock() -> None:
 def test_late_packets_are_counted_and_not_lost() -> None:
     stream = sent(speech(20))
     delayed = stream[100]
-    played = play([*stream[:100], *stream[101:], Datagram(delayed.arrival + 8 * SECOND, 0, delayed.data)])
+    played = play([*stream[:100], *stream[101:], Datagram(delayed.arrival + 7 * SECOND, 0, delayed.data)])
     leg = report(played, Role.EXTERNAL)
     assert (leg.packets, leg.lost, leg.late) == (999, 0, 1)
 

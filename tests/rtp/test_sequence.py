@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.rtp.sequence import MAX_CELLS, RESTART_SLOTS, LegTable
+from gateway.codecs.registry import by_name
+from gateway.rtp.sequence import MAX_CELLS, LegTable
 from tests.recording.listening import CODECS, EVENTS, STARTED, Heard, listen
 from tests.recording.simulation import HOLD_BACK, MS, SECOND, Datagram, batch, rtp, sent, speech
 
@@ -234,10 +235,53 @@ def test_a_flood_within_a_stream_is_bounded_and_passes() -> None:
         for n in range(250)
     ]
     heard = listen(flood + after)
-    room = MAX_CELLS - RESTART_SLOTS
-    assert heard.faults == Counter(overrun=6000 - room)
-    assert heard.report.packets == room + 250
+    assert heard.faults == Counter(overrun=6000 - MAX_CELLS)
+    assert heard.report.packets == MAX_CELLS + 250
     assert heard.audio.endswith(b"".join(d.data[12:] for d in after))
+
+
+def test_a_tick_that_is_late_at_a_streams_beginning_needs_no_larger_ring() -> None:
+    """The places left free before a stream's first packet are given up rather than twice the memory taken."""
+    table = LegTable(1, SECOND)
+    leg = table.open(CODECS, EVENTS)
+    table.receive(batch(sent(bytes([7]) * 1600), [leg], STARTED))
+    small = table.ring(leg)
+    later = [
+        Datagram(n * 20 * MS, 0, rtp(1000 + n, 5000 + n * 160, bytes(160)))
+        for n in range(10, small.shape.cells - 1)
+    ]
+    _, faults = table.receive(batch(later, [leg], STARTED))
+    assert not faults
+    assert table.ring(leg) is small
+    assert len(table.waiting(leg)[0]) == small.shape.cells - 1
+    early = Datagram(SECOND, 0, rtp(999, 5000 - 160, bytes(160)))
+    table.receive(batch([early], [leg], STARTED))
+    assert (int(table.late[leg]), int(table.lost[leg])) == (1, 0)
+
+
+def test_a_stream_that_begins_with_silence_has_a_ring_for_speech() -> None:
+    """Opus begins with packets of some octets; its ring is not outgrown when somebody speaks."""
+    table = LegTable(1, SECOND)
+    leg = table.open({111: by_name("opus", 48_000, 2)}, frozenset())
+    silence, loud = b"\xf8\xff\xfe", b"\xf8" + bytes(150)  # RFC 6716 section 3.1: frames of 20 ms
+    sizes = [silence, silence, silence, loud]
+    packets = [rtp(n, n * 960, payload, payload_type=111) for n, payload in enumerate(sizes)]
+    for number, data in enumerate(packets):
+        table.receive(batch([Datagram(number * 20 * MS, 0, data)], [leg], STARTED))
+        if number == 1:
+            small = table.ring(leg)
+    assert table.ring(leg) is small
+    assert len(table.waiting(leg)[0]) == 4
+
+
+def test_a_packet_that_overtook_the_first_keeps_its_place_where_the_ring_gets_wider() -> None:
+    table = LegTable(1, SECOND)
+    leg = table.open(CODECS, EVENTS)
+    table.receive(batch(sent(bytes([7]) * 320), [leg], STARTED))
+    wider = [rtp(1002, 5000 + 320, bytes(300)), rtp(999, 5000 - 160, bytes(160))]
+    table.receive(batch([Datagram(100 * MS, 0, data) for data in wider], [leg], STARTED))
+    slots, _ = table.waiting(leg)
+    assert np.diff(slots).tolist() == [1, 1, 1]
 
 
 def test_a_leg_that_is_opened_again_has_nothing_of_the_old_call() -> None:
