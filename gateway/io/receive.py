@@ -173,6 +173,17 @@ def _check(count: int) -> None:
         raise OSError(code, os.strerror(code))
 
 
+def keep_stamps() -> socket.socket:
+    """A socket that makes the kernel stamp what comes, as long as it is open.
+
+    It begins to stamp a while after the first socket asked for it, and ends with the last one; what comes meanwhile is stamped
+    when it is read. The first packets of a call that is alone on the machine must not have that time.
+    """
+    kept = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+    kept.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+    return kept
+
+
 def media_socket(address: str, port: int) -> socket.socket:
     """A bound UDP socket whose datagrams carry the kernel's arrival time. Raises OSError."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import struct
 import time
 from collections.abc import Iterator
 
@@ -11,9 +12,11 @@ import numpy as np
 import pytest
 
 from gateway.io import receive
-from gateway.io.receive import SLOT_BYTES, Receiver, media_socket
+from gateway.io.receive import SLOT_BYTES, SO_TIMESTAMPNS, Receiver, keep_stamps, media_socket
 from gateway.rtp.packets import PacketBatch
+from tests.patience import PATIENCE_SECONDS
 
+READ_LATE_SECONDS = 0.02
 WAIT_SECONDS = 0.3  # a datagram waits in its socket
 NEAR_NS = (
     150_000_000  # told apart from when it was drained, however late a loaded machine lets us read a clock
@@ -40,6 +43,28 @@ class Lines:
             self.receiver.remove(handle)
         for sender in self.senders:
             sender.close()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def stamped() -> Iterator[None]:
+    """The kernel stamps what comes all through these tests, as it does while a worker lives."""
+    with (
+        keep_stamps(),
+        socket.socket(type=socket.SOCK_DGRAM) as asked,
+        socket.socket(type=socket.SOCK_DGRAM) as other,
+    ):
+        asked.bind(("127.0.0.1", 0))
+        asked.settimeout(PATIENCE_SECONDS)
+        asked.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+        deadline, waited = time.monotonic() + PATIENCE_SECONDS, 0.0
+        while waited < READ_LATE_SECONDS / 2:
+            assert time.monotonic() < deadline, "the kernel does not stamp what comes"
+            other.sendto(b"x", asked.getsockname())
+            time.sleep(READ_LATE_SECONDS)
+            read = time.time()
+            seconds, nanoseconds = struct.unpack("qq", asked.recvmsg(16, 64)[1][0][2])
+            waited = read - seconds - nanoseconds / 1e9
+        yield
 
 
 @pytest.fixture
