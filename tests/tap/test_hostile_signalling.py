@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.tap.effects import Answered, Over, Seen, Unheard
-from tests.tap.traces import PLACES, Trace, answered, message, sdp
+from tests.tap.traces import PLACES, Trace, answered, sdp
 
 A, C = (PLACES[name][0] for name in "AC")
 
@@ -63,27 +63,6 @@ def test_a_message_that_the_capture_cuts_still_tells_of_its_call() -> None:
     effects = trace.tap.heard(whole, trace.now, 3, PLACES["A"], PLACES["B"])
     assert effects[0] == Unheard("cut_sip", trace.now, 3)
     assert isinstance(effects[1], Seen)
-
-
-@pytest.mark.parametrize("there", [len(sdp("A", 4000)), len(sdp("A", 4000)) - 2])
-def test_a_description_of_which_the_end_is_missing_is_taken_as_far_as_it_goes(there: int) -> None:
-    """A Content-Length that counts too much, or a capture that cuts; half a line tells nothing."""
-    trace = Trace()
-    whole = message("INVITE", sdp("A", 4000), "a", 1, "one", "", (), "101 202")
-    head, _, body = whole.partition(b"\r\n\r\n")
-    head = head.replace(b"Content-Length: ", b"Content-Length: 1")
-    trace.tap.heard(head + b"\r\n\r\n" + body[:there], trace.now, 3, PLACES["A"], PLACES["B"])
-    trace("B>A", "200 INVITE", sdp("B", 5000), tags="a b")
-    assert trace.ways() == [("caller", "192.0.2.2", 5000), ("callee", "192.0.2.1", 4000)]
-
-
-def test_a_head_of_which_the_end_is_missing_tells_of_its_call() -> None:
-    trace = Trace()
-    whole = message("INVITE", sdp("A", 4000), "a", 1, "one", "", (), "101 202")
-    cut = whole[: whole.index(b"CSeq") + 14]
-    assert trace.tap.heard(cut, trace.now, 3, PLACES["A"], PLACES["B"]) == [Unheard("bad_sip", trace.now, 3)]
-    effects = trace.tap.heard(cut + b"\r\nContent-Le", trace.now, 4, PLACES["A"], PLACES["B"])
-    assert [type(effect) for effect in effects] == [Unheard, Seen]
 
 
 def test_a_flood_of_invites_ends_no_call_that_rings_or_runs() -> None:
