@@ -43,9 +43,8 @@ def run(arguments: argparse.Namespace) -> int:
                 print(BEHIND, file=sys.stderr)
             return _status(figures.taken)
         results = arguments.output or RESULTS
-        results.mkdir(
-            parents=True, exist_ok=True
-        )  # where it may not be made that is known before an hour is spent
+        # Where it may not be made, that is known before an hour is spent.
+        results.mkdir(parents=True, exist_ok=True)
         rows = [suite.Row("as asked for", course)] if arguments.calls else suite.rows(course)
         measured = suite.measure(rows, lambda each: one(each, say, arguments.directory), say)
         gone = None if arguments.calls else _come_and_go(arguments, say)

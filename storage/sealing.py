@@ -92,9 +92,8 @@ class Sealer:
         if self._finished:
             raise ValueError("the sealed stream is finished; nothing can be added")
         held, more = self._held, memoryview(data)
-        if (
-            len(held) + len(more) > self._room
-        ):  # what fills a segment is sealed where it is, not gathered first
+        # What fills a segment is sealed where it is, not gathered first.
+        if len(held) + len(more) > self._room:
             at = self._room - len(held)
             held += more[:at]
             self._seal(held, last=False)

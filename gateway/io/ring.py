@@ -59,17 +59,11 @@ STATUS_USER = 1
 REQUEST = struct.Struct("=7I")  # struct tpacket_req3
 MEMBERSHIP = struct.Struct("=iHH8s")  # struct packet_mreq
 COUNTS = struct.Struct("=3I")  # struct tpacket_stats_v3: packets, drops, freezes
-# struct tpacket_block_desc, in words of four octets: status, packets, offset of the first, octets used, the second when it
-# was begun, the second of the last packet; and of 64 bits its number.
-BLOCK_STATUS, BLOCK_PACKETS, BLOCK_FIRST, BLOCK_USED, BLOCK_BEGAN, BLOCK_ENDED, BLOCK_SEQUENCE = (
-    2,
-    3,
-    4,
-    5,
-    8,
-    10,
-    3,
-)
+# struct tpacket_block_desc, in words of four octets: status, packets, offset of the first, octets used; the seconds when it was
+# begun and of its last packet; and in words of eight its number.
+BLOCK_STATUS, BLOCK_PACKETS, BLOCK_FIRST, BLOCK_USED = 2, 3, 4, 5
+BLOCK_BEGAN, BLOCK_ENDED = 8, 10
+BLOCK_SEQUENCE = 3
 BLOCK_HEAD = 48  # octets
 
 # <linux/if_arp.h>: what an interface's frames begin with, as LINKTYPE_ of capture files.

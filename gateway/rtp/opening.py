@@ -153,9 +153,8 @@ class _Desk:
     def __init__(self) -> None:
         self._octets: Octets = np.zeros((ROWS, WIDTH), np.uint8)
         self._sizes = np.zeros(ROWS, np.int32)
-        self._laid = np.zeros(
-            ROWS, np.int32
-        )  # sizes before libsrtp; LOOKED_AT of packets that were looked at
+        # Sizes before libsrtp; LOOKED_AT of packets that were looked at.
+        self._laid = np.zeros(ROWS, np.int32)
         self._width = 0  # octets of the longest packet that lies there
         octets = ffi.from_buffer("char[]", self._octets, require_writable=True)
         sizes = ffi.from_buffer("int[]", self._sizes, require_writable=True)

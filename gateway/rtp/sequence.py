@@ -68,9 +68,8 @@ class LegTable:
         self._redundancy = Redundancy(capacity)
         self._openers = Openers(capacity)
         self.unreadable = self._openers.unreadable
-        self.senseless = (
-            0  # packets that were committed and are none of their codec, since this was last taken
-        )
+        # Packets that were committed and are none of their codec, since this was last taken.
+        self.senseless = 0
         self._events = Events()
         self._probation = Probation(self._formats)
         self.steady = Steady(capacity)
